@@ -1,0 +1,190 @@
+// The one interface between the program and a device: about twenty coarse operations over rank-2
+// views. A virtual call costs nanoseconds, and the compiler lists what a new backend lacks.
+//
+// Operations *enqueue*: they return before the device is done, in order within a queue; `ref` and
+// `cpu` simply execute at once. The host reads results only through download(). Status words (a
+// factorization failed, something is not finite) are tensors, read late. One instance a device; none
+// of this is global. Shapes are checked by assert: a wrong one is our bug, not the user's.
+//
+// Unless an operation says otherwise, x and y may be f32 or bf16 and are computed in f32.
+// backend_test iterates every backend against `ref` on odd sizes.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tensor/quantized.h"
+#include "tensor/tensor.h"
+
+namespace halftone {
+
+// What a backend says of itself.
+struct DeviceInfo {
+  std::string backend;        // "cpu"
+  std::string device;         // "AMD EPYC, 2 threads"
+  std::string instructions;   // "avx512_bf16": part of a journal's fingerprint
+  bool native_bf16 = false;   // multiplies bf16 in hardware: what --dtype auto goes by
+  int threads = 1;
+};
+
+// A linear's weight in a backend's own layout, made by Backend::prepare().
+class Weight {
+ public:
+  virtual ~Weight() = default;
+  int64_t rows = 0, cols = 0;  // (out, in)
+  DType dtype = DType::f32;    // of the products: the type in which linear() takes its input
+};
+
+enum class Queue : uint8_t { compute, copy };
+using Event = uint64_t;
+
+enum class NormKind : uint8_t { rms, layer };
+struct NormSpec {
+  NormKind kind = NormKind::rms;
+  float epsilon = 1e-6f;
+  float gain_offset = 0;  // gemma stores gain − 1
+};
+
+enum class Activation : uint8_t { silu, gelu_tanh, gelu };
+
+// Rotary position embedding, halves paired (x_i, x_{i+d/2}) as Hugging Face checkpoints have it.
+struct RopeSpec {
+  int heads = 1, head_dim = 0;
+  float magnitude = 1;  // multiplies cos and sin (yarn's attention factor)
+};
+
+struct AttentionSpec {
+  int heads = 1, kv_heads = 1, head_dim = 0;
+  float scale = 1;      // of q·k
+  int window = 0;       // a query sees its last `window` positions, itself included; 0: all
+  float softcap = 0;    // s := cap · tanh(s / cap); 0: none
+};
+
+// One sequence of a batch: its queries are rows [q_begin, q_begin + q_count) of q, its keys and
+// values rows [kv_begin, kv_begin + kv_count) of k and v; the last query is at the last key.
+struct Sequence {
+  int64_t q_begin = 0, q_count = 0, kv_begin = 0, kv_count = 0;
+};
+
+// What score() writes for each row, as f32.
+enum ScoreColumn : int { kNll, kBaseNll, kKl, kSameTop, kScoreColumns };
+
+enum class ScaleSearch : uint8_t {
+  minmax,  // the range of the group, as AutoGPTQ has it
+  power    // the range shrunk so as to minimize Σ |w − ŵ|^2.4 (GPTQModel's mse)
+};
+
+// How fit_grid() chooses scales and zeros: see docs/methods.md.
+struct GridFit {
+  Grid grid;
+  ScaleSearch search = ScaleSearch::power;
+  float power = 2.4f;
+  int steps = 80;          // shrink factors 1 − i/100, i < steps
+};
+
+// A block of columns of one GPTQ problem; see Backend::quantize_columns.
+struct ColumnBlock {
+  int64_t begin = 0, end = 0;               // columns, in factored order
+  std::span<const int32_t> group_of;        // (in): group of each column, in factored order
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  virtual const DeviceInfo& info() const = 0;
+  virtual Allocator& allocator() = 0;
+
+  // --- memory and order ---
+  virtual Tensor allocate(int64_t rows, int64_t cols, DType dtype) = 0;
+  // Copies with conversion between f32, bf16 and f16 (rounding once). upload: from the host,
+  // download: to the host, and waits for it; copy: within the device.
+  virtual void upload(ConstView host, View device, Queue queue = Queue::compute) = 0;
+  virtual void download(ConstView device, View host) = 0;
+  virtual void copy(ConstView from, View to) = 0;
+  virtual void fill(View x, float value) = 0;
+  virtual Event record(Queue) { return 0; }
+  virtual void wait(Queue, Event) {}
+
+  // --- a decoder's forward pass ---
+  // A weight (out, in) of f32, bf16 or f16 on the host, laid out for linear() with products in
+  // `compute` (f32 or bf16) and sums in f32. The host memory is not referenced afterwards.
+  virtual std::unique_ptr<Weight> prepare(ConstView weight, DType compute) = 0;
+  // The same from codes. Default: dequantized. A backend with int4 kernels keeps the codes.
+  virtual std::unique_ptr<Weight> prepare(const QuantizedMatrix& weight, DType compute);
+
+  // y (n, out) := x (n, in) · Wᵀ + bias (1, out; f32; may be empty) [+ y when accumulate, y f32].
+  virtual void linear(ConstView x, const Weight& weight, ConstView bias, View y,
+                      bool accumulate = false) = 0;
+  // y (n, hidden) := scale · table[ids], table (vocab, hidden).
+  virtual void embed(std::span<const int32_t> ids, ConstView table, float scale, View y) = 0;
+  // Each row: y := x / rms(x) · (gain + gain_offset); gain (1, cols) f32. x and y may be the same.
+  virtual void norm(ConstView x, ConstView gain, const NormSpec& spec, View y) = 0;
+  // x and y (n, heads·head_dim), may be the same; angle of pair i at row r is positions[r] ·
+  // frequencies[i], frequencies (1, rotated/2) f32, rotated ≤ head_dim; the rest is copied.
+  virtual void rope(ConstView x, std::span<const int32_t> positions, ConstView frequencies,
+                    const RopeSpec& spec, View y) = 0;
+  // y (n, heads·head_dim) := causal softmax(scale · q kᵀ) v for each sequence and head; head h
+  // reads key-value head h / (heads / kv_heads).
+  virtual void attention(ConstView q, ConstView k, ConstView v, std::span<const Sequence> sequences,
+                         const AttentionSpec& spec, View y) = 0;
+  // y := act(gate) · up, elementwise.
+  virtual void gated_activation(ConstView gate, ConstView up, Activation act, View y) = 0;
+  // y := a + b. y may be a or b.
+  virtual void add(ConstView a, ConstView b, View y) = 0;
+  // residual (f32) += x; y := norm(residual). Default: add, then norm.
+  virtual void add_norm(ConstView x, View residual, ConstView gain, const NormSpec& spec, View y);
+
+  // --- what a prediction is worth ---
+  // x := cap · tanh(x / cap) (gemma 2's final logits).
+  virtual void softcap(View x, float cap) = 0;
+  // For each row of logits (n, vocab) f32 and its target: scores (n, kScoreColumns) f32 := negative
+  // log likelihood; and, when base_logits (n, vocab) is not empty, the same of the base, KL(base ‖
+  // model) in nats, and 1 or 0 for the same largest logit. Log-softmax in f32 over the first `vocab`
+  // columns, sums in f64 or compensated: an error of 1e-6 relative at 262,144 columns.
+  virtual void score(ConstView logits, ConstView base_logits, std::span<const int32_t> targets,
+                     View scores) = 0;
+
+  // --- matrices of the quantizer; all f32 unless said ---
+  // h (in, in) += xᵀ · diag(row_weights) · x, the lower triangle only; x (n, in), row_weights (1, n)
+  // or empty for ones. bf16 products are exact, sums in f32.
+  virtual void accumulate_hessian(ConstView x, ConstView row_weights, View h) = 0;
+  // out (n, n) := lower triangle of h[order, order] + damping on the diagonal; h lower (n, n) f32, out
+  // f32 or f64. A zero on h's diagonal becomes `dead_diagonal` before damping.
+  virtual void gather_symmetric(ConstView h, std::span<const int32_t> order, double dead_diagonal,
+                                double damping, View out) = 0;
+  // a (n, n), lower triangle, f32 or f64, in place := unit lower L of a = L D Lᵀ. status (1, 1) i32 :=
+  // 0, or 1 + the index of the first pivot that is not positive and finite (a is then undefined).
+  virtual void factor_ldl(View a, View status) = 0;
+  // out (rows, n) := w[:, order].
+  virtual void gather_columns(ConstView w, std::span<const int32_t> order, View out) = 0;
+  // Scales (rows, groups) f32, values that fit.grid.scales can store, and zeros (rows, groups) u8 for
+  // w (rows, in), by groups of neighbouring columns. docs/methods.md §2 is the definition.
+  virtual void fit_grid(ConstView w, const GridFit& fit, View scales, View zeros) = 0;
+  // GPTQ's inner loop by back-substitution with feedback (design §4), for k from block.end − 1 down to
+  // block.begin:
+  //   ŵ_k = Q(target_k + Σ_{j>k, j<block.end} (w_j − ŵ_j) L_jk),   codes[:, k], errors[:, k] = w_k − ŵ_k.
+  // w (rows, in) original weights and target (rows, in) = w plus the feedback of the columns that are
+  // done, both in factored order; factor (in, in) unit lower L; scales, zeros (rows, groups); codes
+  // (rows, in) u8; errors (rows, block) f32. Rounds half to even; codes clamped to the grid.
+  virtual void quantize_columns(ConstView w, ConstView target, ConstView factor,
+                                const ColumnBlock& block, const Grid& grid, ConstView scales,
+                                ConstView zeros, View codes, View errors) = 0;
+  // c (m, n) += a (m, k) · b (k, n), f32 products and sums.
+  virtual void multiply_add(ConstView a, ConstView b, View c) = 0;
+};
+
+struct BackendOptions {
+  int threads = 0;  // 0: all that this process may use
+};
+
+// The backends of this build. "auto" takes the fastest that is there. Throws Error(usage) listing
+// the known names.
+std::unique_ptr<Backend> make_backend(std::string_view device, const BackendOptions& options);
+std::vector<std::string> backend_names();
+
+}  // namespace halftone

@@ -1,0 +1,36 @@
+// Files written whole or not at all.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace halftone {
+
+std::string read_file(const std::string& path);    // Error(bad_input) when it cannot be read
+// Writes beside `path`, syncs, renames. Error(resources) when the disk is full, Error(bad_input) when
+// it is not writable.
+void write_file_atomically(const std::string& path, std::string_view text);
+void copy_file_bytes(const std::string& from, const std::string& to);
+int64_t free_disk_bytes(const std::string& path);  // of the file system that holds path or its parent
+
+// A directory that is filled under a temporary name beside its place and published by one rename; left
+// unpublished, it is deleted.
+class PendingDirectory {
+ public:
+  // Error(bad_input) when the parent is missing or not writable.
+  explicit PendingDirectory(std::string final_path);
+  ~PendingDirectory();
+  PendingDirectory(const PendingDirectory&) = delete;
+  PendingDirectory& operator=(const PendingDirectory&) = delete;
+  const std::string& path() const { return temporary_; }
+  // Replaces an existing directory when `replace`; syncs what was written.
+  void publish(bool replace);
+
+ private:
+  std::string final_, temporary_;
+  bool published_ = false;
+};
+
+}  // namespace halftone

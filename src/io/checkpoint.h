@@ -1,0 +1,49 @@
+// A model as it lies on disk: the directory or file that `MODEL` names, its containers and metadata.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "io/gguf.h"
+#include "io/metadata.h"
+#include "io/safetensors.h"
+#include "tensor/weight_source.h"
+
+namespace halftone {
+
+class Checkpoint {
+ public:
+  // `model`: a Hugging Face directory, a .gguf file, or org/name in the local Hugging Face cache
+  // ($HF_HOME, $HF_HUB_CACHE, ~/.cache/huggingface/hub), or in ours (halftone's fetch script).
+  // Throws Error(usage) when there is no such thing (says where it looked), Error(bad_input) for a
+  // broken one: missing shards, an index that disagrees with the shards, duplicate tensors.
+  static Checkpoint open(const std::string& model);
+
+  const std::string& path() const { return path_; }         // directory or file
+  const std::string& name() const { return name_; }         // last path component, for people
+  bool is_gguf() const { return gguf_ != nullptr; }
+  const Metadata& metadata() const { return metadata_; }
+  // Of all shards, sorted by name.
+  const std::vector<ContainerEntry>& entries() const { return entries_; }
+  const ContainerEntry* find(std::string_view name) const;
+  const GgufFile* gguf() const { return gguf_.get(); }
+  int64_t file_bytes() const;                               // of the weight files
+  // Files beside the weights that are passed through byte for byte: tokenizer, template, generation
+  // config and the like (not weights, not config.json). Full paths.
+  std::vector<std::string> side_files() const;
+  // SHA-256 over config, and over names, shapes, types and bytes of every tensor; cached by nobody.
+  std::string fingerprint() const;
+
+ private:
+  std::string path_, name_;
+  Metadata metadata_;
+  std::vector<std::unique_ptr<SafetensorsFile>> shards_;
+  std::unique_ptr<GgufFile> gguf_;
+  std::vector<ContainerEntry> entries_;
+};
+
+// The tensors of a safetensors checkpoint as they stand: dense ones.
+std::unique_ptr<WeightSource> open_dense_weights(const Checkpoint& checkpoint);
+
+}  // namespace halftone

@@ -1,0 +1,51 @@
+// GGUF v2 and v3 (llama.cpp's container): keys, tensor infos, aligned data. One bounds-checked parser,
+// and the block types' decoding. Layouts: docs/methods.md and llama.cpp's ggml-common.h.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "io/container.h"
+#include "io/metadata.h"
+#include "tensor/tensor.h"
+
+namespace halftone {
+
+struct GgufArray;
+using GgufValue = std::variant<uint64_t, int64_t, double, bool, std::string, std::vector<int64_t>,
+                               std::vector<double>, std::vector<std::string>>;
+
+class GgufFile {
+ public:
+  // Throws Error(bad_input): magic, version, counts, string lengths, types, alignment, offsets.
+  explicit GgufFile(const std::string& path);
+
+  const std::vector<ContainerEntry>& entries() const { return entries_; }  // sorted by name
+  const std::map<std::string, GgufValue>& keys() const { return keys_; }
+  const std::string& architecture() const { return architecture_; }        // "qwen2"
+
+ private:
+  MappedFile file_;
+  std::vector<ContainerEntry> entries_;
+  std::map<std::string, GgufValue> keys_;
+  std::string architecture_;
+};
+
+// A type of GGUF's blocks: `values` values in `bytes` bytes; nothing for types that we do not read.
+struct GgmlBlock {
+  int64_t values, bytes;
+};
+std::optional<GgmlBlock> ggml_block(std::string_view type);
+// `count` values (a multiple of the block) to f32. F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K,
+// Q5_K, Q6_K.
+void ggml_dequantize(std::string_view type, std::span<const std::byte> bytes, std::span<float> out);
+
+// Hugging Face's config.json keys, tokenizer data and template from the file's keys. Families whose
+// keys are known: llama (mistral too), qwen2, qwen3, gemma3.
+Metadata gguf_metadata(const GgufFile& file);
+
+}  // namespace halftone

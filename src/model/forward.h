@@ -1,0 +1,82 @@
+// The forward pass of every family: a block is four stages, each cut where a group of linears takes its
+// input, so that inference composes them and calibration can stop between them.
+//
+// Stages write into what the caller gives them, never in place, so that a backward pass can replay
+// them. Residual streams are f32; a linear's input is in the compute dtype.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "backend/backend.h"
+#include "model/kv_cache.h"
+#include "model/weights.h"
+
+namespace halftone {
+
+// What runs together: several sequences, or pieces of sequences, packed row after row.
+struct Batch {
+  std::vector<int32_t> ids;            // (tokens)
+  std::vector<int32_t> positions;      // (tokens): in their sequences
+  std::vector<int64_t> starts;         // (sequences + 1): rows of the batch
+  std::vector<int64_t> logit_rows;     // rows that need logits
+  KvCache* cache = nullptr;            // null: sequences begin at position 0 and are whole
+  int64_t tokens() const { return static_cast<int64_t>(ids.size()); }
+};
+// `count` whole sequences of `length` ids each.
+Batch make_batch(std::span<const int32_t> ids, int64_t length);
+
+// Whether the values at a stage stayed finite.
+struct StageCheck {
+  StageId stage;
+  bool finite = true;
+};
+
+class Forward {
+ public:
+  Forward(Backend& backend, const ModelTensors& tensors, WeightProvider& weights, DType compute);
+
+  Backend& backend() const { return backend_; }
+  const ModelConfig& config() const { return config_; }
+  DType compute() const { return compute_; }
+  // (inputs) of a stage's linears, and their outputs side by side: q|k|v, o, gate|up, down.
+  int64_t input_width(Stage stage) const;
+  int64_t output_width(Stage stage) const;
+
+  // residual (tokens, hidden) f32 := embeddings.
+  void embed(const Batch& batch, View residual);
+
+  // The input of a stage's linears, x (tokens, input_width) in the compute dtype:
+  //   attn_in   norm(residual)                          previous: unused
+  //   attn_out  attention over previous = q|k|v         (rotated, normed, cached here)
+  //   mlp_in    norm(residual)
+  //   mlp_out   act(gate) · up, previous = gate|up
+  void stage_input(const StageId& id, const Batch& batch, ConstView residual, ConstView previous,
+                   View x);
+  // The stage's linears: y (tokens, output_width), f32 or compute dtype.
+  void stage_linears(const StageId& id, ConstView x, View y);
+  // What attn_out and mlp_out do with their result: out := residual + [norm](y), all (tokens, hidden).
+  void join(const StageId& id, ConstView y, ConstView residual, View out);
+
+  // One block: residual_out := block(residual_in); they may not be the same.
+  void block(int layer, const Batch& batch, ConstView residual_in, View residual_out);
+  // logits (batch.logit_rows, vocab) f32 from the last residual.
+  void logits(const Batch& batch, ConstView residual, View out);
+  // logits of rows [begin, end) of batch.logit_rows alone: a tile.
+  void logits_of(std::span<const int64_t> rows, ConstView residual, View out);
+
+  // The whole model over resident or streamed weights.
+  Tensor run(const Batch& batch);      // residual after the last block (tokens, hidden) f32
+
+ private:
+  Backend& backend_;
+  const ModelTensors& tensors_;
+  const ModelConfig& config_;
+  WeightProvider& weights_;
+  DType compute_;
+  Tensor frequencies_, local_frequencies_;
+  float magnitude_ = 1, local_magnitude_ = 1;
+};
+
+}  // namespace halftone

@@ -1,0 +1,27 @@
+// The second moment of a linear's inputs, H = (2/N) Σ xᵀx, shared by the linears that share an input.
+#pragma once
+
+#include <cstdint>
+
+#include "backend/backend.h"
+
+namespace halftone {
+
+class Hessian {
+ public:
+  Hessian(Backend& backend, int64_t inputs);
+
+  // x (n, inputs), n calibration tokens; row_weights (1, n) or empty.
+  void accumulate(ConstView x, ConstView row_weights = {});
+  // The sum over tokens, lower triangle, (inputs, inputs) f32 on the device; and N.
+  ConstView sum() const { return sum_; }
+  int64_t tokens() const { return tokens_; }
+  int64_t inputs() const { return sum_.rows(); }
+
+ private:
+  Backend& backend_;
+  Tensor sum_;
+  int64_t tokens_ = 0;
+};
+
+}  // namespace halftone

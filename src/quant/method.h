@@ -1,0 +1,64 @@
+// Methods and recipes as tables: a method is a solver, a recipe the steps around it.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "backend/backend.h"
+#include "quant/hessian.h"
+#include "tensor/quantized.h"
+
+namespace halftone {
+
+enum class ColumnOrder : uint8_t { none, activation };  // --order none|act
+
+// Everything that a solver needs to know beside the matrix.
+struct SolverOptions {
+  GridFit fit;                                   // grid, scale search
+  ColumnOrder order = ColumnOrder::activation;
+  double damping = 0.01;                         // of the mean of H's diagonal
+  int64_t block = 128;                           // columns between two trailing updates
+};
+
+// The state that linears with the same input share: the factor is computed once.
+class Factor;
+
+// What one matrix came to.
+struct SolveReport {
+  double relative_error = 0;   // tr(Δ H Δᵀ) / tr(W H Wᵀ); 0 without a Hessian
+  double damping = 0;          // used, as a fraction of the mean diagonal
+  int dead_columns = 0;        // inputs that calibration never moved
+  std::string note;            // "factored in f64", "damping raised to 0.04", "fell back to rtn: …"
+};
+
+struct SolveResult {
+  QuantizedMatrix matrix;
+  SolveReport report;
+};
+
+// weight (out, in) f32 on the device; factor is null for methods that need no Hessian.
+using Solver = SolveResult (*)(Backend&, ConstView weight, const Factor* factor,
+                               const SolverOptions&);
+
+struct Method {
+  std::string_view name, summary;
+  bool needs_hessian;
+  Solver solve;
+};
+std::span<const Method> methods();
+const Method& find_method(std::string_view name);  // throws Error(usage), lists the known
+
+// Steps around the solver; each can be switched on by itself.
+struct Recipe {
+  std::string_view name, summary;
+  ScaleSearch search;
+  ColumnOrder order;
+};
+std::span<const Recipe> recipes();
+const Recipe& find_recipe(std::string_view name);
+
+}  // namespace halftone

@@ -1,0 +1,52 @@
+// The format-neutral result of every quantization method, and what every format packs.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "tensor/tensor.h"
+
+namespace halftone {
+
+// How the target format stores a scale; scales are fitted as values that it can store.
+enum class ScaleStore : uint8_t { f32, f16, bf16 };
+float round_to(ScaleStore store, float scale);
+
+// The values that a code can stand for: ŵ = scale · (code − zero), codes 0 … 2^bits − 1.
+struct Grid {
+  int bits = 4;             // 2, 3, 4 or 8
+  int64_t group_size = 128; // inputs that share a scale; -1: the whole row
+  bool symmetric = true;    // zero is 2^(bits−1) everywhere
+  ScaleStore scales = ScaleStore::f16;
+
+  int levels() const { return 1 << bits; }
+  int symmetric_zero() const { return 1 << (bits - 1); }
+  int64_t groups(int64_t cols) const { return group_size < 0 ? 1 : (cols + group_size - 1) / group_size; }
+  int64_t group_width(int64_t cols) const { return group_size < 0 ? cols : group_size; }
+  // Bits a weight in storage: codes, 16-bit scales, zeros.
+  double bits_per_weight(int64_t cols) const;
+  bool operator==(const Grid&) const = default;
+};
+
+// A quantized linear weight, (rows, cols) = (out, in).
+struct QuantizedMatrix {
+  Grid grid;
+  int64_t rows = 0, cols = 0;
+  std::vector<uint8_t> codes;     // rows·cols, one a byte, row-major
+  std::vector<float> scales;      // rows·groups, row-major, values of grid.scales
+  std::vector<uint8_t> zeros;     // rows·groups
+  std::vector<int32_t> group_of;  // cols: the group of each column; empty: column / group_size
+
+  int64_t groups() const { return rows == 0 ? 0 : static_cast<int64_t>(scales.size()) / rows; }
+  int64_t group(int64_t col) const {
+    return group_of.empty() ? col / grid.group_width(cols) : group_of[static_cast<size_t>(col)];
+  }
+  float value(int64_t row, int64_t col) const;
+  bool operator==(const QuantizedMatrix&) const = default;
+};
+
+// out (row_end − row_begin, cols), f32, bf16 or f16 on the host := rows [row_begin, row_end) of the
+// matrix. The product scale · (code − zero) is taken in f32 and rounded once.
+void dequantize(const QuantizedMatrix& matrix, int64_t row_begin, int64_t row_end, View out);
+
+}  // namespace halftone
