@@ -101,7 +101,8 @@ class Backend {
 
   // --- memory and order ---
   virtual Tensor allocate(int64_t rows, int64_t cols, DType dtype) = 0;
-  // Copies with conversion between f32, bf16 and f16 (rounding once). upload: from the host,
+  // Copies with conversion between f64, f32, bf16 and f16 (rounding once); other types as they are.
+  // Any leading dimension: a view of cols = 1, ld = n + 1 is a diagonal. upload: from the host,
   // download: to the host, and waits for it; copy: within the device.
   virtual void upload(ConstView host, View device, Queue queue = Queue::compute) = 0;
   virtual void download(ConstView device, View host) = 0;
@@ -157,8 +158,9 @@ class Backend {
   // f32 or f64. A zero on h's diagonal becomes `dead_diagonal` before damping.
   virtual void gather_symmetric(ConstView h, std::span<const int32_t> order, double dead_diagonal,
                                 double damping, View out) = 0;
-  // a (n, n), lower triangle, f32 or f64, in place := unit lower L of a = L D Lᵀ. status (1, 1) i32 :=
-  // 0, or 1 + the index of the first pivot that is not positive and finite (a is then undefined).
+  // a (n, n), lower triangle, f32 or f64, in place := a = L D Lᵀ with unit lower L: L below the
+  // diagonal, D on it. status (1, 1) i32 := 0, or 1 + the index of the first pivot that is not
+  // positive and finite (a is then undefined). The upper triangle is neither read nor meant.
   virtual void factor_ldl(View a, View status) = 0;
   // out (rows, n) := w[:, order].
   virtual void gather_columns(ConstView w, std::span<const int32_t> order, View out) = 0;
@@ -167,11 +169,14 @@ class Backend {
   virtual void fit_grid(ConstView w, const GridFit& fit, View scales, View zeros) = 0;
   // GPTQ's inner loop by back-substitution with feedback (design §4), for k from block.end − 1 down to
   // block.begin:
-  //   ŵ_k = Q(target_k + Σ_{j>k, j<block.end} (w_j − ŵ_j) L_jk),   codes[:, k], errors[:, k] = w_k − ŵ_k.
+  //   t_k = target_k + Σ_{j>k, j<block.end} (w_j − ŵ_j) L_jk,   ŵ_k = Q(t_k),
+  //   codes[:, k],   errors[:, k − block.begin] = w_k − ŵ_k,   target_k := t_k − ŵ_k.
   // w (rows, in) original weights and target (rows, in) = w plus the feedback of the columns that are
-  // done, both in factored order; factor (in, in) unit lower L; scales, zeros (rows, groups); codes
-  // (rows, in) u8; errors (rows, block) f32. Rounds half to even; codes clamped to the grid.
-  virtual void quantize_columns(ConstView w, ConstView target, ConstView factor,
+  // done, both in factored order; factor (in, in) as factor_ldl leaves it (only what is below the
+  // diagonal is read); scales, zeros (rows, groups); codes (rows, in) u8; errors (rows, block) f32.
+  // Rounds half to even; codes clamped to the grid. What is left in target are the columns of
+  // (W − Ŵ) L, whose squares weighted with D are the layer's error.
+  virtual void quantize_columns(ConstView w, View target, ConstView factor,
                                 const ColumnBlock& block, const Grid& grid, ConstView scales,
                                 ConstView zeros, View codes, View errors) = 0;
   // c (m, n) += a (m, k) · b (k, n), f32 products and sums.
