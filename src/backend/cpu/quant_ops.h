@@ -18,7 +18,7 @@ void cpu_gather_symmetric(ThreadPool& pool, ConstView h, std::span<const int32_t
 void cpu_factor_ldl(ThreadPool& pool, View a, View status);
 void cpu_gather_columns(ThreadPool& pool, ConstView w, std::span<const int32_t> order, View out);
 void cpu_fit_grid(ThreadPool& pool, ConstView w, const GridFit& fit, View scales, View zeros);
-void cpu_quantize_columns(ThreadPool& pool, ConstView w, ConstView target, ConstView factor,
+void cpu_quantize_columns(ThreadPool& pool, ConstView w, View target, ConstView factor,
                           const ColumnBlock& block, const Grid& grid, ConstView scales,
                           ConstView zeros, View codes, View errors);
 void cpu_multiply_add(ThreadPool& pool, ConstView a, ConstView b, View c);

@@ -1,0 +1,57 @@
+// The reference backend's class; its operations are defined in one .cpp a group: memory, linear,
+// norm, attention, elementwise, score, hessian, fit_grid, solve.
+#pragma once
+
+#include <memory>
+#include <span>
+
+#include "backend/backend.h"
+
+namespace halftone::ref {
+
+class RefBackend final : public Backend {
+ public:
+  RefBackend();
+
+  const DeviceInfo& info() const override { return info_; }
+  Allocator& allocator() override { return allocator_; }
+
+  Tensor allocate(int64_t rows, int64_t cols, DType dtype) override;
+  void upload(ConstView host, View device, Queue queue) override;
+  void download(ConstView device, View host) override;
+  void copy(ConstView from, View to) override;
+  void fill(View x, float value) override;
+
+  using Backend::prepare;
+  std::unique_ptr<Weight> prepare(ConstView weight, DType compute) override;
+  void linear(ConstView x, const Weight& weight, ConstView bias, View y, bool accumulate) override;
+  void embed(std::span<const int32_t> ids, ConstView table, float scale, View y) override;
+  void norm(ConstView x, ConstView gain, const NormSpec& spec, View y) override;
+  void rope(ConstView x, std::span<const int32_t> positions, ConstView frequencies,
+            const RopeSpec& spec, View y) override;
+  void attention(ConstView q, ConstView k, ConstView v, std::span<const Sequence> sequences,
+                 const AttentionSpec& spec, View y) override;
+  void gated_activation(ConstView gate, ConstView up, Activation act, View y) override;
+  void add(ConstView a, ConstView b, View y) override;
+
+  void softcap(View x, float cap) override;
+  void score(ConstView logits, ConstView base_logits, std::span<const int32_t> targets,
+             View scores) override;
+
+  void accumulate_hessian(ConstView x, ConstView row_weights, View h) override;
+  void gather_symmetric(ConstView h, std::span<const int32_t> order, double dead_diagonal,
+                        double damping, View out) override;
+  void factor_ldl(View a, View status) override;
+  void gather_columns(ConstView w, std::span<const int32_t> order, View out) override;
+  void fit_grid(ConstView w, const GridFit& fit, View scales, View zeros) override;
+  void quantize_columns(ConstView w, View target, ConstView factor, const ColumnBlock& block,
+                        const Grid& grid, ConstView scales, ConstView zeros, View codes,
+                        View errors) override;
+  void multiply_add(ConstView a, ConstView b, View c) override;
+
+ private:
+  DeviceInfo info_;
+  HostAllocator allocator_;
+};
+
+}  // namespace halftone::ref

@@ -1,0 +1,44 @@
+// Reference backend: GPTQ's inner loop as back-substitution with feedback (design: the solver;
+// docs/methods.md §3), and the reordering of columns that goes with it.
+#include <algorithm>
+#include <cassert>
+#include <cmath>
+
+#include "backend/ref/element.h"
+#include "backend/ref/ref_operations.h"
+
+namespace halftone::ref {
+
+void RefBackend::gather_columns(ConstView w, std::span<const int32_t> order, View out) {
+  assert(out.rows == w.rows && out.cols == static_cast<int64_t>(order.size()));
+  for (int64_t row = 0; row < w.rows; ++row)
+    for (int64_t col = 0; col < out.cols; ++col)
+      store(out, row, col, load(w, row, order[static_cast<size_t>(col)]));
+}
+
+void RefBackend::quantize_columns(ConstView w, View target, ConstView factor,
+                                  const ColumnBlock& block, const Grid& grid, ConstView scales,
+                                  ConstView zeros, View codes, View errors) {
+  assert(errors.rows == w.rows && errors.cols >= block.end - block.begin);
+  assert(static_cast<int64_t>(block.group_of.size()) == w.cols);
+  const float largest = static_cast<float>(grid.levels() - 1);
+  for (int64_t row = 0; row < w.rows; ++row) {
+    float* error = errors.row<float>(row);
+    for (int64_t k = block.end - 1; k >= block.begin; --k) {
+      double sum = load(target, row, k);
+      for (int64_t j = k + 1; j < block.end; ++j)
+        sum += static_cast<double>(error[j - block.begin]) * load(factor, j, k);
+      const float wanted = static_cast<float>(sum);
+      const int32_t group = block.group_of[static_cast<size_t>(k)];
+      const float scale = load(scales, row, group);
+      const float zero = zeros.row<uint8_t>(row)[group];
+      const float code = std::clamp(std::nearbyint(wanted / scale) + zero, 0.0f, largest);
+      const float value = scale * (code - zero);
+      codes.row<uint8_t>(row)[k] = static_cast<uint8_t>(code);
+      error[k - block.begin] = load(w, row, k) - value;
+      target.row<float>(row)[k] = wanted - value;
+    }
+  }
+}
+
+}  // namespace halftone::ref
