@@ -30,6 +30,7 @@ struct Evaluation {
       top1_agreement, log_ratio_stderr;             // of ln(ppl / base ppl), paired
   int64_t size_bytes = 0, base_size_bytes = 0;
   double bits_per_weight_linears = 0, bits_per_weight_file = 0;
+  double base_bits_per_weight_linears = 0, base_bits_per_weight_file = 0;
   double seconds = 0, tokens_per_second = 0, base_tokens_per_second = 0;
   int64_t peak_memory_bytes = 0;
   std::vector<std::string> notes;                   // "the base's vocabulary is padded to 151,936"

@@ -20,6 +20,14 @@ struct StoredTensor {
   std::string encoding;      // "bf16", "f32", "Q4_K", "gptq 4-bit g128 sym"
   int64_t bytes = 0;         // in the file, scales and zeros included
   bool quantized = false;    // holds codes: not a dense floating-point tensor
+  double grid_bits = 0;      // of a quantized one, where its grid says: codes, scales, zeros
+
+  // Bits a weight: the grid's, or what the file spends.
+  double bits_per_weight() const {
+    if (grid_bits > 0) return grid_bits;
+    const int64_t values = rows * cols;
+    return values == 0 ? 0 : 8.0 * static_cast<double>(bytes) / static_cast<double>(values);
+  }
 };
 
 class WeightSource {

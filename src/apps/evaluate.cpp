@@ -1,0 +1,222 @@
+// Perplexity and KL divergence (design §8): windows → forward → a tile of logits at a time → scores.
+#include "apps/evaluate.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <numeric>
+
+#include "apps/token_scores.h"
+#include "base/error.h"
+#include "base/memory_usage.h"
+#include "base/progress.h"
+#include "model/forward.h"
+#include "text/dataset.h"
+
+namespace halftone {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr int64_t kBatchTokens = 2048;   // one window of the hf protocol, four of llama.cpp's
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// What a protocol scores: windows, and which positions of each predict a scored token.
+struct Task {
+  Windows windows;
+  int64_t first_scored = 0;   // position in the window; the last one is length − 2
+};
+
+Task hf_task(const Tokenizer& tokenizer, const TextFile& text, int64_t length) {
+  return {cut_windows(tokenizer, {text}, length), 0};
+}
+
+// llama.cpp's perplexity tool: the text is tokenized once with BOS where the vocabulary adds one, cut
+// into chunks whose first token becomes BOS, and the second half of each is scored.
+Task llama_cpp_task(const Tokenizer& tokenizer, const TextFile& text, int64_t length) {
+  Task task;
+  task.windows.length = length;
+  task.first_scored = length / 2;
+  std::vector<int32_t>& ids = task.windows.ids;
+  for (const std::string& document : text.documents) {
+    const std::vector<int32_t> part = tokenizer.encode(document, true);
+    ids.insert(ids.end(), part.begin(), part.end());
+  }
+  task.windows.tokens_in_text = static_cast<int64_t>(ids.size());
+  ids.resize(ids.size() / static_cast<size_t>(length) * static_cast<size_t>(length));
+  if (const auto bos = tokenizer.bos())
+    for (int64_t w = 0; w < task.windows.count(); ++w)
+      ids[static_cast<size_t>(w * length)] = *bos;
+  return task;
+}
+
+Task make_task(const Tokenizer& tokenizer, const std::string& path, const EvaluateOptions& options) {
+  const bool hf = options.protocol == Protocol::hf;
+  const int64_t length = options.seq_len > 0 ? options.seq_len : hf ? 2048 : 512;
+  if (length < 8)
+    throw usage_error("--seq-len {}: a window needs at least 8 tokens", length);
+  const TextFile text = read_text_file(path);
+  Task task = hf ? hf_task(tokenizer, text, length) : llama_cpp_task(tokenizer, text, length);
+  // llama.cpp's tool wants two whole chunks before it starts.
+  const int64_t least = std::max<int64_t>(hf ? 1 : 2, options.windows);
+  if (task.windows.count() < least)
+    throw bad_input("--text {}: holds {} tokens, {} window{} of {} need {}", path,
+                    human_count(task.windows.tokens_in_text), least, least == 1 ? "" : "s",
+                    human_count(length), human_count(least * length))
+        .hint("pass a longer text, or a smaller --seq-len or --windows.");
+  if (options.windows > 0) task.windows.ids.resize(static_cast<size_t>(options.windows * length));
+  return task;
+}
+
+// A model ready to run, with the time that it has spent.
+struct Runner {
+  Runner(Backend& backend, const OpenedModel& model, DType compute, Profile* profile)
+      : provider(make_provider(backend, *model.tensors, {.compute = compute})),
+        forward(backend, *model.tensors, *provider, compute) {
+    forward.set_profile(profile);
+  }
+  std::unique_ptr<WeightProvider> provider;
+  Forward forward;
+  double seconds = 0;
+};
+
+void check_same_tokenizer(const Tokenizer& tokenizer, const OpenedModel& model,
+                          const OpenedModel& base) {
+  const Tokenizer other = Tokenizer::load(base.checkpoint->metadata());
+  if (other.fingerprint() == tokenizer.fingerprint()) return;
+  throw bad_input("--against {}: its tokenizer differs from that of {} ({} and {} tokens)",
+                  base.name(), model.name(), human_count(other.vocab_size()),
+                  human_count(tokenizer.vocab_size()))
+      .hint("KL divergence compares predictions of the same tokens: pass the model it was made from.");
+}
+
+void check_ids(const Windows& windows, const OpenedModel& model) {
+  const auto largest = std::max_element(windows.ids.begin(), windows.ids.end());
+  if (largest != windows.ids.end() && *largest >= model.config().vocab)
+    throw bad_input("{}: the tokenizer gives id {}, the model's vocab_size is {}", model.name(),
+                    *largest, model.config().vocab)
+        .hint("tokenizer and weights do not belong together.");
+}
+
+// Runs the windows [begin, end) through both models and adds the scores of their positions.
+class Evaluator {
+ public:
+  Evaluator(const Task& task, Runner& model, Runner* base) : task_(task), model_(model), base_(base) {}
+
+  void run(int64_t begin, int64_t end, TokenScores& scores) {
+    const int64_t length = task_.windows.length;
+    Batch batch = make_batch({task_.windows.window(begin), static_cast<size_t>((end - begin) * length)},
+                             length);
+    std::vector<int64_t> rows;
+    std::vector<int32_t> targets;
+    for (int64_t w = 0; w < end - begin; ++w)
+      for (int64_t t = task_.first_scored; t + 1 < length; ++t) {
+        rows.push_back(w * length + t);
+        targets.push_back(batch.ids[static_cast<size_t>(w * length + t + 1)]);
+      }
+    const Tensor residual = timed_run(model_, batch);
+    const Tensor base_residual = base_ ? timed_run(*base_, batch) : Tensor();
+    score_rows({.forward = &model_.forward, .residual = residual, .seconds = &model_.seconds},
+               base_ ? ScoredModel{.forward = &base_->forward, .residual = base_residual,
+                                   .seconds = &base_->seconds}
+                     : ScoredModel{},
+               rows, targets, scores);
+  }
+
+ private:
+  static Tensor timed_run(Runner& runner, const Batch& batch) {
+    const auto start = Clock::now();
+    Tensor residual = runner.forward.run(batch);
+    runner.seconds += seconds_since(start);
+    return residual;
+  }
+
+  const Task& task_;
+  Runner& model_;
+  Runner* base_;
+};
+
+void fill_scores(const TokenScores& scores, bool against, Evaluation& result) {
+  const ScoreSummary summary = summarize(scores);
+  if (!std::isfinite(summary.perplexity))
+    throw bad_input("{} of {} predictions are not finite", human_count(summary.not_finite),
+                    human_count(scores.count()))
+        .hint("the model overflows in this type: try --dtype f32; see halftone inspect.");
+  result.tokens = scores.count();
+  result.perplexity = summary.perplexity;
+  result.perplexity_stderr = summary.perplexity_stderr;
+  if (!against) return;
+  result.base_perplexity = summary.base_perplexity;
+  result.base_perplexity_stderr = summary.base_perplexity_stderr;
+  result.log_ratio_stderr = summary.log_ratio_stderr;
+  result.kl_mean = summary.kl_mean;
+  result.kl_stderr = summary.kl_stderr;
+  result.kl_p50 = summary.kl_p50;
+  result.kl_p99 = summary.kl_p99;
+  result.kl_max = summary.kl_max;
+  result.top1_agreement = summary.top1_agreement;
+}
+
+}  // namespace
+
+Evaluation evaluate(Backend& backend, const OpenedModel& model, const OpenedModel* base,
+                    const std::string& text_path, const EvaluateOptions& options, Profile* profile) {
+  const auto start = Clock::now();
+  MemoryWatch memory;
+  const Tokenizer tokenizer = Tokenizer::load(model.checkpoint->metadata());
+  if (base) check_same_tokenizer(tokenizer, model, *base);
+  const Task task = make_task(tokenizer, text_path, options);
+  check_ids(task.windows, model);
+
+  Evaluation result;
+  if (base && base->config().vocab != model.config().vocab)
+    result.notes.push_back(
+        fmt::format("vocabularies are padded to {} and {}: compared over the first {}",
+                    human_count(model.config().vocab), human_count(base->config().vocab),
+                    human_count(std::min(model.config().vocab, base->config().vocab))));
+
+  const DType compute = compute_dtype(options.dtype, backend);
+  Runner model_runner(backend, model, compute, profile);
+  std::optional<Runner> base_runner;
+  if (base) base_runner.emplace(backend, *base, compute, nullptr);
+
+  const int64_t windows = task.windows.count();
+  const int64_t step = std::max<int64_t>(1, kBatchTokens / task.windows.length);
+  TokenScores scores;
+  Evaluator evaluator(task, model_runner, base_runner ? &*base_runner : nullptr);
+  Progress progress("Evaluating", static_cast<double>(windows), options.quiet);
+  for (int64_t begin = 0; begin < windows; begin += step) {
+    const int64_t end = std::min(begin + step, windows);
+    evaluator.run(begin, end, scores);
+    progress.update(static_cast<double>(end),
+                    fmt::format("window {}/{}  perplexity {:.3f}", end, windows,
+                                perplexity_of(scores)));
+  }
+  progress.finish();
+
+  result.protocol = options.protocol == Protocol::hf ? "hf" : "llama.cpp";
+  result.seq_len = task.windows.length;
+  result.windows = windows;
+  fill_scores(scores, base != nullptr, result);
+  const double forwarded = static_cast<double>(windows * task.windows.length);
+  result.tokens_per_second = forwarded / model_runner.seconds;
+  if (base_runner) result.base_tokens_per_second = forwarded / base_runner->seconds;
+  const ModelSize size = measure_size(model);
+  result.size_bytes = size.file_bytes;
+  result.bits_per_weight_linears = size.bits_per_weight_linears;
+  result.bits_per_weight_file = size.bits_per_weight_file;
+  if (base) {
+    const ModelSize base_size = measure_size(*base);
+    result.base_size_bytes = base_size.file_bytes;
+    result.base_bits_per_weight_linears = base_size.bits_per_weight_linears;
+    result.base_bits_per_weight_file = base_size.bits_per_weight_file;
+  }
+  result.peak_memory_bytes = memory.peak();
+  result.seconds = seconds_since(start);
+  return result;
+}
+
+}  // namespace halftone

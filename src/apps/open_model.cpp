@@ -1,0 +1,48 @@
+// Opening a model: container → format → configuration → roles, each checked against the next.
+#include "apps/open_model.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "format/open_weights.h"
+
+namespace halftone {
+
+OpenedModel open_model(const std::string& model) {
+  OpenedModel opened;
+  opened.checkpoint = std::make_unique<Checkpoint>(Checkpoint::open(model));
+  const ModelConfig config = read_config(opened.checkpoint->metadata());
+  OpenedWeights weights = open_weights(*opened.checkpoint);
+  opened.source = std::move(weights.source);
+  opened.quantization = std::move(weights.quantization);
+  opened.tensors = std::make_unique<ModelTensors>(*opened.source, config);
+  return opened;
+}
+
+ModelSize measure_size(const OpenedModel& model) {
+  ModelSize size;
+  size.file_bytes = model.checkpoint->file_bytes();
+  double linear_bits = 0, linear_weights = 0;
+  for (const TensorKey& key : model.tensors->keys()) {
+    const auto [rows, cols] = model.tensors->shape(key);
+    size.parameters += rows * cols;
+    if (!is_linear(key.role) || key.part != Part::weight) continue;
+    const StoredTensor& stored = model.tensors->stored(key);
+    linear_bits += stored.bits_per_weight() * static_cast<double>(rows * cols);
+    linear_weights += static_cast<double>(rows * cols);
+  }
+  if (linear_weights > 0) size.bits_per_weight_linears = linear_bits / linear_weights;
+  if (size.parameters > 0)
+    size.bits_per_weight_file =
+        8.0 * static_cast<double>(size.file_bytes) / static_cast<double>(size.parameters);
+  return size;
+}
+
+DType compute_dtype(const std::string& option, const Backend& backend) {
+  if (option == "f32") return DType::f32;
+  if (option == "bf16") return DType::bf16;
+  if (option == "auto") return backend.info().native_bf16 ? DType::bf16 : DType::f32;
+  throw usage_error("--dtype {}: not a type to compute in", option).hint("use auto, f32 or bf16.");
+}
+
+}  // namespace halftone

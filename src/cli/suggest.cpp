@@ -1,0 +1,90 @@
+// Edit distance over the names that the command knows.
+#include "cli/suggest.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <numeric>
+
+namespace halftone {
+namespace {
+
+size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), size_t{0});
+  for (size_t i = 1; i <= a.size(); ++i) {
+    size_t diagonal = row[0];
+    row[0] = i;
+    for (size_t j = 1; j <= b.size(); ++j) {
+      const size_t substituted = diagonal + (a[i - 1] != b[j - 1]);
+      diagonal = row[j];
+      row[j] = std::min({row[j] + 1, row[j - 1] + 1, substituted});
+    }
+  }
+  return row.back();
+}
+
+const CLI::App& parsed_command(const CLI::App& app) {
+  const auto commands = app.get_subcommands();   // those that were given
+  return commands.empty() ? app : *commands.front();
+}
+
+std::vector<std::string> option_names(const CLI::App& app) {
+  std::vector<std::string> names;
+  for (const CLI::App* level = &app; level; level = level->get_parent())
+    for (const CLI::Option* option : level->get_options())
+      for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+  return names;
+}
+
+Complaint unknown_word(const CLI::App& app, const std::string& word) {
+  const CLI::App& command = parsed_command(app);
+  if (word.rfind("-", 0) == 0) {
+    const std::string name = word.substr(0, word.find('='));
+    const std::string close = nearest(name, option_names(command));
+    return {fmt::format("unknown option {}{}", name,
+                        close.empty() ? "" : fmt::format("; did you mean {}?", close)),
+            fmt::format("halftone {} --help lists the options.", command.get_name())};
+  }
+  std::vector<std::string> commands;
+  for (const CLI::App* sub : app.get_subcommands({})) commands.push_back(sub->get_name());
+  if (&command == &app) {
+    const std::string close = nearest(word, commands);
+    return {fmt::format("unknown command {}{}", word,
+                        close.empty() ? "" : fmt::format("; did you mean {}?", close)),
+            "halftone --help lists the commands."};
+  }
+  return {fmt::format("unexpected argument {}", word),
+          fmt::format("halftone {} --help shows what it takes.", command.get_name())};
+}
+
+}  // namespace
+
+std::string nearest(std::string_view word, const std::vector<std::string>& candidates) {
+  std::string best;
+  size_t best_distance = std::max<size_t>(2, word.size() / 3) + 1;
+  for (const std::string& candidate : candidates) {
+    const size_t distance = edit_distance(word, candidate);
+    if (distance < best_distance) {
+      best_distance = distance;
+      best = candidate;
+    }
+  }
+  return best;
+}
+
+Complaint explain(const CLI::App& app, const CLI::ParseError& error) {
+  if (dynamic_cast<const CLI::ExtrasError*>(&error)) {
+    for (const std::string& word : parsed_command(app).remaining()) return unknown_word(app, word);
+    for (const std::string& word : app.remaining(true)) return unknown_word(app, word);
+  }
+  const CLI::App& command = parsed_command(app);
+  std::string name = command.get_name();
+  if (name == "halftone" || name.empty()) name = "";
+  else name += " ";
+  std::string message = error.what();
+  std::replace(message.begin(), message.end(), '\n', ' ');
+  return {message, fmt::format("halftone {}--help shows what it takes.", name)};
+}
+
+}  // namespace halftone
