@@ -1,11 +1,12 @@
-// GGUF v2 and v3 (llama.cpp's container): keys, tensor infos, aligned data. One bounds-checked parser,
-// and the block types' decoding. Layouts: docs/methods.md and llama.cpp's ggml-common.h.
+// GGUF v2 and v3 (llama.cpp's container): keys, tensor infos, aligned data. One bounds-checked
+// parser, and the block types' decoding. Layouts: docs/methods.md and llama.cpp's ggml-common.h.
 #pragma once
 
 #include <cstdint>
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -15,21 +16,26 @@
 
 namespace halftone {
 
-struct GgufArray;
+// Integers keep their sign's type, floats widen to double; arrays of booleans are of integers.
 using GgufValue = std::variant<uint64_t, int64_t, double, bool, std::string, std::vector<int64_t>,
                                std::vector<double>, std::vector<std::string>>;
 
 class GgufFile {
  public:
-  // Throws Error(bad_input): magic, version, counts, string lengths, types, alignment, offsets.
+  // Throws Error(bad_input): magic, version, counts, string lengths, types, alignment, offsets. A
+  // part of a split model ("name-00002-of-00005.gguf") stands for the whole: all parts are read.
   explicit GgufFile(const std::string& path);
 
   const std::vector<ContainerEntry>& entries() const { return entries_; }  // sorted by name
   const std::map<std::string, GgufValue>& keys() const { return keys_; }
-  const std::string& architecture() const { return architecture_; }        // "qwen2"
+  const std::string& architecture() const { return architecture_; }  // "qwen2"
+  const ContainerEntry* find(std::string_view name) const;           // nullptr: none
+  const std::string& path() const { return path_; }                  // as opened
+  int64_t file_bytes() const;                                        // of all parts
 
  private:
-  MappedFile file_;
+  std::string path_;
+  std::vector<MappedFile> parts_;
   std::vector<ContainerEntry> entries_;
   std::map<std::string, GgufValue> keys_;
   std::string architecture_;
@@ -40,8 +46,8 @@ struct GgmlBlock {
   int64_t values, bytes;
 };
 std::optional<GgmlBlock> ggml_block(std::string_view type);
-// `count` values (a multiple of the block) to f32. F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K,
-// Q5_K, Q6_K.
+// `count` values (a multiple of the block) to f32. F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0,
+// Q4_K, Q5_K, Q6_K.
 void ggml_dequantize(std::string_view type, std::span<const std::byte> bytes, std::span<float> out);
 
 // Hugging Face's config.json keys, tokenizer data and template from the file's keys. Families whose
