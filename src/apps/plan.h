@@ -38,6 +38,7 @@ struct QuantizeOptions {
   int64_t max_memory = 0;                   // bytes, 0: no limit of ours
   bool dry_run = false, resume = false, force = false, json = false, quiet = false;
   std::string report, profile;
+  std::string program_version;              // part of the journal's fingerprint
 };
 
 struct Plan {
@@ -49,6 +50,9 @@ struct Plan {
   double bits_per_weight_linears = 0, bits_per_weight_file = 0;
   std::string text() const;                 // canonical: part of the journal's fingerprint
 };
+
+// What a tensor that is not quantized takes in the output: its own bytes, or bf16 from a GGUF.
+int64_t dense_output_bytes(const OpenedModel& model, const TensorKey& key);
 
 Plan make_plan(const OpenedModel& model, const QuantizeOptions& options);
 

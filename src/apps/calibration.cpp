@@ -1,0 +1,99 @@
+// Files → ids → windows → those to learn from and those to measure on.
+#include "apps/calibration.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+
+#include "base/error.h"
+#include "base/progress.h"
+#include "base/sha256.h"
+
+namespace halftone {
+namespace {
+
+constexpr int64_t kMostHeldOut = 8;
+
+// One window in sixteen, at least one, at most eight.
+int64_t wanted_held_out(int64_t samples) { return std::clamp<int64_t>(samples / 16, 1, kMostHeldOut); }
+
+std::vector<std::string> calibration_paths(const Plan& plan, const QuantizeOptions& options) {
+  if (!options.calibration.empty()) return options.calibration;
+  const std::string fetched = fetched_text("calibration.txt");
+  if (std::filesystem::exists(fetched)) return {fetched};
+  if (!plan.method->needs_hessian) return {};
+  throw usage_error("no calibration text: --calib was not given, and {} is not there", fetched)
+      .hint("pass --calib FILE (plain text or JSON lines), or run scripts/fetch.sh texts.");
+}
+
+std::string hash_of_ids(const Windows& windows) {
+  return Sha256().add(std::as_bytes(std::span(windows.ids))).hex();
+}
+
+std::string describe(const std::vector<TextFile>& files, const Windows& all) {
+  size_t documents = 0;
+  std::string names;
+  for (const TextFile& file : files) {
+    documents += file.documents.size();
+    names += (names.empty() ? "" : ", ") + std::filesystem::path(file.path).filename().string();
+  }
+  const std::string count =
+      documents > files.size() ? fmt::format("{} documents, ", human_count(static_cast<int64_t>(documents))) : "";
+  return fmt::format("{} ({}{} tokens)", names, count, human_count(all.tokens_in_text));
+}
+
+// How many windows to learn from, of `available`.
+int64_t sample_count(const Plan& plan, const QuantizeOptions& options, const Windows& all,
+                     const std::string& names, std::string& note) {
+  if (!plan.method->needs_hessian) return 0;
+  const int64_t available = all.count();
+  if (available >= options.samples + (options.samples_given ? 0 : 1)) return options.samples;
+  const int64_t needed = options.samples * options.seq_len;
+  if (options.samples_given || available < 2)
+    throw bad_input("calibration: {} holds {} tokens; {} sample{} of {} need {}", names,
+                    human_count(all.tokens_in_text), options.samples,
+                    options.samples == 1 ? "" : "s", human_count(options.seq_len),
+                    human_count(needed))
+        .hint(available > 0 ? fmt::format("pass --samples {}, or more text (--calib may be repeated).",
+                                          available)
+                            : "pass more text (--calib may be repeated) or a smaller --seq-len.");
+  const int64_t samples = available - wanted_held_out(available);
+  note = fmt::format("the text holds {} windows: {} to calibrate on, {} held out", available, samples,
+                     available - samples);
+  return samples;
+}
+
+}  // namespace
+
+std::string fetched_text(const std::string& name) {
+  const char* cache = std::getenv("XDG_CACHE_HOME");
+  const char* home = std::getenv("HOME");
+  const std::string root = cache && *cache ? cache : std::string(home ? home : "") + "/.cache";
+  return root + "/halftone/texts/" + name;
+}
+
+Calibration read_calibration(const Tokenizer& tokenizer, const Plan& plan,
+                             const QuantizeOptions& options) {
+  Calibration calibration;
+  const std::vector<std::string> paths = calibration_paths(plan, options);
+  if (paths.empty()) return calibration;
+  std::vector<TextFile> files;
+  Sha256 hash;
+  for (const std::string& path : paths) {
+    files.push_back(read_text_file(path));
+    hash.add(files.back().sha256);
+  }
+  const Windows all = cut_windows(tokenizer, files, options.seq_len);
+  calibration.sha256 = hash.hex();
+  calibration.source = describe(files, all);
+  const int64_t samples = sample_count(plan, options, all, paths.front(), calibration.note);
+  const int64_t held_out =
+      std::min(wanted_held_out(plan.method->needs_hessian ? samples : options.samples),
+               all.count() - samples);
+  calibration.samples = pick_windows(all, 0, samples, options.seed);
+  calibration.held_out = pick_windows(all, samples, held_out, options.seed);
+  calibration.ids_sha256 = hash_of_ids(calibration.samples) + hash_of_ids(calibration.held_out);
+  return calibration;
+}
+
+}  // namespace halftone

@@ -1,0 +1,116 @@
+// Flags and a model become one row a linear, before anything runs.
+#include "apps/plan.h"
+
+#include <algorithm>
+
+#include "apps/name_filter.h"
+#include "base/error.h"
+#include "quant/grid.h"
+
+namespace halftone {
+namespace {
+
+constexpr int64_t kSafetensorsHeader = 4096;   // a rough allowance a shard
+
+std::string module_of(const ModelTensors& tensors, const TensorKey& key) {
+  std::string name = tensors.name(key);
+  constexpr std::string_view kSuffix = ".weight";
+  if (name.ends_with(kSuffix)) name.resize(name.size() - kSuffix.size());
+  return name;
+}
+
+// Others' names for the recipe's steps win over the recipe.
+SolverOptions solver_options(const QuantizeOptions& options, const Grid& grid) {
+  const Recipe& recipe = find_recipe(options.recipe);
+  SolverOptions solver;
+  solver.fit.grid = grid;
+  solver.fit.search = recipe.search;
+  solver.order = recipe.order;
+  if (!options.scale_search.empty())
+    solver.fit.search = options.scale_search == "minmax" ? ScaleSearch::minmax : ScaleSearch::power;
+  if (!options.order.empty())
+    solver.order = options.order == "none" ? ColumnOrder::none : ColumnOrder::activation;
+  solver.damping = options.damping;
+  return solver;
+}
+
+std::vector<TensorKey> linears_in_order(const ModelTensors& tensors) {
+  std::vector<TensorKey> keys;
+  for (const TensorKey& key : tensors.keys())
+    if (is_linear(key.role) && key.part == Part::weight) keys.push_back(key);
+  std::stable_sort(keys.begin(), keys.end(), [](const TensorKey& a, const TensorKey& b) {
+    return std::tuple(a.layer, stage_of(a.role), a.expert, a.role) <
+           std::tuple(b.layer, stage_of(b.role), b.expert, b.role);
+  });
+  return keys;
+}
+
+void add_sizes(const OpenedModel& model, Plan& plan) {
+  double bits = 0, weights = 0;
+  int64_t parameters = 0;
+  std::vector<TensorKey> quantized;
+  for (const PlanRow& row : plan.rows) {
+    const double count = static_cast<double>(row.rows * row.cols);
+    weights += count;
+    bits += count * (row.method.empty() ? 16 : row.grid.bits_per_weight(row.cols));
+    if (row.method.empty()) continue;
+    quantized.push_back(row.key);
+    plan.output_bytes += plan.format->packed_bytes(row.grid, row.rows, row.cols);
+  }
+  std::sort(quantized.begin(), quantized.end());
+  for (const TensorKey& key : model.tensors->keys()) {
+    const auto [rows, cols] = model.tensors->shape(key);
+    parameters += rows * cols;
+    if (std::binary_search(quantized.begin(), quantized.end(), key)) continue;
+    plan.output_bytes += dense_output_bytes(model, key);
+  }
+  plan.output_bytes += kSafetensorsHeader;
+  if (weights > 0) plan.bits_per_weight_linears = bits / weights;
+  plan.bits_per_weight_file =
+      8.0 * static_cast<double>(plan.output_bytes) / static_cast<double>(parameters);
+}
+
+}  // namespace
+
+int64_t dense_output_bytes(const OpenedModel& model, const TensorKey& key) {
+  const StoredTensor& stored = model.tensors->stored(key);
+  return model.checkpoint->is_gguf() ? stored.rows * stored.cols * 2 : stored.bytes;
+}
+
+Plan make_plan(const OpenedModel& model, const QuantizeOptions& options) {
+  Plan plan;
+  plan.method = &find_method(options.method);
+  plan.format = &find_format(options.format);
+  const Grid grid = plan.format->grid(
+      {.bits = options.bits, .group_size = options.group_size, .symmetric = options.symmetric});
+  plan.solver = solver_options(options, grid);
+  const NameFilter skip(options.skip, "--skip");
+  for (const TensorKey& key : linears_in_order(*model.tensors)) {
+    PlanRow row{.key = key, .module = module_of(*model.tensors, key), .grid = grid};
+    std::tie(row.rows, row.cols) = model.tensors->shape(key);
+    if (const std::string* pattern = skip.match(row.module)) {
+      row.skip_reason = "--skip " + *pattern;
+    } else {
+      check_grid(grid, row.rows, row.cols, row.module);
+      row.method = plan.method->name;
+    }
+    plan.rows.push_back(std::move(row));
+  }
+  skip.check_all_used();
+  add_sizes(model, plan);
+  return plan;
+}
+
+std::string Plan::text() const {
+  std::string text = fmt::format(
+      "format {} order {} damping {} search {} power {} steps {} block {}\n", format->name,
+      static_cast<int>(solver.order), solver.damping, static_cast<int>(solver.fit.search),
+      solver.fit.power, solver.fit.steps, solver.block);
+  for (const PlanRow& row : rows)
+    text += fmt::format("{} {}x{} {} bits {} group {} sym {} {}\n", row.module, row.rows, row.cols,
+                        row.method.empty() ? "skip" : row.method, row.grid.bits,
+                        row.grid.group_size, row.grid.symmetric, row.skip_reason);
+  return text;
+}
+
+}  // namespace halftone
