@@ -15,6 +15,10 @@ void write_file_atomically(const std::string& path, std::string_view text);
 void copy_file_bytes(const std::string& from, const std::string& to);
 int64_t free_disk_bytes(const std::string& path);  // of the file system that holds path or its parent
 
+// Throws Error(usage) when `path` is a directory that holds other directories: nothing that this
+// program wrote, and not to be deleted for --force.
+void check_replaceable(const std::string& path);
+
 // A directory that is filled under a temporary name beside its place and published by one rename; left
 // unpublished, it is deleted.
 class PendingDirectory {
@@ -25,11 +29,13 @@ class PendingDirectory {
   PendingDirectory(const PendingDirectory&) = delete;
   PendingDirectory& operator=(const PendingDirectory&) = delete;
   const std::string& path() const { return temporary_; }
-  // Replaces an existing directory when `replace`; syncs what was written.
+  // Syncs what was written, then renames. An existing directory is exchanged for the new one and then
+  // deleted when `replace`, else Error(usage); one that fails check_replaceable() stays.
   void publish(bool replace);
 
  private:
   std::string final_, temporary_;
+  int lock_ = -1;   // held while the temporary directory is in use: others may delete it without
   bool published_ = false;
 };
 

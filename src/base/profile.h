@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <map>
 #include <string>
 #include <string_view>
@@ -14,6 +15,7 @@ struct ProfileRow {
   int64_t calls = 0;
 };
 
+// For one thread: the one that starts the stages, not those that work within them.
 class Profile {
  public:
   void add(std::string_view stage, double seconds, double operations = 0);

@@ -1,0 +1,115 @@
+#include "base/file.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <filesystem>
+#include <vector>
+
+#include "base/error.h"
+#include "base/file_descriptor.h"
+
+namespace halftone {
+namespace fs = std::filesystem;
+namespace {
+
+std::span<const std::byte> bytes_of(std::string_view text) {
+  return std::as_bytes(std::span(text.data(), text.size()));
+}
+
+// A file beside `path` that takes its name when committed and vanishes otherwise.
+class PendingFile {
+ public:
+  explicit PendingFile(const std::string& path) : final_(path) {
+    const fs::path place(path);
+    const std::string name = fmt::format(".{}.{}.partial", place.filename().string(), ::getpid());
+    file_ = FileDescriptor((place.parent_path() / name).string(), O_WRONLY | O_CREAT | O_TRUNC);
+  }
+  ~PendingFile() {
+    if (!committed_) ::unlink(file_.path().c_str());
+  }
+  PendingFile(const PendingFile&) = delete;
+  PendingFile& operator=(const PendingFile&) = delete;
+
+  const FileDescriptor& file() const { return file_; }
+  void commit() {
+    file_.sync();
+    const std::string temporary = file_.path();
+    if (::rename(temporary.c_str(), final_.c_str()) != 0)
+      throw file_error(final_, "cannot be written", errno);
+    committed_ = true;
+    sync_directory(fs::path(final_).parent_path().string());
+  }
+
+ private:
+  std::string final_;
+  FileDescriptor file_;
+  bool committed_ = false;
+};
+
+// An open regular file; a directory can be opened but not read, and a pipe has no size.
+FileDescriptor open_regular(const std::string& path) {
+  FileDescriptor file(path, O_RDONLY);
+  struct stat status;
+  if (::fstat(file.number(), &status) != 0) throw file_error(path, "cannot be read", errno);
+  if (S_ISDIR(status.st_mode)) throw bad_input("{}: is a directory, expected a file", path);
+  return file;
+}
+
+}  // namespace
+
+std::string read_file(const std::string& path) {
+  const FileDescriptor file = open_regular(path);
+  std::string text;
+  constexpr size_t kStep = size_t{1} << 20;
+  // Read to the end rather than to the size: pipes and /proc have none.
+  for (size_t size = 0;;) {
+    text.resize(std::max(size + kStep, static_cast<size_t>(file.size()) + 1));
+    const ssize_t got = ::read(file.number(), text.data() + size, text.size() - size);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) throw file_error(path, "cannot be read", errno);
+    size += static_cast<size_t>(got);
+    if (got == 0) {
+      text.resize(size);
+      return text;
+    }
+  }
+}
+
+void write_file_atomically(const std::string& path, std::string_view text) {
+  PendingFile pending(path);
+  pending.file().write_at(0, bytes_of(text));
+  pending.commit();
+}
+
+void copy_file_bytes(const std::string& from, const std::string& to) {
+  const FileDescriptor source = open_regular(from);
+  PendingFile pending(to);
+  std::vector<std::byte> buffer(size_t{1} << 20);
+  for (int64_t offset = 0, size = source.size(); offset < size;) {
+    const auto chunk = std::span(buffer).first(
+        static_cast<size_t>(std::min<int64_t>(size - offset, static_cast<int64_t>(buffer.size()))));
+    source.read_at(offset, chunk);
+    pending.file().write_at(offset, chunk);
+    offset += static_cast<int64_t>(chunk.size());
+  }
+  pending.commit();
+}
+
+int64_t free_disk_bytes(const std::string& path) {
+  fs::path place = fs::absolute(path);
+  std::error_code ignored;
+  while (!fs::exists(place, ignored) && place.has_relative_path()) place = place.parent_path();
+  struct statvfs status;
+  if (::statvfs(place.c_str(), &status) != 0)
+    throw file_error(place.string(), "cannot be read", errno);
+  return static_cast<int64_t>(status.f_bavail) * static_cast<int64_t>(status.f_frsize);
+}
+
+}  // namespace halftone

@@ -1,0 +1,35 @@
+#include "base/interrupt.h"
+
+#include <signal.h>
+
+#include <atomic>
+
+#include "base/error.h"
+
+namespace halftone {
+namespace {
+
+// A signal handler takes no argument of ours: the one place where a global is the only way.
+std::atomic<bool> was_interrupted = false;
+static_assert(std::atomic<bool>::is_always_lock_free);
+
+void note_signal(int) { was_interrupted = true; }
+
+}  // namespace
+
+void watch_for_interrupt() {
+  struct sigaction action = {};
+  action.sa_handler = note_signal;
+  // The default comes back after the first, so that the second one kills.
+  action.sa_flags = static_cast<int>(SA_RESETHAND | SA_RESTART);
+  ::sigaction(SIGINT, &action, nullptr);
+  ::sigaction(SIGTERM, &action, nullptr);
+}
+
+bool interrupted() { return was_interrupted; }
+
+void throw_if_interrupted() {
+  if (interrupted()) throw Error(Exit::interrupted, "interrupted");
+}
+
+}  // namespace halftone
