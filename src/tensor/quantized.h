@@ -23,7 +23,8 @@ struct Grid {
   int symmetric_zero() const { return 1 << (bits - 1); }
   int64_t groups(int64_t cols) const { return group_size < 0 ? 1 : (cols + group_size - 1) / group_size; }
   int64_t group_width(int64_t cols) const { return group_size < 0 ? cols : group_size; }
-  // Bits a weight in storage: codes, 16-bit scales, zeros.
+  // Bits a weight: its code and its share of scale and, unless symmetric, zero. A format may store
+  // more (GPTQ writes the zeros of symmetric grids too).
   double bits_per_weight(int64_t cols) const;
   bool operator==(const Grid&) const = default;
 };

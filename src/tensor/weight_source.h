@@ -17,7 +17,7 @@ struct StoredTensor {
   std::string name;          // "model.layers.0.self_attn.q_proj.weight"
   int64_t rows = 0, cols = 0;
   int rank = 2;              // in the file: 1 or 2
-  std::string encoding;      // "bf16", "f32", "Q4_K", "gptq 4-bit g128 sym"
+  std::string encoding = {}; // "bf16", "f32", "Q4_K", "gptq 4-bit g128 sym"
   int64_t bytes = 0;         // in the file, scales and zeros included
   bool quantized = false;    // holds codes: not a dense floating-point tensor
   double grid_bits = 0;      // of a quantized one, where its grid says: codes, scales, zeros
