@@ -2,34 +2,37 @@
 #pragma once
 
 #include "apps/plan.h"
+#include "apps/stage_record.h"
 #include "base/json.h"
 #include "base/profile.h"
 
 namespace halftone {
 
-// What came out, for the screen, --json, the model card and the report.
-struct ModuleOutcome {
-  std::string module;
-  int64_t rows = 0, cols = 0;
-  SolveReport report;
-  double seconds = 0;
+// KL to the original on calibration windows that no Hessian has seen.
+struct HeldOutLoss {
+  int64_t windows = 0, tokens = 0;
+  double kl_mean = 0, kl_stderr = 0, top1_agreement = 0;
+  double perplexity = 0, base_perplexity = 0;
 };
 
+// What came out, for the screen, --json, the model card and the report.
 struct QuantizeOutcome {
-  std::vector<ModuleOutcome> modules;
-  int64_t samples = 0, held_out = 0, seq_len = 0;
-  std::string calibration_sha256;
-  double kl_mean = 0, kl_stderr = 0;        // on held-out calibration windows
-  int64_t kl_tokens = 0;
-  int64_t output_bytes = 0;
-  double bits_per_weight_linears = 0, bits_per_weight_file = 0;
+  Plan plan;
+  std::vector<StageRecord> stages;          // in order, without their matrices
+  int64_t samples = 0, seq_len = 0;
+  std::string calibration_source, calibration_sha256, model_fingerprint;
+  HeldOutLoss loss;
+  int64_t output_bytes = 0;                 // weight files
   double seconds = 0;
   int64_t peak_memory_bytes = 0;
-  std::vector<std::pair<std::string, double>> largest_activations;  // "layers.3.mlp.down_proj[412]", max |x|
+  bool verified = false;
 };
 
+// Throws Error. A dry run is dry_run() of apps/estimate.h.
 QuantizeOutcome quantize(Backend& backend, const OpenedModel& model, const QuantizeOptions& options,
                          Profile* profile = nullptr);
 Json to_json(const QuantizeOutcome& outcome);
+// The linears with the largest relative errors, largest first.
+std::vector<const FinishedLinear*> worst_linears(const QuantizeOutcome& outcome, size_t count);
 
 }  // namespace halftone

@@ -1,0 +1,263 @@
+// Each linear is forwarded once a window: the pass that runs a stage's quantized linears also fills the
+// Hessian of the stage after it.
+#include "apps/block_quantizer.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <numeric>
+#include <optional>
+
+#include "apps/token_scores.h"
+#include "base/error.h"
+#include "base/interrupt.h"
+#include "quant/gptq.h"
+#include "quant/hessian.h"
+
+namespace halftone {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr size_t kLoudest = 4;
+// Of the work on a stage, for the progress bar: what is spent in the windows; the rest is solving.
+constexpr double kShareOfWindows = 0.85;
+
+// Root mean squares of a stage's input channels, from the diagonal of its Hessian.
+void note_channels(Backend& backend, const Hessian& hessian, StageRecord& record) {
+  const int64_t n = hessian.inputs();
+  HostAllocator host;
+  const Tensor diagonal(host, n, 1, DType::f32);
+  const ConstView sum = hessian.sum();
+  backend.download({sum.data, n, 1, sum.ld + 1, sum.dtype, sum.place}, diagonal);
+  std::vector<LoudChannel> channels(static_cast<size_t>(n));
+  for (int64_t i = 0; i < n; ++i)
+    channels[static_cast<size_t>(i)] = {
+        i, std::sqrt(double{*diagonal.row<float>(i)} / static_cast<double>(hessian.tokens()))};
+  std::sort(channels.begin(), channels.end(), [](const LoudChannel& a, const LoudChannel& b) {
+    return std::tuple(-a.rms, a.channel) < std::tuple(-b.rms, b.channel);
+  });
+  record.typical_rms = channels[channels.size() / 2].rms;
+  channels.resize(std::min(kLoudest, channels.size()));
+  record.loudest = std::move(channels);
+}
+
+class BlockQuantizer {
+ public:
+  explicit BlockQuantizer(const BlockQuantizerInput& input);
+  BlockQuantizerResult run();
+
+ private:
+  struct StagePlan {
+    StageId id;
+    std::vector<const PlanRow*> rows;   // to be quantized; may be empty
+  };
+
+  std::vector<StagePlan> stages_of(int layer) const;
+  bool needs_hessian(const StagePlan& stage) const;
+  // Brings every window to the input of `stage`, through the linears of `done`.
+  std::optional<Hessian> approach(const StageId* done, const StagePlan& stage);
+  void finish_stage(const StagePlan& stage, const std::optional<Hessian>& hessian);
+  StageRecord solve(const StagePlan& stage, const std::optional<Hessian>& hessian);
+  SolveResult solve_linear(const PlanRow& row, const Factor* factor);
+  void report(const StageRecord& record, bool resumed);
+  void run_held_out(int layer);
+  HeldOutLoss measure_loss();
+  void step(const StageId& id, double within);
+
+  const BlockQuantizerInput& in_;
+  const ModelConfig& config_;
+  std::unique_ptr<WeightProvider> dense_;
+  OverlayProvider quantized_;
+  Forward dense_forward_, forward_;
+  WindowStream samples_, held_out_, held_out_dense_;
+  std::vector<StageRecord> finished_;
+};
+
+BlockQuantizer::BlockQuantizer(const BlockQuantizerInput& input)
+    : in_(input),
+      config_(input.model.config()),
+      dense_(make_provider(input.backend, *input.model.tensors,
+                           {.compute = input.compute, .streamed = true})),
+      quantized_(*dense_),
+      dense_forward_(input.backend, *input.model.tensors, *dense_, input.compute),
+      forward_(input.backend, *input.model.tensors, quantized_, input.compute),
+      samples_(forward_, input.calibration.samples, {input.spill_directory, "samples"}),
+      held_out_(forward_, input.calibration.held_out, {input.spill_directory, "held-out"}),
+      held_out_dense_(dense_forward_, input.calibration.held_out,
+                      {input.spill_directory, "held-out-dense"}) {
+  forward_.set_profile(input.profile);
+  dense_forward_.set_profile(input.profile);
+}
+
+std::vector<BlockQuantizer::StagePlan> BlockQuantizer::stages_of(int layer) const {
+  std::vector<StagePlan> stages(kStages);
+  for (int s = 0; s < kStages; ++s) stages[static_cast<size_t>(s)].id = {layer, static_cast<Stage>(s)};
+  for (const PlanRow& row : in_.plan.rows)
+    if (row.key.layer == layer && !row.method.empty())
+      stages[static_cast<size_t>(stage_of(row.key.role))].rows.push_back(&row);
+  return stages;
+}
+
+bool BlockQuantizer::needs_hessian(const StagePlan& stage) const {
+  return in_.plan.method->needs_hessian && !stage.rows.empty() &&
+         !in_.journal.has(record_name(stage.id));
+}
+
+void BlockQuantizer::step(const StageId& id, double within) {
+  throw_if_interrupted();
+  const double stages = static_cast<double>(config_.layers * kStages);
+  const double before = static_cast<double>(id.layer * kStages + static_cast<int>(id.stage));
+  if (in_.on_step) in_.on_step((before + within) / stages, id);
+}
+
+std::optional<Hessian> BlockQuantizer::approach(const StageId* done, const StagePlan& stage) {
+  std::optional<Hessian> hessian;
+  if (needs_hessian(stage)) hessian.emplace(in_.backend, forward_.input_width(stage.id.stage));
+  const int64_t count = samples_.count();
+  for (int64_t w = 0; w < count; ++w) {
+    const ConstView x = samples_.advance(w, done, stage.id);
+    if (hessian) {
+      const double n = static_cast<double>(x.cols);
+      const ProfileScope scope(in_.profile, "Hessians", static_cast<double>(x.rows) * n * (n + 1));
+      hessian->accumulate(x);
+    }
+    step(stage.id, kShareOfWindows * static_cast<double>(w + 1) / static_cast<double>(count));
+  }
+  return hessian;
+}
+
+SolveResult BlockQuantizer::solve_linear(const PlanRow& row, const Factor* factor) {
+  const Tensor weight = in_.backend.allocate(row.rows, row.cols, DType::f32);
+  {
+    const ProfileScope scope(in_.profile, "load weights");
+    HostAllocator host;
+    const Tensor read(host, row.rows, row.cols, DType::f32);
+    in_.model.tensors->read(row.key, read);
+    in_.backend.upload(read, weight);
+  }
+  const ProfileScope scope(in_.profile, "scales, solve");
+  SolverOptions options = in_.plan.solver;
+  options.fit.grid = row.grid;
+  return find_method(row.method).solve(in_.backend, weight, factor, options);
+}
+
+StageRecord BlockQuantizer::solve(const StagePlan& stage, const std::optional<Hessian>& hessian) {
+  StageRecord record{.id = stage.id};
+  std::optional<Factor> factor;
+  std::string trouble;
+  auto start = Clock::now();
+  if (hessian) {
+    const ProfileScope scope(in_.profile, "factor");
+    if (hessian->finite()) {
+      note_channels(in_.backend, *hessian, record);
+      factor = Factor::compute(in_.backend, *hessian, in_.plan.solver.order, in_.plan.solver.damping);
+    } else {
+      trouble = "activations overflowed: rounded to nearest instead";
+    }
+  }
+  for (const PlanRow* row : stage.rows) {
+    throw_if_interrupted();
+    PlanRow solved = *row;
+    if (!trouble.empty()) solved.method = "rtn";
+    SolveResult result = solve_linear(solved, factor ? &*factor : nullptr);
+    if (!trouble.empty()) result.report.note = trouble;
+    const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+    record.linears.push_back(
+        {row->key, row->module, std::move(result.matrix), result.report, seconds});
+    start = Clock::now();
+  }
+  return record;
+}
+
+void BlockQuantizer::report(const StageRecord& record, bool resumed) {
+  const double stages = static_cast<double>(config_.layers * kStages);
+  const double at = static_cast<double>(record.id.layer * kStages + static_cast<int>(record.id.stage) + 1);
+  for (const FinishedLinear& linear : record.linears)
+    if (in_.on_linear) in_.on_linear(linear, at / stages, resumed);
+}
+
+void BlockQuantizer::finish_stage(const StagePlan& stage, const std::optional<Hessian>& hessian) {
+  if (stage.rows.empty()) return;
+  const std::string name = record_name(stage.id);
+  const bool resumed = in_.journal.has(name);
+  StageRecord record;
+  if (resumed) {
+    record = deserialize(in_.journal.read(name));
+  } else {
+    record = solve(stage, hessian);
+    const ProfileScope scope(in_.profile, "journal");
+    in_.journal.append(name, serialize(record));
+  }
+  for (FinishedLinear& linear : record.linears) {
+    const ProfileScope scope(in_.profile, "prepare quantized weights");
+    quantized_.set(linear.key, in_.backend.prepare(linear.matrix, in_.compute));
+  }
+  report(record, resumed);
+  for (FinishedLinear& linear : record.linears) linear.matrix = QuantizedMatrix();
+  finished_.push_back(std::move(record));
+}
+
+void BlockQuantizer::run_held_out(int layer) {
+  for (int64_t w = 0; w < held_out_.count(); ++w) {
+    throw_if_interrupted();
+    held_out_.run_block(w, layer);
+  }
+  for (int64_t w = 0; w < held_out_dense_.count(); ++w) {
+    throw_if_interrupted();
+    held_out_dense_.run_block(w, layer);
+  }
+}
+
+HeldOutLoss BlockQuantizer::measure_loss() {
+  HeldOutLoss loss;
+  loss.windows = held_out_.count();
+  if (loss.windows == 0) return loss;
+  const ProfileScope scope(in_.profile, "held-out loss");
+  TokenScores scores;
+  const Windows& windows = in_.calibration.held_out;
+  std::vector<int64_t> rows(static_cast<size_t>(windows.length - 1));
+  std::iota(rows.begin(), rows.end(), int64_t{0});
+  for (int64_t w = 0; w < loss.windows; ++w) {
+    throw_if_interrupted();
+    const std::span<const int32_t> targets{windows.window(w) + 1, rows.size()};
+    score_rows({.forward = &forward_, .residual = held_out_.residual(w)},
+               {.forward = &dense_forward_, .residual = held_out_dense_.residual(w)}, rows, targets,
+               scores);
+  }
+  const ScoreSummary summary = summarize(scores);
+  loss.tokens = scores.count();
+  loss.kl_mean = summary.kl_mean;
+  loss.kl_stderr = summary.kl_stderr;
+  loss.top1_agreement = summary.top1_agreement;
+  loss.perplexity = summary.perplexity;
+  loss.base_perplexity = summary.base_perplexity;
+  return loss;
+}
+
+BlockQuantizerResult BlockQuantizer::run() {
+  for (int layer = 0; layer < config_.layers; ++layer) {
+    std::optional<StageId> done;
+    for (const StagePlan& stage : stages_of(layer)) {
+      const std::optional<Hessian> hessian = approach(done ? &*done : nullptr, stage);
+      finish_stage(stage, hessian);
+      done = stage.id;
+    }
+    for (int64_t w = 0; w < samples_.count(); ++w) {
+      throw_if_interrupted();
+      samples_.finish_block(w, *done);
+    }
+    run_held_out(layer);
+    samples_.clear_inputs();
+    quantized_.clear(layer);
+  }
+  return {std::move(finished_), measure_loss()};
+}
+
+}  // namespace
+
+BlockQuantizerResult quantize_blocks(const BlockQuantizerInput& input) {
+  return BlockQuantizer(input).run();
+}
+
+}  // namespace halftone

@@ -1,0 +1,40 @@
+// The heart of a quantization: block by block and stage by stage over all windows — accumulate Hessians,
+// solve, go on through the quantized weights (design §3, seam 3).
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "apps/calibration.h"
+#include "apps/quantize.h"
+#include "apps/window_stream.h"
+#include "io/journal.h"
+#include "model/overlay.h"
+
+namespace halftone {
+
+struct BlockQuantizerInput {
+  Backend& backend;
+  const OpenedModel& model;
+  const Plan& plan;
+  const Calibration& calibration;
+  Journal& journal;
+  DType compute = DType::f32;
+  std::string spill_directory;      // empty: activations stay in memory
+  Profile* profile = nullptr;
+  // Called after each linear; `fraction` of the whole work that is done.
+  std::function<void(const FinishedLinear&, double fraction, bool resumed)> on_linear;
+  // Called between two windows: progress within a stage.
+  std::function<void(double fraction, const StageId&)> on_step;
+};
+
+struct BlockQuantizerResult {
+  std::vector<StageRecord> stages;  // without their matrices: those are in the journal
+  HeldOutLoss loss;
+};
+
+// Throws Error(interrupted) between two steps; what is finished is in the journal.
+BlockQuantizerResult quantize_blocks(const BlockQuantizerInput& input);
+
+}  // namespace halftone

@@ -1,0 +1,202 @@
+// A plain byte stream: a version, then fields in the order of the structs.
+#include "apps/stage_record.h"
+
+#include <fmt/core.h>
+
+#include <cstring>
+
+#include "base/error.h"
+
+namespace halftone {
+namespace {
+
+constexpr uint32_t kVersion = 1;
+
+class Writer {
+ public:
+  template <class T>
+    requires std::is_trivially_copyable_v<T>
+  void put(const T& value) {
+    put_bytes(&value, sizeof value);
+  }
+  void put(const std::string& text) {
+    put(static_cast<uint64_t>(text.size()));
+    put_bytes(text.data(), text.size());
+  }
+  template <class T>
+  void put(const std::vector<T>& values) {
+    put(static_cast<uint64_t>(values.size()));
+    put_bytes(values.data(), values.size() * sizeof(T));
+  }
+  std::vector<std::byte> take() { return std::move(bytes_); }
+
+ private:
+  void put_bytes(const void* data, size_t size) {
+    const auto* from = static_cast<const std::byte*>(data);
+    bytes_.insert(bytes_.end(), from, from + size);
+  }
+  std::vector<std::byte> bytes_;
+};
+
+class Reader {
+ public:
+  explicit Reader(std::span<const std::byte> bytes) : bytes_(bytes) {}
+
+  template <class T>
+    requires std::is_trivially_copyable_v<T>
+  void get(T& value) {
+    std::memcpy(&value, take(sizeof value), sizeof value);
+  }
+  void get(std::string& text) {
+    const size_t size = count(1);
+    text.assign(reinterpret_cast<const char*>(take(size)), size);
+  }
+  template <class T>
+  void get(std::vector<T>& values) {
+    const size_t size = count(sizeof(T));
+    values.resize(size);
+    std::memcpy(values.data(), take(size * sizeof(T)), size * sizeof(T));
+  }
+  bool done() const { return bytes_.empty(); }
+  // A count of items of `size` bytes each that are still there.
+  size_t count(size_t size) {
+    uint64_t value = 0;
+    get(value);
+    if (value > bytes_.size() / size) fail();
+    return static_cast<size_t>(value);
+  }
+
+ private:
+  const std::byte* take(size_t size) {
+    if (size > bytes_.size()) fail();
+    const std::byte* data = bytes_.data();
+    bytes_ = bytes_.subspan(size);
+    return data;
+  }
+  [[noreturn]] static void fail() {
+    throw bad_input("journal: a record is shorter than it says").hint("start again with --force.");
+  }
+  std::span<const std::byte> bytes_;
+};
+
+// Codes of `bits` each, least significant first, without gaps.
+std::vector<uint8_t> pack_codes(const std::vector<uint8_t>& codes, int bits) {
+  std::vector<uint8_t> packed((codes.size() * static_cast<size_t>(bits) + 7) / 8);
+  size_t at = 0;
+  for (uint8_t code : codes) {
+    const unsigned shifted = static_cast<unsigned>(code) << at % 8;
+    packed[at / 8] = static_cast<uint8_t>(packed[at / 8] | shifted);
+    if (at % 8 + static_cast<size_t>(bits) > 8)
+      packed[at / 8 + 1] = static_cast<uint8_t>(packed[at / 8 + 1] | shifted >> 8);
+    at += static_cast<size_t>(bits);
+  }
+  return packed;
+}
+
+std::vector<uint8_t> unpack_codes(const std::vector<uint8_t>& packed, size_t count, int bits) {
+  std::vector<uint8_t> codes(count);
+  for (size_t i = 0; i < count; ++i) {
+    const size_t at = i * static_cast<size_t>(bits);
+    unsigned word = packed[at / 8];
+    if (at / 8 + 1 < packed.size()) word |= static_cast<unsigned>(packed[at / 8 + 1]) << 8;
+    codes[i] = static_cast<uint8_t>(word >> at % 8 & ((1u << bits) - 1));
+  }
+  return codes;
+}
+
+void put_matrix(Writer& out, const QuantizedMatrix& matrix) {
+  out.put(matrix.grid.bits);
+  out.put(matrix.grid.group_size);
+  out.put(static_cast<uint8_t>(matrix.grid.symmetric));
+  out.put(matrix.grid.scales);
+  out.put(matrix.rows);
+  out.put(matrix.cols);
+  out.put(pack_codes(matrix.codes, matrix.grid.bits));
+  out.put(matrix.scales);
+  out.put(matrix.zeros);
+  out.put(matrix.group_of);
+}
+
+QuantizedMatrix get_matrix(Reader& in) {
+  QuantizedMatrix matrix;
+  uint8_t symmetric = 0;
+  std::vector<uint8_t> packed;
+  in.get(matrix.grid.bits);
+  in.get(matrix.grid.group_size);
+  in.get(symmetric);
+  in.get(matrix.grid.scales);
+  in.get(matrix.rows);
+  in.get(matrix.cols);
+  in.get(packed);
+  matrix.grid.symmetric = symmetric != 0;
+  const int bits = matrix.grid.bits;
+  const bool sane = bits >= 1 && bits <= 8 && matrix.rows > 0 && matrix.cols > 0 &&
+                    matrix.rows < (int64_t{1} << 31) && matrix.cols < (int64_t{1} << 31) &&
+                    (static_cast<size_t>(matrix.rows * matrix.cols) * static_cast<size_t>(bits) + 7) / 8 == packed.size();
+  if (!sane) throw bad_input("journal: a matrix does not have the size it says");
+  matrix.codes = unpack_codes(packed, static_cast<size_t>(matrix.rows * matrix.cols), bits);
+  in.get(matrix.scales);
+  in.get(matrix.zeros);
+  in.get(matrix.group_of);
+  return matrix;
+}
+
+void put_linear(Writer& out, const FinishedLinear& linear) {
+  out.put(linear.key);
+  out.put(linear.module);
+  put_matrix(out, linear.matrix);
+  out.put(linear.report.relative_error);
+  out.put(linear.report.damping);
+  out.put(linear.report.dead_columns);
+  out.put(linear.report.note);
+  out.put(linear.seconds);
+}
+
+FinishedLinear get_linear(Reader& in) {
+  FinishedLinear linear;
+  in.get(linear.key);
+  in.get(linear.module);
+  linear.matrix = get_matrix(in);
+  in.get(linear.report.relative_error);
+  in.get(linear.report.damping);
+  in.get(linear.report.dead_columns);
+  in.get(linear.report.note);
+  in.get(linear.seconds);
+  return linear;
+}
+
+}  // namespace
+
+std::string record_name(const StageId& id) {
+  return fmt::format("layer {} {}", id.layer, name_of(id.stage));
+}
+
+std::vector<std::byte> serialize(const StageRecord& record) {
+  Writer out;
+  out.put(kVersion);
+  out.put(record.id);
+  out.put(static_cast<uint64_t>(record.linears.size()));
+  for (const FinishedLinear& linear : record.linears) put_linear(out, linear);
+  out.put(record.loudest);
+  out.put(record.typical_rms);
+  return out.take();
+}
+
+StageRecord deserialize(std::span<const std::byte> bytes) {
+  Reader in(bytes);
+  StageRecord record;
+  uint32_t version = 0;
+  in.get(version);
+  if (version != kVersion)
+    throw bad_input("journal: record version {}, expected {}", version, kVersion)
+        .hint("it was written by another halftone: start again with --force.");
+  in.get(record.id);
+  const size_t linears = in.count(1);
+  for (size_t i = 0; i < linears; ++i) record.linears.push_back(get_linear(in));
+  in.get(record.loudest);
+  in.get(record.typical_rms);
+  if (!in.done()) throw bad_input("journal: a record is longer than it says");
+  return record;
+}
+
+}  // namespace halftone

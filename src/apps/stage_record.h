@@ -1,0 +1,42 @@
+// What the journal keeps of one finished stage: its quantized matrices and what they came to.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "quant/method.h"
+#include "tensor/quantized.h"
+#include "tensor/role.h"
+
+namespace halftone {
+
+struct FinishedLinear {
+  TensorKey key;
+  std::string module;
+  QuantizedMatrix matrix;
+  SolveReport report;
+  double seconds = 0;
+};
+
+// An input channel that is larger than the others.
+struct LoudChannel {
+  int64_t channel = 0;
+  double rms = 0;       // root mean square over the calibration tokens
+};
+
+struct StageRecord {
+  StageId id;
+  std::vector<FinishedLinear> linears;
+  std::vector<LoudChannel> loudest;   // at most four, loudest first
+  double typical_rms = 0;             // median over the stage's input channels
+};
+
+std::string record_name(const StageId& id);   // "layer 3 attn_out"
+// Little-endian, codes packed to their width; deserialize(serialize(r)) == r. deserialize throws
+// Error(bad_input) when the bytes are not such a record.
+std::vector<std::byte> serialize(const StageRecord& record);
+StageRecord deserialize(std::span<const std::byte> bytes);
+
+}  // namespace halftone
