@@ -55,7 +55,9 @@ void add_sizes(const OpenedModel& model, Plan& plan) {
     bits += count * (row.method.empty() ? 16 : row.grid.bits_per_weight(row.cols));
     if (row.method.empty()) continue;
     quantized.push_back(row.key);
-    plan.output_bytes += plan.format->packed_bytes(row.grid, row.rows, row.cols);
+    for (const TensorPlan& packed :
+         plan.format->packed_plan(row.module, row.grid, row.rows, row.cols))
+      plan.output_bytes += packed.bytes;
   }
   std::sort(quantized.begin(), quantized.end());
   for (const TensorKey& key : model.tensors->keys()) {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/json.h"
+#include "io/safetensors.h"
 #include "tensor/quantized.h"
 #include "tensor/weight_source.h"
 
@@ -46,8 +47,10 @@ struct Format {
   Grid (*grid)(const Grid& wanted);
   // The tensors of one linear; `module` is the name without ".weight".
   std::vector<PackedTensor> (*pack)(const std::string& module, const QuantizedMatrix&);
-  // Sizes without the codes, for plans: the bytes that pack() will make.
-  int64_t (*packed_bytes)(const Grid&, int64_t rows, int64_t cols);
+  // Names, types, shapes and sizes of what pack() will make, in its order: headers are written before
+  // the first code is known.
+  std::vector<TensorPlan> (*packed_plan)(const std::string& module, const Grid&, int64_t rows,
+                                         int64_t cols);
   // config.json's "quantization_config" and the files that stand beside it.
   Json (*configuration)(const QuantizationSummary&);
   std::vector<std::string_view> (*side_files)();

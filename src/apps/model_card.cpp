@@ -1,0 +1,98 @@
+// The words that go with a quantized model: its card, and the file that makes it again. No times, no
+// paths of outputs: the same run writes the same bytes.
+#include <cmath>
+#include <filesystem>
+
+#include "apps/quantize_output.h"
+#include "base/progress.h"
+
+namespace halftone {
+namespace {
+
+std::string quoted(const std::string& text) { return Json(text).dump(); }
+
+std::string list(const std::vector<std::string>& texts) {
+  std::string out = "[";
+  for (const std::string& text : texts) out += (out.size() > 1 ? ", " : "") + quoted(text);
+  return out + "]";
+}
+
+std::string group_text(const Grid& grid) {
+  return grid.group_size < 0 ? "per channel" : fmt::format("groups of {}", grid.group_size);
+}
+
+std::string loss_section(const QuantizeOutcome& outcome) {
+  const HeldOutLoss& loss = outcome.loss;
+  if (loss.windows == 0) return "Not measured: no calibration window was left to hold out.\n";
+  return fmt::format(
+      "On {} calibration windows of {} tokens that were held out ({} predictions):\n\n"
+      "| | original | quantized |\n| --- | --- | --- |\n"
+      "| perplexity | {:.4f} | {:.4f} |\n"
+      "| KL divergence to the original | | {:.5f} ± {:.5f} |\n"
+      "| same top token | | {:.2f} % |\n",
+      loss.windows, outcome.seq_len, human_count(loss.tokens), loss.base_perplexity, loss.perplexity,
+      loss.kl_mean, loss.kl_stderr, 100 * loss.top1_agreement);
+}
+
+std::string layer_errors(const QuantizeOutcome& outcome) {
+  std::string text = "| module | relative error |\n| --- | --- |\n";
+  for (const FinishedLinear* linear : worst_linears(outcome, 10))
+    text += fmt::format("| {} | {:.2e} |\n", linear->module, linear->report.relative_error);
+  return text;
+}
+
+std::string readers_section(const Plan& plan) {
+  std::string text;
+  for (const ReaderVerdict& reader : plan.format->readers(plan.rows.front().grid))
+    text += fmt::format("- {}: {}\n", reader.reader,
+                        reader.opens ? (reader.why.empty() ? "opens" : "opens; " + reader.why)
+                                     : "refuses: " + reader.why);
+  return text;
+}
+
+}  // namespace
+
+std::string model_card(const OutputInput& input) {
+  const QuantizeOutcome& outcome = input.outcome;
+  const Plan& plan = outcome.plan;
+  const Grid& grid = plan.rows.front().grid;
+  std::string text = "---\nlibrary_name: transformers\ntags:\n- halftone\n- gptq\n---\n";
+  text += fmt::format("# {} in {} bits\n\nMade by Halftone from `{}`.\n\n## Settings\n\n",
+                      input.model.name(), grid.bits, input.model.name());
+  text += fmt::format("- method {}, {} bits, {}, {}\n- {:.3f} bits a weight in the quantized linears\n",
+                      plan.method->name, grid.bits, group_text(grid),
+                      grid.symmetric ? "symmetric" : "asymmetric", plan.bits_per_weight_linears);
+  if (outcome.samples > 0)
+    text += fmt::format("- calibrated on {} windows of {} tokens, SHA-256 of the text {}\n",
+                        outcome.samples, outcome.seq_len, outcome.calibration_sha256);
+  text += fmt::format("- SHA-256 of the original's tensors and configuration {}\n", outcome.model_fingerprint);
+  text += "- the same again: `halftone quantize --config quantize.toml -o OUT`\n\n## Loss\n\n";
+  text += loss_section(outcome);
+  text += "\nLinears with the largest relative error tr(ΔHΔᵀ) / tr(WHWᵀ):\n\n" + layer_errors(outcome);
+  text += "\n## Opens in\n\n" + readers_section(plan);
+  return text;
+}
+
+std::string reproduction_config(const QuantizeOptions& options, const std::string& model) {
+  const auto absolute = [](const std::string& path) {
+    return std::filesystem::absolute(path).lexically_normal().string();
+  };
+  std::vector<std::string> calibration;
+  for (const std::string& path : options.calibration) calibration.push_back(absolute(path));
+  std::string text = "# halftone quantize --config quantize.toml -o OUT\n[quantize]\n";
+  text += fmt::format("model = {}\nmethod = {}\nrecipe = {}\nformat = {}\nbits = {}\ngroup-size = {}\n",
+                      quoted(absolute(model)), quoted(options.method), quoted(options.recipe),
+                      quoted(options.format), options.bits, options.group_size);
+  text += fmt::format("sym = {}\n", options.symmetric);
+  if (!options.skip.empty()) text += fmt::format("skip = {}\n", list(options.skip));
+  if (!calibration.empty()) text += fmt::format("calib = {}\n", list(calibration));
+  if (options.samples_given) text += fmt::format("samples = {}\n", options.samples);
+  text += fmt::format("seq-len = {}\nseed = {}\ndamp = {}\n", options.seq_len, options.seed, options.damping);
+  if (!options.order.empty()) text += fmt::format("order = {}\n", quoted(options.order));
+  if (!options.scale_search.empty())
+    text += fmt::format("scale-search = {}\n", quoted(options.scale_search));
+  text += fmt::format("dtype = {}\ndevice = {}\n", quoted(options.dtype), quoted(options.device));
+  return text;
+}
+
+}  // namespace halftone
