@@ -1,11 +1,11 @@
-// Fitting and using a grid on the host in plain loops: the definition that backends are held to, and
-// what round-to-nearest uses.
+// Using a grid on the host, in plain loops. How scales and zeros are fitted is Backend::fit_grid
+// (docs/methods.md §2).
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 
-#include "backend/backend.h"
 #include "tensor/quantized.h"
 
 namespace halftone {
@@ -13,5 +13,13 @@ namespace halftone {
 // Throws Error(usage) naming the module and proposing a size when `grid` cannot hold a (rows, cols)
 // matrix: group_size must divide cols, bits be 2, 3, 4 or 8.
 void check_grid(const Grid& grid, int64_t rows, int64_t cols, const std::string& module);
+
+// The code nearest to value: round half to even of value / scale, plus zero, clamped to 0 … most. A
+// scale of 0 has one value, zero, and its code.
+uint8_t encode(float value, float scale, int zero, int most);
+
+// codes of rows [row_begin, row_begin + weight.rows) of `matrix`, whose scales and zeros are set,
+// from weight (rows, cols) f32 on the host.
+void encode_rows(ConstView weight, int64_t row_begin, QuantizedMatrix& matrix);
 
 }  // namespace halftone

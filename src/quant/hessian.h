@@ -1,7 +1,9 @@
-// The second moment of a linear's inputs, H = (2/N) Σ xᵀx, shared by the linears that share an input.
+// The second moment of a linear's inputs, H = (2/N) Σ xᵀx, shared by the linears that share an
+// input.
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "backend/backend.h"
 
@@ -17,6 +19,14 @@ class Hessian {
   ConstView sum() const { return sum_; }
   int64_t tokens() const { return tokens_; }
   int64_t inputs() const { return sum_.rows(); }
+
+  // The diagonal of sum(), on the host: for each input, the sum of its squares. Waits for the
+  // device.
+  std::vector<float> diagonal() const;
+  // False when an activation overflowed or was not a number. Reads the diagonal alone, which is
+  // enough: |H_ij| ≤ max(H_ii, H_jj), so nothing overflows beside it. Factor::compute copes with
+  // such a Hessian; whoever wants to stop earlier, or to name the module, asks here.
+  bool finite() const;
 
  private:
   Backend& backend_;

@@ -1,12 +1,9 @@
 // Methods and recipes as tables: a method is a solver, a recipe the steps around it.
 #pragma once
 
-#include <functional>
-#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "backend/backend.h"
 #include "quant/hessian.h"
@@ -18,10 +15,10 @@ enum class ColumnOrder : uint8_t { none, activation };  // --order none|act
 
 // Everything that a solver needs to know beside the matrix.
 struct SolverOptions {
-  GridFit fit;                                   // grid, scale search
+  GridFit fit;  // grid, scale search
   ColumnOrder order = ColumnOrder::activation;
-  double damping = 0.01;                         // of the mean of H's diagonal
-  int64_t block = 128;                           // columns between two trailing updates
+  double damping = 0.01;  // of the mean of H's diagonal
+  int64_t block = 128;    // columns between two trailing updates
 };
 
 // The state that linears with the same input share: the factor is computed once.
@@ -29,10 +26,10 @@ class Factor;
 
 // What one matrix came to.
 struct SolveReport {
-  double relative_error = 0;   // tr(Δ H Δᵀ) / tr(W H Wᵀ); 0 without a Hessian
-  double damping = 0;          // used, as a fraction of the mean diagonal
-  int dead_columns = 0;        // inputs that calibration never moved
-  std::string note;            // "factored in f64", "damping raised to 0.04", "fell back to rtn: …"
+  double relative_error = 0;  // tr(Δ H Δᵀ) / tr(W H Wᵀ); 0 without a Hessian
+  double damping = 0;         // used, as a fraction of the mean diagonal
+  int dead_columns = 0;       // inputs that calibration never moved
+  std::string note;           // "factored in f64; damping raised to 0.04", "fell back to rtn: …"
 };
 
 struct SolveResult {
@@ -60,5 +57,9 @@ struct Recipe {
 };
 std::span<const Recipe> recipes();
 const Recipe& find_recipe(std::string_view name);
+
+// The values of --order and --scale-search; throw Error(usage), list the known.
+ColumnOrder find_order(std::string_view name);
+ScaleSearch find_scale_search(std::string_view name);
 
 }  // namespace halftone

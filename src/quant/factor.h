@@ -1,0 +1,60 @@
+// The LDLᵀ factor of a Hessian that GPTQ substitutes back through, and the layer error that follows
+// from it (docs/methods.md §3 to §6).
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "backend/backend.h"
+#include "quant/hessian.h"
+#include "quant/method.h"
+
+namespace halftone {
+
+// H' = H + damping, its columns in factored order (factored column 0 is the last one to be
+// quantized), as L D Lᵀ. Made once for all linears that take the same input; rows share it.
+class Factor {
+ public:
+  // Never throws for what calibration brought: the f32 factorization failing or being inexact, f64
+  // is taken, then more damping, at the end the diagonal alone; a Hessian that says nothing (not
+  // finite, no token, all zero) gives a factor that is not usable(), and solve_gptq rounds to
+  // nearest. `note` says which.
+  static Factor compute(Backend& backend, const Hessian& hessian, ColumnOrder order,
+                        double damping);
+
+  bool usable() const { return !lower.empty(); }
+  int64_t inputs() const { return static_cast<int64_t>(order.size()); }
+
+  Tensor lower;                  // (in, in) f32 on the device: L below the diagonal, factored order
+  Tensor blocks;                 // (in, kBlock) f32: L's diagonal blocks, zero from the diagonal on
+  std::vector<double> pivots;    // (in): D, in the units of H, factored order
+  std::vector<double> diagonal;  // (in): of H, undamped, original order; 0 for dead columns
+  std::vector<int32_t> order;    // (in): original column of each factored column
+  std::vector<int32_t> dead;     // original columns with a zero diagonal, ascending
+  double damping = 0;            // used, as a fraction of the mean diagonal
+  double lambda = 0;             // what was added to the diagonal, in the units of H
+  std::string note;              // empty, or what had to be done
+
+  static constexpr int64_t kBlock =
+      128;  // columns of the blocks in which products with L are taken
+};
+
+// `from` (rows, in) in original order → `to`: factored order, dead columns zero.
+void gather_factored(Backend& backend, const Factor& factor, ConstView from, View to);
+
+// tr(M H Mᵀ) of m (rows, in), factored order, dead columns zero, as Σ_k D_k ‖(M L)_k‖² − λ‖M‖²: H
+// itself need not be kept. `scratch` (rows, in) f32 receives M L.
+double quadratic_form(Backend& backend, const Factor& factor, ConstView m, View scratch);
+// The same where M L is known already, and ‖M‖² with it.
+double quadratic_form_of_product(Backend& backend, const Factor& factor, ConstView product,
+                                 double squares);
+
+// Σ_r Σ_k weights_k · m_rk², in f64 on the host; weights (cols) or empty for ones.
+double sum_of_squares(Backend& backend, ConstView m, std::span<const double> weights = {});
+
+// tr(Δ H Δᵀ) / tr(W H Wᵀ), with Δ = W − Ŵ; weight (rows, in) f32 on the device.
+double relative_error(Backend& backend, ConstView weight, const QuantizedMatrix& quantized,
+                      const Factor& factor);
+
+}  // namespace halftone

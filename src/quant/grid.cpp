@@ -1,0 +1,63 @@
+#include "quant/grid.h"
+
+#include <cassert>
+#include <cmath>
+
+#include "base/error.h"
+
+namespace halftone {
+namespace {
+
+// What to type instead: the largest size that kernels are made for and that divides, then the other
+// multiples of 32 that do.
+std::string propose_group_size(int64_t cols) {
+  int64_t best = -1;
+  for (const int64_t size : {16, 32, 64, 128})
+    if (cols % size == 0) best = size;
+  if (best < 0) return "use --group-size -1 (one group a row).";
+  std::string others;
+  for (int64_t size = 32; size <= 256; size += 32)
+    if (cols % size == 0 && size != best) others += fmt::format("{}, ", size);
+  return fmt::format("use --group-size {} (or {}-1).", best, others);
+}
+
+}  // namespace
+
+void check_grid(const Grid& grid, [[maybe_unused]] int64_t rows, int64_t cols,
+                const std::string& module) {
+  assert(rows > 0 && cols > 0);
+  if (grid.bits != 2 && grid.bits != 3 && grid.bits != 4 && grid.bits != 8)
+    throw usage_error("--bits {}: expected 2, 3, 4 or 8", grid.bits);
+  if (grid.group_size == -1) return;
+  if (grid.group_size <= 0)
+    throw usage_error("--group-size {}: expected a positive number, or -1 for one group a row",
+                      grid.group_size);
+  if (cols % grid.group_size != 0)
+    throw usage_error("--group-size {} does not divide {}'s {} inputs", grid.group_size, module,
+                      cols)
+        .hint(propose_group_size(cols));
+}
+
+uint8_t encode(float value, float scale, int zero, int most) {
+  if (scale == 0) return static_cast<uint8_t>(zero);
+  const float code = std::nearbyint(value / scale) + static_cast<float>(zero);
+  if (!(code > 0)) return 0;  // also what is not a number
+  return static_cast<uint8_t>(code < static_cast<float>(most) ? code : static_cast<float>(most));
+}
+
+void encode_rows(ConstView weight, int64_t row_begin, QuantizedMatrix& matrix) {
+  assert(weight.dtype == DType::f32 && weight.cols == matrix.cols);
+  const int64_t cols = matrix.cols, groups = matrix.groups();
+  const int64_t width = matrix.grid.group_width(cols);
+  const int most = matrix.grid.levels() - 1;
+  for (int64_t r = 0; r < weight.rows; ++r) {
+    const float* values = weight.row<float>(r);
+    uint8_t* codes = matrix.codes.data() + (row_begin + r) * cols;
+    const float* scales = matrix.scales.data() + (row_begin + r) * groups;
+    const uint8_t* zeros = matrix.zeros.data() + (row_begin + r) * groups;
+    for (int64_t c = 0; c < cols; ++c)
+      codes[c] = encode(values[c], scales[c / width], zeros[c / width], most);
+  }
+}
+
+}  // namespace halftone

@@ -1,0 +1,32 @@
+#include "quant/hessian.h"
+
+#include <algorithm>
+#include <cassert>
+#include <cmath>
+
+namespace halftone {
+
+Hessian::Hessian(Backend& backend, int64_t inputs)
+    : backend_(backend), sum_(backend.allocate(inputs, inputs, DType::f32)) {
+  backend_.fill(sum_, 0);
+}
+
+void Hessian::accumulate(ConstView x, ConstView row_weights) {
+  assert(x.cols == inputs());
+  backend_.accumulate_hessian(x, row_weights, sum_);
+  tokens_ += x.rows;
+}
+
+std::vector<float> Hessian::diagonal() const {
+  const int64_t n = inputs();
+  std::vector<float> values(static_cast<size_t>(n));
+  const ConstView device{sum_.view().data, n, 1, n + 1, DType::f32, sum_.view().place};
+  backend_.download(device, View{values.data(), n, 1, 1, DType::f32, Place::host});
+  return values;
+}
+
+bool Hessian::finite() const {
+  return std::ranges::all_of(diagonal(), [](float value) { return std::isfinite(value); });
+}
+
+}  // namespace halftone

@@ -1,0 +1,78 @@
+// solve_gptq against the published algorithm in double precision: every bit width, both grids, both
+// orders, group sizes down to one a row, and Hessians that are hard to factor, on every backend.
+#include <fmt/core.h>
+#include <gtest/gtest.h>
+
+#include "../../tools/check_gptq/cases.h"
+
+namespace halftone {
+namespace {
+
+using check_gptq::Case;
+
+class PublishedGptq : public testing::TestWithParam<std::string> {
+ protected:
+  void expect_agreement(const Case& c) {
+    SCOPED_TRACE(fmt::format("{}, {} bits, {}, groups of {}, {}, damping {}", c.inputs, c.grid.bits,
+                             c.grid.symmetric ? "symmetric" : "asymmetric", c.grid.group_size,
+                             c.order == ColumnOrder::none ? "no order" : "activation order",
+                             c.damping));
+    const check_gptq::Outcome outcome = check_gptq::run_case(*backend_, c);
+    EXPECT_EQ(outcome.comparison.wrong_rows, 0) << "worst " << outcome.comparison.worst;
+    if (outcome.comparison.tie_rows == 0) {
+      EXPECT_NEAR(outcome.comparison.other_error / outcome.comparison.error, 1, 1e-5);
+    }
+    EXPECT_NEAR(outcome.report.relative_error / outcome.relative_error, 1, 1e-4);
+    EXPECT_EQ(outcome.report.note.find("fell back"), std::string::npos) << outcome.report.note;
+    tie_rows_ += outcome.comparison.tie_rows;
+    rows_ += c.rows;
+  }
+
+  std::unique_ptr<Backend> backend_ = make_backend(GetParam(), {});
+  int64_t tie_rows_ = 0, rows_ = 0;
+};
+
+TEST_P(PublishedGptq, EveryGridAndOrder) {
+  uint64_t seed = 0;
+  for (const int bits : {2, 3, 4, 8})
+    for (const bool symmetric : {true, false})
+      for (const ColumnOrder order : {ColumnOrder::activation, ColumnOrder::none})
+        for (const int64_t group : {32, -1})
+          for (const std::string_view inputs : check_gptq::kInputKinds)
+            expect_agreement({.inputs = inputs,
+                              .grid = {bits, group, symmetric, ScaleStore::f16},
+                              .search = ScaleSearch::minmax,
+                              .order = order,
+                              .seed = ++seed});
+  EXPECT_LE(tie_rows_, rows_ / 100);
+}
+
+TEST_P(PublishedGptq, SearchedScales) {
+  for (const std::string_view inputs : check_gptq::kInputKinds)
+    expect_agreement({.inputs = inputs, .grid = {4, 80, true, ScaleStore::f16}, .seed = 77});
+}
+
+// Damping so small that f32 cannot factor exactly enough: f64 must have been taken.
+TEST_P(PublishedGptq, TinyDamping) {
+  for (const std::string_view inputs : {"condition 1e12", "few tokens", "duplicated"})
+    expect_agreement({.inputs = inputs,
+                      .grid = {4, 32, true, ScaleStore::f16},
+                      .search = ScaleSearch::minmax,
+                      .damping = 1e-5,
+                      .seed = 5});
+}
+
+// Several blocks of 128 columns, the last one narrow.
+TEST_P(PublishedGptq, SeveralBlocks) {
+  expect_agreement({.inputs = "condition 1e8",
+                    .grid = {4, 129, true, ScaleStore::f16},
+                    .search = ScaleSearch::minmax,
+                    .rows = 5,
+                    .cols = 387});
+}
+
+INSTANTIATE_TEST_SUITE_P(Backends, PublishedGptq, testing::ValuesIn(backend_names()),
+                         [](const auto& test) { return test.param; });
+
+}  // namespace
+}  // namespace halftone

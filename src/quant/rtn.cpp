@@ -1,0 +1,48 @@
+#include "quant/rtn.h"
+
+#include <algorithm>
+
+#include "quant/factor.h"
+#include "quant/grid.h"
+
+namespace halftone {
+namespace {
+
+constexpr int64_t kPanelRows = 1024;  // rows on the host at a time
+
+}  // namespace
+
+SolveResult solve_rtn(Backend& backend, ConstView weight, const Factor* factor,
+                      const SolverOptions& options) {
+  const Grid& grid = options.fit.grid;
+  const int64_t rows = weight.rows, cols = weight.cols, groups = grid.groups(cols);
+  SolveResult result;
+  QuantizedMatrix& matrix = result.matrix;
+  matrix = {grid, rows, cols, {}, {}, {}, {}};
+  matrix.codes.resize(static_cast<size_t>(rows * cols));
+  matrix.scales.resize(static_cast<size_t>(rows * groups));
+  matrix.zeros.resize(static_cast<size_t>(rows * groups));
+
+  Tensor scales = backend.allocate(rows, groups, DType::f32);
+  Tensor zeros = backend.allocate(rows, groups, DType::u8);
+  backend.fit_grid(weight, options.fit, scales, zeros);
+  backend.download(scales,
+                   View{matrix.scales.data(), rows, groups, groups, DType::f32, Place::host});
+  backend.download(zeros, View{matrix.zeros.data(), rows, groups, groups, DType::u8, Place::host});
+
+  HostAllocator host;
+  Tensor panel(host, std::min(rows, kPanelRows), cols, DType::f32);
+  for (int64_t begin = 0; begin < rows; begin += kPanelRows) {
+    const int64_t end = std::min(rows, begin + kPanelRows);
+    const View values = panel.view().rows_of(0, end - begin);
+    backend.download(weight.rows_of(begin, end), values);
+    encode_rows(values, begin, matrix);
+  }
+  if (factor != nullptr && factor->usable()) {
+    result.report.relative_error = relative_error(backend, weight, matrix, *factor);
+    result.report.dead_columns = static_cast<int>(factor->dead.size());
+  }
+  return result;
+}
+
+}  // namespace halftone
