@@ -1,0 +1,69 @@
+// Tensor names, GGUF and Hugging Face (llama.cpp's gguf-py/gguf/tensor_mapping.py).
+#include "format/gguf_names.h"
+
+#include <algorithm>
+#include <array>
+#include <span>
+
+namespace halftone {
+namespace {
+
+struct NamePair {
+  std::string_view gguf, hugging_face;
+};
+
+constexpr std::array kOutside = {
+    NamePair{"token_embd", "model.embed_tokens"},
+    NamePair{"output_norm", "model.norm"},
+    NamePair{"output", "lm_head"},
+};
+constexpr std::array kInBlocks = {
+    NamePair{"attn_norm", "input_layernorm"},    NamePair{"attn_q", "self_attn.q_proj"},
+    NamePair{"attn_k", "self_attn.k_proj"},      NamePair{"attn_v", "self_attn.v_proj"},
+    NamePair{"attn_output", "self_attn.o_proj"}, NamePair{"attn_q_norm", "self_attn.q_norm"},
+    NamePair{"attn_k_norm", "self_attn.k_norm"}, NamePair{"ffn_gate", "mlp.gate_proj"},
+    NamePair{"ffn_up", "mlp.up_proj"},           NamePair{"ffn_down", "mlp.down_proj"},
+};
+// What stands before the MLP: Gemma has norms on both sides of attention and MLP.
+constexpr std::array kNorms = {NamePair{"ffn_norm", "post_attention_layernorm"}};
+constexpr std::array kGemma3Norms = {
+    NamePair{"post_attention_norm", "post_attention_layernorm"},
+    NamePair{"ffn_norm", "pre_feedforward_layernorm"},
+    NamePair{"post_ffw_norm", "post_feedforward_layernorm"},
+};
+
+std::string_view translate(std::span<const NamePair> pairs, std::string_view gguf) {
+  for (const NamePair& pair : pairs) {
+    if (pair.gguf == gguf) return pair.hugging_face;
+  }
+  return {};
+}
+
+}  // namespace
+
+std::optional<std::string> hugging_face_name(std::string_view architecture, std::string_view name) {
+  const size_t dot = name.rfind('.');
+  if (dot == std::string_view::npos) return std::nullopt;
+  const std::string_view part = name.substr(dot);  // ".weight", ".bias"
+  if (part != ".weight" && part != ".bias") return std::nullopt;
+  std::string_view stem = name.substr(0, dot);
+  if (!stem.starts_with("blk.")) {
+    const std::string_view outside = translate(kOutside, stem);
+    if (outside.empty()) return std::nullopt;
+    return std::string(outside) + std::string(part);
+  }
+  stem.remove_prefix(4);
+  const size_t end = stem.find('.');
+  if (end == std::string_view::npos || end == 0) return std::nullopt;
+  const std::string_view layer = stem.substr(0, end);
+  if (layer.find_first_not_of("0123456789") != std::string_view::npos) return std::nullopt;
+  stem.remove_prefix(end + 1);
+  std::string_view inside = translate(kInBlocks, stem);
+  if (inside.empty()) {
+    inside = architecture == "gemma3" ? translate(kGemma3Norms, stem) : translate(kNorms, stem);
+  }
+  if (inside.empty()) return std::nullopt;
+  return "model.layers." + std::string(layer) + "." + std::string(inside) + std::string(part);
+}
+
+}  // namespace halftone
