@@ -55,6 +55,10 @@ class BlockQuantizer {
 
   std::vector<StagePlan> stages_of(int layer) const;
   bool needs_hessian(const StagePlan& stage) const;
+  bool in_journal(const StageId& id) const {
+    return in_.journal && in_.journal->has(record_name(id));
+  }
+  int64_t layers() const { return in_.layers > 0 ? in_.layers : config_.layers; }
   // Brings every window to the input of `stage`, through the linears of `done`.
   std::optional<Hessian> approach(const StageId* done, const StagePlan& stage);
   void finish_stage(const StagePlan& stage, const std::optional<Hessian>& hessian);
@@ -101,12 +105,12 @@ std::vector<BlockQuantizer::StagePlan> BlockQuantizer::stages_of(int layer) cons
 
 bool BlockQuantizer::needs_hessian(const StagePlan& stage) const {
   return in_.plan.method->needs_hessian && !stage.rows.empty() &&
-         !in_.journal.has(record_name(stage.id));
+         !in_journal(stage.id);
 }
 
 void BlockQuantizer::step(const StageId& id, double within) {
   throw_if_interrupted();
-  const double stages = static_cast<double>(config_.layers * kStages);
+  const double stages = static_cast<double>(layers() * kStages);
   const double before = static_cast<double>(id.layer * kStages + static_cast<int>(id.stage));
   if (in_.on_step) in_.on_step((before + within) / stages, id);
 }
@@ -171,7 +175,7 @@ StageRecord BlockQuantizer::solve(const StagePlan& stage, const std::optional<He
 }
 
 void BlockQuantizer::report(const StageRecord& record, bool resumed) {
-  const double stages = static_cast<double>(config_.layers * kStages);
+  const double stages = static_cast<double>(layers() * kStages);
   const double at = static_cast<double>(record.id.layer * kStages + static_cast<int>(record.id.stage) + 1);
   for (const FinishedLinear& linear : record.linears)
     if (in_.on_linear) in_.on_linear(linear, at / stages, resumed);
@@ -180,14 +184,14 @@ void BlockQuantizer::report(const StageRecord& record, bool resumed) {
 void BlockQuantizer::finish_stage(const StagePlan& stage, const std::optional<Hessian>& hessian) {
   if (stage.rows.empty()) return;
   const std::string name = record_name(stage.id);
-  const bool resumed = in_.journal.has(name);
+  const bool resumed = in_journal(stage.id);
   StageRecord record;
   if (resumed) {
-    record = deserialize(in_.journal.read(name));
+    record = deserialize(in_.journal->read(name));
   } else {
     record = solve(stage, hessian);
     const ProfileScope scope(in_.profile, "journal");
-    in_.journal.append(name, serialize(record));
+    if (in_.journal) in_.journal->append(name, serialize(record));
   }
   for (FinishedLinear& linear : record.linears) {
     const ProfileScope scope(in_.profile, "prepare quantized weights");
@@ -236,7 +240,7 @@ HeldOutLoss BlockQuantizer::measure_loss() {
 }
 
 BlockQuantizerResult BlockQuantizer::run() {
-  for (int layer = 0; layer < config_.layers; ++layer) {
+  for (int layer = 0; layer < layers(); ++layer) {
     std::optional<StageId> done;
     for (const StagePlan& stage : stages_of(layer)) {
       const std::optional<Hessian> hessian = approach(done ? &*done : nullptr, stage);
@@ -251,7 +255,7 @@ BlockQuantizerResult BlockQuantizer::run() {
     samples_.clear_inputs();
     quantized_.clear(layer);
   }
-  return {std::move(finished_), measure_loss()};
+  return {std::move(finished_), in_.measure_loss ? measure_loss() : HeldOutLoss()};
 }
 
 }  // namespace

@@ -19,13 +19,15 @@ struct BlockQuantizerInput {
   const OpenedModel& model;
   const Plan& plan;
   const Calibration& calibration;
-  Journal& journal;
+  Journal* journal = nullptr;       // null: nothing is kept (a probe)
   DType compute = DType::f32;
   std::string spill_directory;      // empty: activations stay in memory
   Profile* profile = nullptr;
-  // Called after each linear; `fraction` of the whole work that is done.
+  int64_t layers = 0;               // only the first so many; 0: all
+  bool measure_loss = true;         // on the held-out windows, at the end
+  // Called after each linear (may be empty); `fraction` of the whole work that is done.
   std::function<void(const FinishedLinear&, double fraction, bool resumed)> on_linear;
-  // Called between two windows: progress within a stage.
+  // Called between two windows (may be empty): progress within a stage.
   std::function<void(double fraction, const StageId&)> on_step;
 };
 

@@ -1,0 +1,106 @@
+// --dry-run: what would be done and what it would take, said before anything is.
+#include <filesystem>
+
+#include "apps/estimate.h"
+#include "base/error.h"
+#include "base/progress.h"
+
+namespace halftone {
+namespace {
+
+std::string grid_text(const Grid& grid) {
+  return fmt::format("{} bits, {}, {}", grid.bits,
+                     grid.group_size < 0 ? "one group a channel" : fmt::format("groups of {}", grid.group_size),
+                     grid.symmetric ? "symmetric" : "asymmetric");
+}
+
+// The common grid and method of the rows that are quantized, and how many are not.
+struct Count {
+  int64_t quantized = 0, skipped = 0;
+};
+Count count_rows(const Plan& plan) {
+  Count count;
+  for (const PlanRow& row : plan.rows) ++(row.method.empty() ? count.skipped : count.quantized);
+  return count;
+}
+
+Json rows_json(const Plan& plan) {
+  Json rows = Json::array();
+  for (const PlanRow& row : plan.rows) {
+    Json entry;
+    entry["module"] = row.module;
+    entry["shape"] = {row.rows, row.cols};
+    if (row.method.empty()) {
+      entry["skipped"] = row.skip_reason;
+    } else {
+      entry["method"] = row.method;
+      entry["bits"] = row.grid.bits;
+      entry["group_size"] = row.grid.group_size;
+      entry["sym"] = row.grid.symmetric;
+    }
+    rows.push_back(std::move(entry));
+  }
+  return rows;
+}
+
+}  // namespace
+
+std::vector<std::string> plan_lines(const OpenedModel& model, const Plan& plan) {
+  const ModelConfig& config = model.config();
+  const ModelSize size = measure_size(model);
+  const Count count = count_rows(plan);
+  std::vector<std::string> lines;
+  lines.push_back(fmt::format("Model     {}: {}, {} layers, {:.3g} M parameters, {}", model.name(),
+                              config.model_type, config.layers,
+                              static_cast<double>(size.parameters) / 1e6, human_bytes(size.file_bytes)));
+  lines.push_back(fmt::format("Plan      {} linears → {}, by {} ({:.3f} bits a weight){}", count.quantized,
+                              grid_text(plan.rows.front().grid), plan.method->name,
+                              plan.bits_per_weight_linears,
+                              count.skipped > 0 ? fmt::format("; {} skipped", count.skipped) : ""));
+  lines.push_back(fmt::format("Output    about {} ({:.2f} bits a weight over the whole file)",
+                              human_bytes(plan.output_bytes), plan.bits_per_weight_file));
+  return lines;
+}
+
+std::string dry_run(Backend& backend, const OpenedModel& model, const QuantizeOptions& options,
+                    Json* json) {
+  if (model.quantized() && !model.checkpoint->is_gguf())
+    throw bad_input("{}: already quantized ({})", model.name(), model.quantization)
+        .hint("quantize the model that it was made from.");
+  const Plan plan = make_plan(model, options);
+  const DType compute = compute_dtype(options.dtype, backend);
+  const Tokenizer tokenizer = Tokenizer::load(model.checkpoint->metadata());
+  const Calibration calibration = read_calibration(tokenizer, plan, options);
+  const Estimate estimate = estimate_resources(model, plan, calibration, compute, options);
+  const TimeEstimate time = estimate_time(backend, model, plan, calibration, compute);
+  if (json) {
+    Json& out = *json;
+    out["plan"] = rows_json(plan);
+    out["output_bytes"] = plan.output_bytes;
+    out["bits_per_weight_linears"] = plan.bits_per_weight_linears;
+    out["bits_per_weight_file"] = plan.bits_per_weight_file;
+    out["samples"] = calibration.samples.count();
+    out["held_out"] = calibration.held_out.count();
+    out["peak_memory_bytes"] = estimate.memory_bytes;
+    out["disk_bytes"] = estimate.disk_bytes;
+    out["spills"] = estimate.spills;
+    out["seconds"] = time.seconds;
+    out["seconds_per_layer"] = time.seconds_per_layer;
+  }
+  std::string text;
+  for (const std::string& line : plan_lines(model, plan)) text += line + "\n";
+  if (!calibration.source.empty())
+    text += fmt::format("Text      {} windows of {} tokens from {}, {} held out\n", calibration.samples.count(),
+                        human_count(options.seq_len), calibration.source, calibration.held_out.count());
+  if (!calibration.note.empty()) text += "          " + calibration.note + "\n";
+  text += fmt::format("Memory    at most {}{}\nDisk      {}\nTime      about {} ({} a layer, measured on one)\n",
+                      human_bytes(estimate.memory_bytes),
+                      estimate.spills ? ", activations on disk" : "", human_bytes(estimate.disk_bytes),
+                      human_seconds(time.seconds), human_seconds(time.seconds_per_layer));
+  for (const ReaderVerdict& reader : plan.format->readers(plan.rows.front().grid))
+    text += fmt::format("Opens in  {}: {}{}\n", reader.reader, reader.opens ? "yes" : "no",
+                        reader.why.empty() ? "" : ", " + reader.why);
+  return text + "Nothing was written.\n";
+}
+
+}  // namespace halftone

@@ -1,0 +1,189 @@
+// A quantization from the outside in: checks, plan, calibration, journal; blocks; output, verified and
+// published by one rename.
+#include "apps/quantize.h"
+
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+
+#include "apps/block_quantizer.h"
+#include "apps/estimate.h"
+#include "apps/quantize_output.h"
+#include "apps/quantize_progress.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "base/interrupt.h"
+#include "base/log.h"
+#include "base/memory_usage.h"
+#include "base/progress.h"
+#include "base/sha256.h"
+
+namespace halftone {
+namespace {
+
+namespace fs = std::filesystem;
+using Clock = std::chrono::steady_clock;
+
+void check_output(const QuantizeOptions& options) {
+  if (options.output.empty()) throw usage_error("no output").hint("pass -o OUT.");
+  if (fs::exists(options.output) && !options.force)
+    throw usage_error("{} exists", options.output).hint("pass --force to replace it, or another -o.");
+  if (options.resume && options.force)
+    throw usage_error("--resume and --force contradict each other")
+        .hint("--resume goes on with what is there, --force starts again.");
+}
+
+Journal open_journal(const Backend& backend, const QuantizeOutcome& outcome,
+                     const Calibration& calibration, const QuantizeOptions& options, DType compute) {
+  const std::string path = options.output + ".journal";
+  const std::map<std::string, std::string> fingerprint = {
+      {"model", outcome.model_fingerprint},
+      {"calibration", calibration.ids_sha256},
+      {"plan", sha256_of(outcome.plan.text())},
+      {"backend", backend.info().backend + " " + backend.info().instructions},
+      {"compute type", std::string(name_of(compute))},
+      {"program", options.program_version},
+  };
+  if (options.force) Journal::discard(path);
+  if (options.resume && !fs::exists(path))
+    spdlog::info("nothing to resume: {} is not there; starting from the first layer", path);
+  return Journal::open(path, fingerprint, options.resume);
+}
+
+void announce(const OpenedModel& model, const QuantizeOutcome& outcome,
+              const Calibration& calibration, const Estimate& estimate, const Backend& backend) {
+  for (const std::string& line : plan_lines(model, outcome.plan)) spdlog::info("{}", line);
+  if (!calibration.source.empty())
+    spdlog::info("Text      {} windows of {} tokens from {}, {} held out", outcome.samples,
+                 human_count(outcome.seq_len), calibration.source, calibration.held_out.count());
+  if (!calibration.note.empty()) spdlog::info("          {}", calibration.note);
+  spdlog::info("Machine   {}; about {} of memory, {} on disk", backend.info().device,
+               human_bytes(estimate.memory_bytes), human_bytes(estimate.disk_bytes));
+  if (estimate.spills)
+    spdlog::info("          activations go to disk beside the output, as --max-memory asks");
+}
+
+void warn_about_source(const OpenedModel& model, const Plan& plan) {
+  if (model.quantized() && !model.checkpoint->is_gguf())
+    throw bad_input("{}: already quantized ({})", model.name(), model.quantization)
+        .hint("quantize the model that it was made from.");
+  if (model.quantized())
+    spdlog::warn("{} holds weights that are rounded already ({}): better start from the original",
+                 model.name(), model.quantization);
+  for (const ReaderVerdict& reader : plan.format->readers(plan.rows.front().grid))
+    if (!reader.opens) spdlog::warn("{} will refuse the result: {}", reader.reader, reader.why);
+}
+
+[[noreturn]] void stopped(const Journal& journal, int64_t layers) {
+  int64_t finished = 0;
+  for (const std::string& name : journal.names()) finished += name.ends_with("mlp_out");
+  throw Error(Exit::interrupted,
+              fmt::format("stopped after layer {} of {}; finished work is in {} ({})", finished, layers,
+                          journal.path(), human_bytes(journal.bytes())))
+      .hint("go on with the same command and --resume; drop it with rm.");
+}
+
+BlockQuantizerResult run_blocks(BlockQuantizerInput input, const QuantizeOptions& options,
+                                const MemoryWatch& memory) {
+  QuantizeProgress progress(options.output + ".log.jsonl", input.model.config().layers, options.quiet,
+                            options.resume, memory);
+  input.on_linear = [&](const FinishedLinear& linear, double fraction, bool resumed) {
+    progress.linear(linear, fraction, resumed);
+  };
+  input.on_step = [&](double fraction, const StageId& id) { progress.step(fraction, id); };
+  try {
+    BlockQuantizerResult result = quantize_blocks(input);
+    progress.finish();
+    return result;
+  } catch (const Error& error) {
+    progress.finish();
+    if (error.exit() == Exit::interrupted) stopped(*input.journal, input.model.config().layers);
+    throw;
+  }
+}
+
+// The ids of a forward over the written model: a calibration window, or the first ids there are.
+std::vector<int32_t> verification_ids(const Calibration& calibration, const ModelConfig& config) {
+  const Windows& windows =
+      calibration.held_out.count() > 0 ? calibration.held_out : calibration.samples;
+  constexpr int64_t kTokens = 128;
+  std::vector<int32_t> ids;
+  const int64_t count = windows.count() > 0 ? std::min(kTokens, windows.length) : kTokens;
+  for (int64_t i = 0; i < count; ++i)
+    ids.push_back(windows.count() > 0 ? windows.window(0)[i] : static_cast<int32_t>(i % config.vocab));
+  return ids;
+}
+
+void publish(Backend& backend, const OpenedModel& model, const Calibration& calibration,
+             Journal& journal, const QuantizeOptions& options, DType compute,
+             QuantizeOutcome& outcome) {
+  PendingDirectory pending(options.output);
+  const OutputInput input{model, journal, options, outcome};
+  outcome.output_bytes = write_output(input, pending.path());
+  throw_if_interrupted();
+  verify_output(backend, input, pending.path(), verification_ids(calibration, model.config()), compute);
+  outcome.verified = true;
+  pending.publish(options.force);
+  journal.remove();
+}
+
+}  // namespace
+
+QuantizeOutcome quantize(Backend& backend, const OpenedModel& model, const QuantizeOptions& options,
+                         Profile* profile) {
+  const auto start = Clock::now();
+  MemoryWatch memory;
+  check_output(options);
+  QuantizeOutcome outcome;
+  outcome.plan = make_plan(model, options);
+  warn_about_source(model, outcome.plan);
+  const DType compute = compute_dtype(options.dtype, backend);
+  const Tokenizer tokenizer = Tokenizer::load(model.checkpoint->metadata());
+  const Calibration calibration = read_calibration(tokenizer, outcome.plan, options);
+  outcome.samples = calibration.samples.count();
+  outcome.seq_len = options.seq_len;
+  outcome.calibration_source = calibration.source;
+  outcome.calibration_sha256 = calibration.sha256;
+  outcome.model_fingerprint = model.checkpoint->fingerprint();
+  const Estimate estimate = estimate_resources(model, outcome.plan, calibration, compute, options);
+  announce(model, outcome, calibration, estimate, backend);
+
+  Journal journal = open_journal(backend, outcome, calibration, options, compute);
+  const fs::path parent = fs::absolute(options.output).parent_path();
+  try {
+    BlockQuantizerResult result = run_blocks({.backend = backend,
+                                              .model = model,
+                                              .plan = outcome.plan,
+                                              .calibration = calibration,
+                                              .journal = &journal,
+                                              .compute = compute,
+                                              .spill_directory = estimate.spills ? parent.string() : "",
+                                              .profile = profile},
+                                             options, memory);
+    outcome.stages = std::move(result.stages);
+    outcome.loss = result.loss;
+    const ProfileScope scope(profile, "write, verify");
+    publish(backend, model, calibration, journal, options, compute, outcome);
+  } catch (const Error& error) {
+    if (error.exit() != Exit::resources) throw;
+    throw Error(Exit::resources, error.what())
+        .hint((error.hint().empty() ? "" : error.hint() + " ") + "Finished work is in " + journal.path() +
+              ": --resume goes on.");
+  }
+  outcome.seconds = std::chrono::duration<double>(Clock::now() - start).count();
+  outcome.peak_memory_bytes = memory.peak();
+  return outcome;
+}
+
+std::vector<const FinishedLinear*> worst_linears(const QuantizeOutcome& outcome, size_t count) {
+  std::vector<const FinishedLinear*> linears;
+  for (const StageRecord& stage : outcome.stages)
+    for (const FinishedLinear& linear : stage.linears) linears.push_back(&linear);
+  std::stable_sort(linears.begin(), linears.end(), [](const FinishedLinear* a, const FinishedLinear* b) {
+    return a->report.relative_error > b->report.relative_error;
+  });
+  linears.resize(std::min(count, linears.size()));
+  return linears;
+}
+
+}  // namespace halftone
