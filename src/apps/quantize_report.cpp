@@ -1,0 +1,193 @@
+// Facts of an outcome, laid out for people.
+#include "apps/quantize_report.h"
+
+#include <algorithm>
+#include <filesystem>
+
+#include "apps/product_rate.h"
+#include "base/file.h"
+#include "base/progress.h"
+
+namespace halftone {
+namespace {
+
+std::string short_module(const std::string& module) {
+  const size_t at = module.find("layers.");
+  return at == std::string::npos ? module : module.substr(at);
+}
+
+std::string readers_line(const Plan& plan) {
+  std::string opens, refuses;
+  for (const ReaderVerdict& reader : plan.format->readers(plan.rows.front().grid)) {
+    std::string& list = reader.opens ? opens : refuses;
+    list += (list.empty() ? "" : ", ") + reader.reader;
+  }
+  return opens + (refuses.empty() ? "" : "; refused by " + refuses);
+}
+
+Json stage_json(const std::string& name, const ProfileRow& row) {
+  Json json;
+  json["stage"] = name;
+  json["seconds"] = row.seconds;
+  json["calls"] = row.calls;
+  if (row.operations > 0) {
+    json["operations"] = row.operations;
+    json["gflops"] = row.operations / row.seconds / 1e9;
+  }
+  return json;
+}
+
+ReportFacts settings_of(const QuantizeOutcome& outcome, const QuantizeOptions& options) {
+  const Plan& plan = outcome.plan;
+  const Grid& grid = plan.rows.front().grid;
+  return {{"method", std::string(plan.method->name)},
+          {"recipe", options.recipe},
+          {"bits", std::to_string(grid.bits)},
+          {"group size", grid.group_size < 0 ? "whole rows" : std::to_string(grid.group_size)},
+          {"grid", grid.symmetric ? "symmetric" : "asymmetric"},
+          {"order", plan.solver.order == ColumnOrder::activation ? "act (static groups)" : "none"},
+          {"scale search", plan.solver.fit.search == ScaleSearch::power ? "power 2.4" : "minmax"},
+          {"damping", fmt::format("{:.3g}", plan.solver.damping)},
+          {"calibration", fmt::format("{} windows of {} tokens from {}", outcome.samples,
+                                      human_count(outcome.seq_len), outcome.calibration_source)},
+          {"seed", std::to_string(options.seed)},
+          {"format", std::string(plan.format->name)}};
+}
+
+}  // namespace
+
+std::string outcome_text(const QuantizeOutcome& outcome, const QuantizeOptions& options,
+                         const OpenedModel& model) {
+  const Plan& plan = outcome.plan;
+  std::string text = fmt::format(
+      "Wrote     {}  {} ({:.2f} bits a weight over the whole file), verified: every code reread, forward "
+      "finite\n",
+      options.output, human_bytes(outcome.output_bytes), plan.bits_per_weight_file);
+  const HeldOutLoss& loss = outcome.loss;
+  if (loss.windows > 0)
+    text += fmt::format("Loss      KL {:.4f} ± {:.4f} on {} held-out calibration window{}; perplexity {:.3f} → {:.3f}\n",
+                        loss.kl_mean, loss.kl_stderr, loss.windows, loss.windows == 1 ? "" : "s",
+                        loss.base_perplexity, loss.perplexity);
+  else
+    text += "Loss      not measured: no calibration window was left to hold out\n";
+  std::string worst;
+  for (const FinishedLinear* linear : worst_linears(outcome, 2))
+    worst += fmt::format("{}{} {:.1e}", worst.empty() ? "" : " │ ", short_module(linear->module),
+                         linear->report.relative_error);
+  if (!worst.empty()) text += "          largest: " + worst + "\n";
+  text += fmt::format("Opens in  {}\n", readers_line(plan));
+  text += fmt::format("{}, {} of memory at most. Next: halftone eval {} --against {} --text FILE\n",
+                      human_seconds(outcome.seconds), human_bytes(outcome.peak_memory_bytes),
+                      options.output, model.checkpoint->path());
+  return text;
+}
+
+void write_profile(Backend& backend, const QuantizeOutcome& outcome, const Profile& profile,
+                   const std::string& path) {
+  Json json;
+  json["seconds"] = outcome.seconds;
+  json["machine"] = backend.info().device;
+  Json& ceilings = json["ceilings_gflops"];
+  ceilings["f32"] = measure_product_rate(backend, DType::f32) / 1e9;
+  if (backend.info().native_bf16)
+    ceilings["bf16"] = measure_product_rate(backend, DType::bf16) / 1e9;
+  std::vector<std::pair<std::string, ProfileRow>> rows(profile.rows().begin(), profile.rows().end());
+  std::sort(rows.begin(), rows.end(),
+            [](const auto& a, const auto& b) { return a.second.seconds > b.second.seconds; });
+  double operations = 0, accounted = 0;
+  for (const auto& [name, row] : rows) {
+    json["stages"].push_back(stage_json(name, row));
+    operations += row.operations;
+    accounted += row.seconds;
+  }
+  json["operations"] = operations;
+  json["everything_else_seconds"] = outcome.seconds - accounted;
+  const double ceiling =
+      backend.info().native_bf16 ? ceilings["bf16"].get<double>() : ceilings["f32"].get<double>();
+  json["seconds_at_ceiling"] = operations / ceiling / 1e9;
+  json["times_ceiling"] = outcome.seconds / (operations / ceiling / 1e9);
+  write_file_atomically(path, json.dump(2) + "\n");
+}
+
+ReportRow report_row(const std::string& label, const Evaluation& evaluation) {
+  ReportRow row;
+  row.label = label;
+  row.bytes = evaluation.size_bytes;
+  row.bits_per_weight = evaluation.bits_per_weight_linears;
+  row.bits_per_weight_file = evaluation.bits_per_weight_file;
+  row.perplexity = evaluation.perplexity;
+  row.perplexity_stderr = evaluation.perplexity_stderr;
+  row.kl = evaluation.kl_mean;
+  row.kl_stderr = evaluation.kl_stderr;
+  row.kl_p50 = evaluation.kl_p50;
+  row.kl_p99 = evaluation.kl_p99;
+  row.top1_agreement = evaluation.top1_agreement;
+  return row;
+}
+
+ReportInput report_of(const Backend& backend, const OpenedModel& model,
+                      const QuantizeOutcome& outcome, const QuantizeOptions& options) {
+  ReportInput input;
+  input.title = fmt::format("{} in {} bits", model.name(), options.bits);
+  input.subtitle = plan_subtitle(model);
+  for (const StageRecord& stage : outcome.stages) {
+    for (const FinishedLinear& linear : stage.linears)
+      input.modules.push_back({.layer = linear.key.layer,
+                               .role = std::string(name_of(linear.key.role)),
+                               .name = linear.module,
+                               .rows = model.tensors->shape(linear.key).first,
+                               .cols = model.tensors->shape(linear.key).second,
+                               .relative_error = linear.report.relative_error,
+                               .damping = linear.report.damping,
+                               .note = linear.report.note});
+    for (const LoudChannel& loud : stage.loudest)
+      input.largest_activations.emplace_back(
+          fmt::format("layers.{}.{}[{}]", stage.id.layer, name_of(stage.id.stage), loud.channel), loud.rms);
+  }
+  std::stable_sort(input.largest_activations.begin(), input.largest_activations.end(),
+                   [](const auto& a, const auto& b) { return a.second > b.second; });
+  if (input.largest_activations.size() > 12) input.largest_activations.resize(12);
+  input.settings = settings_of(outcome, options);
+  input.machine = {{"device", backend.info().device},
+                   {"instructions", backend.info().instructions},
+                   {"time", human_seconds(outcome.seconds)},
+                   {"peak memory", human_bytes(outcome.peak_memory_bytes)}};
+  input.hashes = {{"original model (SHA-256)", outcome.model_fingerprint},
+                  {"calibration text (SHA-256)", outcome.calibration_sha256}};
+  input.program = options.program_version.substr(0, options.program_version.find('\n'));
+  input.commands = {{"the same quantization", "halftone quantize --config " + options.output +
+                                                  "/quantize.toml -o OUT"}};
+  return input;
+}
+
+std::string plan_subtitle(const OpenedModel& model) {
+  const ModelSize size = measure_size(model);
+  return fmt::format("{}, {} layers, {:.1f} M parameters, {}", model.config().model_type,
+                     model.config().layers, static_cast<double>(size.parameters) / 1e6,
+                     human_bytes(size.file_bytes));
+}
+
+void write_quantize_report(const Backend& backend, const OpenedModel& model,
+                           const QuantizeOutcome& outcome, const QuantizeOptions& options,
+                           const std::string& path) {
+  ReportInput input = report_of(backend, model, outcome, options);
+  const HeldOutLoss& loss = outcome.loss;
+  const ModelSize size = measure_size(model);
+  if (loss.windows > 0) {
+    input.measured_on = fmt::format("{} calibration windows of {} tokens that were held out", loss.windows,
+                                    human_count(outcome.seq_len));
+    ReportRow base{.label = "original", .base = true, .bytes = size.file_bytes,
+                   .bits_per_weight = size.bits_per_weight_linears,
+                   .bits_per_weight_file = size.bits_per_weight_file,
+                   .perplexity = loss.base_perplexity};
+    ReportRow made{.label = std::string(outcome.plan.method->name), .bytes = outcome.output_bytes,
+                   .bits_per_weight = outcome.plan.bits_per_weight_linears,
+                   .bits_per_weight_file = outcome.plan.bits_per_weight_file,
+                   .perplexity = loss.perplexity, .kl = loss.kl_mean, .kl_stderr = loss.kl_stderr,
+                   .top1_agreement = loss.top1_agreement};
+    input.rows = {base, made};
+  }
+  write_file_atomically(path, render_report(input));
+}
+
+}  // namespace halftone

@@ -1,0 +1,61 @@
+// halftone generate: what the model writes after a prompt, streamed to stdout.
+#include <fmt/core.h>
+
+#include <cstdio>
+
+#include "apps/generate.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "base/progress.h"
+#include "cli/command.h"
+
+namespace halftone {
+namespace {
+
+class GenerateCommand : public Command {
+ public:
+  CLI::App* add_to(CLI::App& program) override {
+    CLI::App* command = program.add_subcommand("generate", "Write on after a prompt");
+    command->add_option("model", model_, "Directory, .gguf file or org/name")->required();
+    command->add_option("--prompt,-p", prompt_, "Text to go on from")->required();
+    command->add_option("-n,--max-tokens", options_.tokens, "Tokens at most")
+        ->check(CLI::Range(int64_t{1}, int64_t{1} << 24))
+        ->capture_default_str();
+    command->add_option("--temperature", options_.sampler.temperature, "0: always the likeliest token")
+        ->check(CLI::Range(0.0, 100.0))
+        ->capture_default_str();
+    command->add_option("--seed", options_.sampler.seed, "Of the sampling")->capture_default_str();
+    command->add_option("--dtype", options_.dtype, "auto, f32 or bf16")
+        ->check(CLI::IsMember({"auto", "f32", "bf16"}))
+        ->capture_default_str();
+    add_device_options(*command, device_);
+    add_example(*command, "halftone generate demo-4bit --prompt \"Why is the sky blue?\"");
+    return command;
+  }
+
+  int run(const Globals&) override {
+    const auto backend = make_backend(device_.device, {.threads = device_.threads});
+    const OpenedModel model = open_model(model_);
+    const Generation result =
+        generate(*backend, model, prompt_, options_, [](const std::string& text) {
+          fmt::print("{}", text);
+          std::fflush(stdout);
+        });
+    fmt::print("\n");
+    spdlog::info("{} tokens in {} after a prompt of {} in {}", result.tokens,
+                 human_seconds(result.seconds), result.prompt_tokens,
+                 human_seconds(result.prompt_seconds));
+    return static_cast<int>(Exit::done);
+  }
+
+ private:
+  std::string model_, prompt_;
+  GenerateOptions options_;
+  DeviceOptions device_;
+};
+
+}  // namespace
+
+std::unique_ptr<Command> make_generate_command() { return std::make_unique<GenerateCommand>(); }
+
+}  // namespace halftone

@@ -1,0 +1,63 @@
+// halftone tokenize: the ids and pieces of a text.
+#include <fmt/core.h>
+
+#include <iostream>
+#include <iterator>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "cli/command.h"
+#include "io/checkpoint.h"
+#include "text/tokenizer.h"
+
+namespace halftone {
+namespace {
+
+class TokenizeCommand : public Command {
+ public:
+  CLI::App* add_to(CLI::App& program) override {
+    CLI::App* command = program.add_subcommand("tokenize", "Token ids and pieces of a text");
+    command->add_option("model", model_, "Directory, .gguf file or org/name")->required();
+    command->add_option("--text", text_, "A file, or - for standard input")->capture_default_str();
+    command->add_flag("--special", special_, "Add what the tokenizer puts around a text (BOS, EOS)");
+    command->add_flag("--json", json_, "{\"ids\": […], \"pieces\": […]}");
+    add_example(*command, "echo Hello | halftone tokenize Qwen2.5-7B-Instruct");
+    return command;
+  }
+
+  int run(const Globals&) override {
+    const Checkpoint checkpoint = Checkpoint::open(model_);
+    const Tokenizer tokenizer = Tokenizer::load(checkpoint.metadata());
+    const std::string text = text_ == "-" ? read_standard_input() : read_file(text_);
+    const std::vector<int32_t> ids = tokenizer.encode(text, special_);
+    if (json_)
+      print_json(tokenizer, ids);
+    else
+      for (const int32_t id : ids) fmt::print("{:>8}  {}\n", id, tokenizer.piece(id));
+    return static_cast<int>(Exit::done);
+  }
+
+ private:
+  static std::string read_standard_input() {
+    return {std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()};
+  }
+
+  static void print_json(const Tokenizer& tokenizer, const std::vector<int32_t>& ids) {
+    Json json;
+    json["ids"] = ids;
+    Json pieces = Json::array();
+    for (const int32_t id : ids) pieces.push_back(tokenizer.piece(id));
+    json["pieces"] = std::move(pieces);
+    fmt::print("{}\n", json.dump(-1, ' ', false, Json::error_handler_t::replace));
+  }
+
+  std::string model_, text_ = "-";
+  bool special_ = false, json_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<Command> make_tokenize_command() { return std::make_unique<TokenizeCommand>(); }
+
+}  // namespace halftone
