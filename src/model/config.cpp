@@ -173,6 +173,12 @@ std::optional<bool> maybe_flag(const JsonObject& json, std::string_view key) {
   return json.flag(key, false);
 }
 
+bool has_bias(Bias bias, const ModelConfig& config) {
+  return bias == Bias::always ||
+         (bias == Bias::attention && config.attention_bias.value_or(false)) ||
+         (bias == Bias::mlp && config.mlp_bias.value_or(false));
+}
+
 const ArchSpec& arch_of(const JsonObject& json) {
   const std::string model_type = json.text("model_type");
   if (const ArchSpec* arch = find_architecture(model_type)) return *arch;
@@ -211,22 +217,6 @@ ModelConfig read_config(const Metadata& metadata) {
   config.mlp_bias = maybe_flag(json, "mlp_bias");
   config.eos = read_eos(metadata, json, config.vocab);
   return config;
-}
-
-bool ModelConfig::has_bias(Role role) const {
-  const TensorRule* rule = find_rule(*find_architecture(model_type), role);
-  if (!rule) return false;
-  switch (rule->bias) {
-    case Bias::none:
-      return false;
-    case Bias::always:
-      return true;
-    case Bias::attention:
-      return attention_bias.value_or(false);
-    case Bias::mlp:
-      return mlp_bias.value_or(false);
-  }
-  return false;
 }
 
 std::pair<int64_t, int64_t> ModelConfig::shape(const TensorKey& key) const {
@@ -268,7 +258,7 @@ int64_t ModelConfig::parameters() const {
   for (const TensorRule& rule : find_architecture(model_type)->tensors) {
     if (rule.role == Role::head && tied_embeddings) continue;
     const auto [rows, cols] = shape({.role = rule.role});
-    const int64_t biases = has_bias(rule.role) ? rows : 0;
+    const int64_t biases = has_bias(rule.bias, *this) ? rows : 0;
     count += (rows * cols + biases) * (is_per_layer(rule.role) ? layers : 1);
   }
   return count;

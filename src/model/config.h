@@ -45,7 +45,6 @@ struct ModelConfig {
   std::vector<int32_t> eos;                      // where generation stops
   int64_t parameters() const;                    // of the dense model, tied head counted once
 
-  bool has_bias(Role role) const;  // by family and configuration; false where neither says
   // (rows, cols) of a tensor, a vector being (1, n).
   std::pair<int64_t, int64_t> shape(const TensorKey& key) const;
 };

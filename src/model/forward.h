@@ -1,15 +1,17 @@
-// The forward pass of every family: a block is four stages, each cut where a group of linears takes its
-// input, so that inference composes them and calibration can stop between them.
+// The forward pass of every family: a block is four stages, each cut where a group of linears takes
+// its input, so that inference composes them and calibration can stop between them.
 //
 // Stages write into what the caller gives them, never in place, so that a backward pass can replay
 // them. Residual streams are f32; a linear's input is in the compute dtype.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 #include <vector>
 
 #include "backend/backend.h"
+#include "base/profile.h"
 #include "model/kv_cache.h"
 #include "model/weights.h"
 
@@ -17,14 +19,14 @@ namespace halftone {
 
 // What runs together: several sequences, or pieces of sequences, packed row after row.
 struct Batch {
-  std::vector<int32_t> ids;            // (tokens)
-  std::vector<int32_t> positions;      // (tokens): in their sequences
-  std::vector<int64_t> starts;         // (sequences + 1): rows of the batch
-  std::vector<int64_t> logit_rows;     // rows that need logits
-  KvCache* cache = nullptr;            // null: sequences begin at position 0 and are whole
+  std::vector<int32_t> ids;         // (tokens)
+  std::vector<int32_t> positions;   // (tokens): in their sequences
+  std::vector<int64_t> starts;      // (sequences + 1): rows of the batch
+  std::vector<int64_t> logit_rows;  // rows that need logits
+  KvCache* cache = nullptr;         // null: sequences begin at position 0 and are whole
   int64_t tokens() const { return static_cast<int64_t>(ids.size()); }
 };
-// `count` whole sequences of `length` ids each.
+// Whole sequences of `length` ids each (which divides their number); every row in logit_rows.
 Batch make_batch(std::span<const int32_t> ids, int64_t length);
 
 // Whether the values at a stage stayed finite.
@@ -35,7 +37,10 @@ struct StageCheck {
 
 class Forward {
  public:
+  // All outlive this; `weights` give products in `compute`.
   Forward(Backend& backend, const ModelTensors& tensors, WeightProvider& weights, DType compute);
+  // Counts seconds and operations from now on; may be null.
+  void set_profile(Profile* profile) { profile_ = profile; }
 
   Backend& backend() const { return backend_; }
   const ModelConfig& config() const { return config_; }
@@ -56,7 +61,8 @@ class Forward {
                    View x);
   // The stage's linears: y (tokens, output_width), f32 or compute dtype.
   void stage_linears(const StageId& id, ConstView x, View y);
-  // What attn_out and mlp_out do with their result: out := residual + [norm](y), all (tokens, hidden).
+  // What attn_out and mlp_out do with their result: out := residual + [norm](y), all (tokens,
+  // hidden).
   void join(const StageId& id, ConstView y, ConstView residual, View out);
 
   // One block: residual_out := block(residual_in); they may not be the same.
@@ -66,17 +72,30 @@ class Forward {
   // logits of rows [begin, end) of batch.logit_rows alone: a tile.
   void logits_of(std::span<const int64_t> rows, ConstView residual, View out);
 
-  // The whole model over resident or streamed weights.
-  Tensor run(const Batch& batch);      // residual after the last block (tokens, hidden) f32
+  // The whole model over resident or streamed weights; a cache has its positions afterwards.
+  // Residual after the last block (tokens, hidden) f32.
+  Tensor run(const Batch& batch);
 
  private:
+  // Temporary matrices that are kept from call to call, as the same sizes come again.
+  enum Scratch : size_t { kInput, kOutput, kResult, kQuery, kKey, kScratches };
+  View scratch(Scratch slot, int64_t rows, int64_t cols, DType dtype);
+
+  void normalize(const TensorKey& gain, ConstView x, View y);
+  void attention_input(int layer, const Batch& batch, ConstView previous, View x);
+  // out := x, normed by head where the family does, rotated.
+  void rotate(const TensorKey& gain, const Batch& batch, ConstView x, View out);
+  AttentionSpec attention_spec(int layer) const;
+
   Backend& backend_;
   const ModelTensors& tensors_;
   const ModelConfig& config_;
   WeightProvider& weights_;
   DType compute_;
-  Tensor frequencies_, local_frequencies_;
+  Profile* profile_ = nullptr;
+  Tensor frequencies_, local_frequencies_;  // (1, head_dim/2) f32
   float magnitude_ = 1, local_magnitude_ = 1;
+  std::array<Tensor, kScratches> scratch_;
 };
 
 }  // namespace halftone

@@ -91,17 +91,18 @@ void read_yarn(const JsonObject& parameters, int64_t max_positions, RopeConfig& 
   rope.truncate = parameters.flag("truncate", true);
 }
 
-// Divisors that a GGUF file's rope_freqs tensor holds: the reader hands them on under this key.
-std::vector<double> read_factors(const JsonObject& parameters, int64_t count) {
-  const Json* list = parameters.find("factors");
+// Divisors that a GGUF file's rope_freqs tensor holds, where no scaling of Hugging Face's describes
+// them: io/gguf hands them on under this key.
+std::vector<double> read_factors(const JsonObject& json, int64_t count) {
+  const Json* list = json.find("rope_freq_factors");
   if (!list) return {};
   if (!list->is_array() || list->size() != static_cast<size_t>(count))
-    throw bad_input("{}: factors: got {} values, expected {} (head_dim / 2)", parameters.origin(),
-                    list->size(), count);
+    throw bad_input("{}: rope_freq_factors: got {} values, expected {} (head_dim / 2)",
+                    json.origin(), list->size(), count);
   std::vector<double> factors;
   for (const Json& value : *list) {
     if (!value.is_number() || !(value.get<double>() > 0) || value.get<double>() > kMaxFactor)
-      throw bad_input("{}: factors: got {}, expected positive numbers", parameters.origin(),
+      throw bad_input("{}: rope_freq_factors: got {}, expected positive numbers", json.origin(),
                       value.dump());
     factors.push_back(value.get<double>());
   }
@@ -148,12 +149,12 @@ RopeConfig read_rope(const JsonObject& json, const ArchSpec& arch, RopeLayers la
   RopeConfig rope;
   rope.theta = read_theta(json, parameters, arch,
                           layers == RopeLayers::full ? "rope_theta" : "rope_local_base_freq");
+  if (layers == RopeLayers::full) rope.factors = read_factors(json, config.head_dim / 2);
   if (!parameters) return rope;
   const double rotated = parameters->maybe_number("partial_rotary_factor", 0, 1).value_or(1);
   if (rotated != 1)
     throw bad_input("{}: partial_rotary_factor: got {}, expected 1", parameters->origin(), rotated);
   rope.scaling = read_scaling(*parameters);
-  rope.factors = read_factors(*parameters, config.head_dim / 2);
   rope.original_positions = read_original_positions(json, *parameters, config.max_positions);
   if (rope.scaling == RopeScaling::linear)
     rope.factor = parameters->number("factor", 1e-6, kMaxFactor);

@@ -9,7 +9,7 @@
 namespace halftone {
 
 struct SamplerOptions {
-  double temperature = 0;   // 0: the largest logit, ties to the lower id
+  double temperature = 0;  // 0: the largest logit, ties to the lower id
   uint64_t seed = 0;
 };
 

@@ -1,9 +1,11 @@
-// Weights are leased: forward asks for {layer, role, expert} and gives the lease back. Whether they are
-// resident, mapped, streamed, quantized or sharded is the provider's business.
+// Weights are leased: forward asks for {layer, role, expert} and gives the lease back. Whether they
+// are resident, mapped, streamed, quantized or sharded is the provider's business.
 #pragma once
 
 #include <map>
 #include <memory>
+#include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <utility>
@@ -20,7 +22,7 @@ namespace halftone {
 // A linear y = x Wᵀ + b as leased: valid until the lease ends.
 struct LinearView {
   const Weight* weight = nullptr;
-  ConstView bias;                 // (1, out) f32 on the device, or empty
+  ConstView bias;  // (1, out) f32 on the device, or empty
 };
 
 // The rows of the embedding table that a batch needs: ids index `table`.
@@ -51,50 +53,77 @@ class WeightProvider {
   };
 
   virtual Lease linear(const TensorKey& key) = 0;
-  // A norm's gain (1, n) f32 on the device; empty view when the family or layer has none. Small: kept
-  // resident.
+  // A norm's gain or a linear's bias (Part::bias), (1, n) f32 on the device; an empty view when
+  // there is none. Small: kept resident, and had without loading the linear's weight.
   virtual ConstView vector(const TensorKey& key) = 0;
+  // Valid until the next call. Throws Error(bad_input) for an id outside the vocabulary.
   virtual EmbeddingView embedding(std::span<const int32_t> ids) = 0;
 
  protected:
-  friend class Lease;
   virtual void end_lease(const TensorKey& key) = 0;
 };
 
-struct ModelShape;
-
 // Maps a family's names to roles and checks them: every stored tensor claimed, every needed tensor
-// there, every shape as the configuration says, every value finite. Throws Error(bad_input).
+// there, every shape as the configuration says, every value that is read finite. Throws
+// Error(bad_input). Safe to read from several threads.
+//
+// Not claimed, and no error: rotary frequencies, what the family's `ignored` names, a head that is
+// stored although it is tied to the embedding (which is then the one that counts, as in
+// Transformers), and biases that the family does not have where they are all zero (AutoGPTQ writes
+// such).
 class ModelTensors {
  public:
   // `source` outlives this.
   ModelTensors(const WeightSource& source, const ModelConfig& config);
+  // With an entry that is not in the table.
+  ModelTensors(const WeightSource& source, const ModelConfig& config, const ArchSpec& arch);
 
   const ModelConfig& config() const { return config_; }
   const ArchSpec& arch() const { return *arch_; }
   const WeightSource& source() const { return source_; }
-  bool has(const TensorKey& key) const;
-  // What the file holds for the key; throws when absent.
+  bool has(const TensorKey& key) const { return stored_.contains(key); }
+  // What the file holds for the key (of a fused tensor: its share); throws when absent.
   const StoredTensor& stored(const TensorKey& key) const;
-  std::string name(const TensorKey& key) const;           // "model.layers.0.self_attn.q_proj.weight"
-  std::pair<int64_t, int64_t> shape(const TensorKey& key) const;   // (rows, cols) by the configuration
-  // Every tensor of the model in file order of roles: embed, blocks, final norm, head.
+  std::string name(const TensorKey& key) const;  // "model.layers.0.self_attn.q_proj.weight"
+  std::pair<int64_t, int64_t> shape(
+      const TensorKey& key) const;  // (rows, cols) by the configuration
+  // Every tensor of the model in file order of roles: embed, blocks, final norm, head. A tied head
+  // is not among them.
   std::vector<TensorKey> keys() const;
-  // Host copy, f32 or bf16 as `out` says. Throws when a value is NaN or infinite.
+  // Host copy, f32 or bf16 as `out` says, of the whole tensor or of rows [row_begin, row_end).
+  // Throws when a value is NaN or infinite.
   void read(const TensorKey& key, View out) const;
+  void read(const TensorKey& key, int64_t row_begin, int64_t row_end, View out) const;
+  // The rows where they lie in the mapped file, unchecked; nothing when they are not dense.
+  std::optional<ConstView> mapped(const TensorKey& key) const;
+  // Throws when a value of `rows`, the tensor's rows from row_begin on, is NaN or infinite.
+  void check_finite(const TensorKey& key, int64_t row_begin, ConstView rows) const;
 
  private:
+  struct Claim {
+    StoredTensor tensor;
+    int64_t row_begin = 0;  // in the file's tensor, when it is fused
+  };
+  void claim_rule(const TensorRule& rule, const Prefix& prefix);
+  void claim_weight(const TensorRule& rule, const TensorKey& key, const std::string& name);
+  void claim_bias(const TensorRule& rule, const TensorKey& key, const std::string& name);
+  void check_unclaimed(const Prefix& prefix) const;
+  const Claim& claim(const TensorKey& key) const;
+
   const WeightSource& source_;
   ModelConfig config_;
   const ArchSpec* arch_;
-  std::map<TensorKey, StoredTensor> stored_;
+  std::map<TensorKey, Claim> stored_;
+  std::set<std::string, std::less<>> claimed_;  // names
 };
 
 struct ProviderOptions {
-  DType compute = DType::f32;      // of the linears' products
-  bool streamed = false;           // load at lease, drop when the last lease of a layer ends
+  DType compute = DType::f32;  // of the linears' products
+  bool streamed = false;       // load at lease, drop when another layer's turn comes
 };
-// Weights loaded by `backend`, all at once or as they are leased. `tensors` and `backend` outlive it.
+// Weights loaded by `backend`, all at once or as they are leased; embedding rows straight from the
+// mapped file where they can be. `tensors` and `backend` outlive it. Not for use from several
+// threads.
 std::unique_ptr<WeightProvider> make_provider(Backend& backend, const ModelTensors& tensors,
                                               const ProviderOptions& options);
 

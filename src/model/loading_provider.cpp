@@ -1,0 +1,169 @@
+// The provider that loads from a file: everything at once, or a layer at a time.
+//
+// Streamed: a linear is loaded when it is first leased, and dropped when a linear of another layer
+// is leased after its last lease has ended. So one layer is in memory, and running the same layer
+// again and again (tiles of logits, micro-batches) loads it once.
+#include <algorithm>
+#include <cassert>
+
+#include "base/error.h"
+#include "base/thread_pool.h"
+#include "model/weights.h"
+
+namespace halftone {
+namespace {
+
+constexpr int64_t kChunkValues = int64_t{1} << 18;  // of a weight that one thread reads at a time
+
+class LoadingProvider final : public WeightProvider {
+ public:
+  LoadingProvider(Backend& backend, const ModelTensors& tensors, const ProviderOptions& options);
+
+  Lease linear(const TensorKey& key) override;
+  ConstView vector(const TensorKey& key) override;
+  EmbeddingView embedding(std::span<const int32_t> ids) override;
+
+ protected:
+  void end_lease(const TensorKey& key) override { --weights_.at(key).leases; }
+
+ private:
+  struct Loaded {
+    std::unique_ptr<Weight> weight;
+    int leases = 0;
+  };
+  // Where a linear's weight is stored: a tied head's is the embedding.
+  TensorKey source_of(const TensorKey& key) const {
+    return key.role == Role::head && !tensors_.has(key) ? TensorKey{.role = Role::embed} : key;
+  }
+  Loaded& loaded(const TensorKey& key);
+  std::unique_ptr<Weight> load(const TensorKey& key);
+  void load_vector(const TensorKey& key);
+  void drop_other_layers(int layer);
+  EmbeddingView gathered(std::span<const int32_t> ids);
+
+  Backend& backend_;
+  const ModelTensors& tensors_;
+  const ProviderOptions options_;
+  ThreadPool pool_;
+  HostAllocator host_;
+  std::map<TensorKey, Loaded> weights_;
+  std::map<TensorKey, Tensor> vectors_;
+  std::optional<ConstView> table_;  // the embedding in the mapped file, where it can be used there
+  Tensor gathered_;
+};
+
+LoadingProvider::LoadingProvider(Backend& backend, const ModelTensors& tensors,
+                                 const ProviderOptions& options)
+    : backend_(backend), tensors_(tensors), options_(options), pool_(backend.info().threads) {
+  for (const TensorKey& key : tensors_.keys()) {
+    if (key.role == Role::embed) continue;
+    const bool product = key.role == Role::head || is_linear(key.role);
+    if (key.part == Part::bias || !product)
+      load_vector(key);
+    else if (!options_.streamed)
+      loaded(key);
+  }
+  const TensorKey head{.role = Role::head};
+  if (!options_.streamed && source_of(head).role == Role::embed) loaded(head);
+
+  const bool host_memory = backend_.allocate(1, 1, DType::f32).view().place == Place::host;
+  const auto mapped = tensors_.mapped({.role = Role::embed});
+  if (host_memory && mapped && (mapped->dtype == DType::f32 || mapped->dtype == DType::bf16))
+    table_ = mapped;
+}
+
+WeightProvider::Lease LoadingProvider::linear(const TensorKey& key) {
+  Loaded& entry = loaded(key);
+  ++entry.leases;
+  TensorKey bias = key;
+  bias.part = Part::bias;
+  return Lease(this, key, {.weight = entry.weight.get(), .bias = vector(bias)});
+}
+
+ConstView LoadingProvider::vector(const TensorKey& key) {
+  const auto found = vectors_.find(key);
+  return found == vectors_.end() ? ConstView{} : ConstView(found->second);
+}
+
+LoadingProvider::Loaded& LoadingProvider::loaded(const TensorKey& key) {
+  const auto found = weights_.find(key);
+  if (found != weights_.end()) return found->second;
+  if (options_.streamed) drop_other_layers(key.layer);
+  return weights_.emplace(key, Loaded{load(source_of(key))}).first->second;
+}
+
+void LoadingProvider::drop_other_layers(int layer) {
+  std::erase_if(weights_, [layer](const auto& entry) {
+    return entry.first.layer != layer && entry.second.leases == 0;
+  });
+}
+
+// Read by all threads, in the type of the products, so that the copy is as small as it can be;
+// where the file is mapped and dense there is no copy.
+std::unique_ptr<Weight> LoadingProvider::load(const TensorKey& key) {
+  const auto [rows, cols] = tensors_.shape(key);
+  const int64_t grain = std::max<int64_t>(1, kChunkValues / cols);
+  if (const auto mapped = tensors_.mapped(key)) {
+    pool_.parallel_for(rows, grain, [&](int64_t begin, int64_t end) {
+      tensors_.check_finite(key, begin, mapped->rows_of(begin, end));
+    });
+    return backend_.prepare(*mapped, options_.compute);
+  }
+  const Tensor copy(host_, rows, cols, options_.compute);
+  pool_.parallel_for(rows, grain, [&](int64_t begin, int64_t end) {
+    tensors_.read(key, begin, end, copy.view().rows_of(begin, end));
+  });
+  return backend_.prepare(copy, options_.compute);
+}
+
+void LoadingProvider::load_vector(const TensorKey& key) {
+  const auto [rows, cols] = tensors_.shape(key);
+  const Tensor values(host_, rows, cols, DType::f32);
+  tensors_.read(key, values);
+  Tensor device = backend_.allocate(rows, cols, DType::f32);
+  backend_.upload(values, device);
+  vectors_.emplace(key, std::move(device));
+}
+
+EmbeddingView LoadingProvider::embedding(std::span<const int32_t> ids) {
+  const int64_t vocab = tensors_.config().vocab;
+  for (const int32_t id : ids)
+    if (id < 0 || id >= vocab)
+      throw bad_input("token id {}: expected 0 to {} (vocab_size {})", id, vocab - 1, vocab)
+          .hint("tokenizer and weights do not belong together.");
+  if (!table_) return gathered(ids);
+  const TensorKey key{.role = Role::embed};
+  for (const int32_t id : ids) tensors_.check_finite(key, id, table_->rows_of(id, id + 1));
+  return {*table_, {ids.begin(), ids.end()}};
+}
+
+// The rows that are needed, each once, in a table of their own.
+EmbeddingView LoadingProvider::gathered(std::span<const int32_t> ids) {
+  std::vector<int32_t> rows(ids.begin(), ids.end());
+  std::sort(rows.begin(), rows.end());
+  rows.erase(std::unique(rows.begin(), rows.end()), rows.end());
+  const auto count = static_cast<int64_t>(rows.size());
+  const Tensor values(host_, count, tensors_.config().hidden, DType::f32);
+  pool_.parallel_for(count, 16, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int32_t id = rows[static_cast<size_t>(i)];
+      tensors_.read({.role = Role::embed}, id, id + 1, values.view().rows_of(i, i + 1));
+    }
+  });
+  gathered_ = backend_.allocate(count, values.cols(), DType::f32);
+  backend_.upload(values, gathered_);
+  EmbeddingView view{gathered_, {}};
+  for (const int32_t id : ids)
+    view.ids.push_back(
+        static_cast<int32_t>(std::lower_bound(rows.begin(), rows.end(), id) - rows.begin()));
+  return view;
+}
+
+}  // namespace
+
+std::unique_ptr<WeightProvider> make_provider(Backend& backend, const ModelTensors& tensors,
+                                              const ProviderOptions& options) {
+  return std::make_unique<LoadingProvider>(backend, tensors, options);
+}
+
+}  // namespace halftone
