@@ -1,0 +1,132 @@
+#include "io/find_model.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <optional>
+
+#include "base/error.h"
+#include "base/file.h"
+
+namespace halftone {
+namespace fs = std::filesystem;
+namespace {
+
+std::optional<fs::path> environment_path(const char* name) {
+  const char* value = std::getenv(name);
+  if (!value || !*value) return std::nullopt;
+  return fs::path(value);
+}
+
+fs::path cache_home() {
+  if (const auto cache = environment_path("XDG_CACHE_HOME")) return *cache;
+  return environment_path("HOME").value_or("/") / ".cache";
+}
+
+bool is_there(const fs::path& path) {
+  std::error_code ignored;
+  return fs::exists(path, ignored);
+}
+
+bool is_folder(const fs::path& path) {
+  std::error_code ignored;
+  return fs::is_directory(path, ignored);
+}
+
+std::vector<fs::path> entries_of(const fs::path& directory) {
+  std::vector<fs::path> paths;
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(directory, ignored)) paths.push_back(entry);
+  std::sort(paths.begin(), paths.end());
+  return paths;
+}
+
+// A directory without config.json that holds one .gguf file stands for that file.
+FoundModel found(const fs::path& path, std::string name) {
+  if (is_folder(path) && !is_there(path / "config.json")) {
+    std::vector<fs::path> files = entries_of(path);
+    std::erase_if(files, [](const fs::path& file) { return file.extension() != ".gguf"; });
+    if (files.size() == 1) return {files[0].string(), std::move(name)};
+    if (files.size() > 1)
+      throw usage_error("{}: holds {} .gguf files", path.string(), files.size())
+          .hint(fmt::format("Name one of them, as {}.", files[0].string()));
+  }
+  return {path.string(), std::move(name)};
+}
+
+std::string name_of_path(const fs::path& path) {
+  fs::path whole = fs::absolute(path).lexically_normal();
+  if (!whole.has_filename()) whole = whole.parent_path();
+  return whole.filename().string();
+}
+
+// models--org--name/snapshots/<revision that refs/main names>, else the only one there is.
+std::optional<fs::path> snapshot_of(const fs::path& repository) {
+  if (!is_folder(repository / "snapshots")) return std::nullopt;
+  if (is_there(repository / "refs" / "main")) {
+    std::string revision = read_file((repository / "refs" / "main").string());
+    revision.erase(std::min(revision.size(), revision.find_last_not_of(" \r\n") + 1));
+    const bool plain = !revision.empty() && revision.find('/') == std::string::npos &&
+                       revision.find('\0') == std::string::npos && revision[0] != '.';
+    if (plain && is_folder(repository / "snapshots" / revision))
+      return repository / "snapshots" / revision;
+  }
+  const auto snapshots = entries_of(repository / "snapshots");
+  if (snapshots.size() == 1) return snapshots[0];
+  throw usage_error("{}: refs/main names none of its {} snapshots", repository.string(),
+                    snapshots.size())
+      .hint("Fetch the model again, or name a directory under snapshots/.");
+}
+
+// "org/name" or "name", as the hub allows them: no way out of the cache.
+bool is_hub_name(const std::string& model) {
+  if (model.empty() || model.size() > 200 || std::count(model.begin(), model.end(), '/') > 1)
+    return false;
+  if (model.front() == '/' || model.back() == '/' || model.front() == '.') return false;
+  if (model.find("..") != std::string::npos || model.find("/.") != std::string::npos) return false;
+  return std::all_of(model.begin(), model.end(), [](unsigned char c) {
+    return std::isalnum(c) || c == '/' || c == '-' || c == '_' || c == '.';
+  });
+}
+
+}  // namespace
+
+std::vector<std::string> hub_caches() {
+  std::vector<fs::path> places;
+  for (const char* variable : {"HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"})
+    if (const auto place = environment_path(variable)) places.push_back(*place);
+  if (const auto home = environment_path("HF_HOME")) places.push_back(*home / "hub");
+  places.push_back(cache_home() / "huggingface" / "hub");
+  if (const auto home = environment_path("HOME"))
+    places.push_back(*home / ".cache" / "huggingface" / "hub");
+  std::vector<std::string> unique;
+  for (const fs::path& place : places)
+    if (std::find(unique.begin(), unique.end(), place.string()) == unique.end())
+      unique.push_back(place.string());
+  return unique;
+}
+
+FoundModel find_model(const std::string& model) {
+  if (is_there(model)) return found(model, name_of_path(model));
+  std::vector<std::string> looked = hub_caches();
+  const std::string own = (cache_home() / "halftone" / "models").string();
+  if (is_hub_name(model)) {
+    const std::string name = model.substr(model.rfind('/') + 1);
+    std::string folder = "models--" + model;
+    if (const size_t slash = folder.find('/'); slash != std::string::npos)
+      folder.replace(slash, 1, "--");
+    for (const std::string& cache : looked)
+      if (const auto snapshot = snapshot_of(fs::path(cache) / folder))
+        return found(*snapshot, name);
+    for (const std::string& candidate : {model, name, model + ".gguf", name + ".gguf"})
+      if (is_there(fs::path(own) / candidate)) return found(fs::path(own) / candidate, name);
+  }
+  looked.push_back(own);
+  throw usage_error("{}: no such directory or .gguf file, and no model of that name in a cache",
+                    model)
+      .hint(fmt::format("Looked in {}.", fmt::join(looked, ", ")));
+}
+
+}  // namespace halftone

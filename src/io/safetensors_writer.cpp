@@ -1,0 +1,172 @@
+// SafetensorsWriter of io/safetensors.h. Everything but the data follows from the plan: headers and
+// the places of all tensors are known before the first byte, and data goes to its place in any
+// order.
+#include <fcntl.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/file_descriptor.h"
+#include "io/safetensors.h"
+#include "io/safetensors_types.h"
+
+namespace halftone {
+namespace {
+
+// std::map underneath: keys sorted, as in every file that we write.
+using SortedJson = nlohmann::json;
+
+std::span<const std::byte> bytes_of(const std::string& text) {
+  return std::as_bytes(std::span(text.data(), text.size()));
+}
+
+// Takes the disk space now, so that a full disk shows before the work and not after it.
+void reserve(const FileDescriptor& file, int64_t size) {
+  int result;
+  do result = ::fallocate(file.number(), 0, 0, size);
+  while (result != 0 && errno == EINTR);
+  if (result == 0) return;
+  if (errno != EOPNOTSUPP && errno != ENOSYS && errno != EINVAL)
+    throw file_error(file.path(), "cannot be written", errno);
+  file.truncate(size);
+}
+
+}  // namespace
+
+struct SafetensorsWriter::Impl {
+  struct Place {
+    TensorPlan plan;
+    size_t shard = 0;
+    int64_t offset = 0;  // in the file
+    bool written = false;
+  };
+
+  std::string directory;
+  std::vector<Place> places;  // sorted by name
+  std::vector<FileDescriptor> shards;
+  bool finished = false;
+
+  void check_plan() {
+    std::sort(places.begin(), places.end(),
+              [](const Place& a, const Place& b) { return a.plan.name < b.plan.name; });
+    for (size_t i = 0; i < places.size(); ++i) {
+      const TensorPlan& plan = places[i].plan;
+      const auto bits = safetensors_bits(plan.type);
+      const auto bytes = bits ? safetensors_bytes(*bits, plan.shape) : std::nullopt;
+      if (!bytes || *bytes != static_cast<uint64_t>(plan.bytes))
+        throw internal_error("{}: planned with {} bytes, which are not those of its shape",
+                             plan.name, plan.bytes);
+      if (plan.name == "__metadata__" || (i > 0 && plan.name == places[i - 1].plan.name))
+        throw internal_error("{}: planned twice, or a reserved name", plan.name);
+    }
+  }
+
+  // Neighbours by name share a shard: a shard then holds whole layers.
+  size_t assign_shards(int64_t max_shard_bytes) {
+    size_t shard = 0;
+    int64_t filled = 0;
+    for (Place& place : places) {
+      if (filled > 0 && place.plan.bytes > max_shard_bytes - filled) {
+        ++shard;
+        filled = 0;
+      }
+      place.shard = shard;
+      filled += place.plan.bytes;
+    }
+    return shard + 1;
+  }
+
+  std::string file_name(size_t shard, size_t count) const {
+    if (count == 1) return "model.safetensors";
+    return fmt::format("model-{:05}-of-{:05}.safetensors", shard + 1, count);
+  }
+
+  void write_header(size_t shard, const std::string& path) {
+    std::vector<Place*> members;
+    for (Place& place : places)
+      if (place.shard == shard) members.push_back(&place);
+    // Wide elements first, so that every tensor is aligned to its element.
+    std::stable_sort(members.begin(), members.end(), [](const Place* a, const Place* b) {
+      return safetensors_bits(a->plan.type) > safetensors_bits(b->plan.type);
+    });
+    SortedJson header = {{"__metadata__", {{"format", "pt"}}}};
+    int64_t end = 0;
+    for (Place* place : members) {
+      place->offset = end;
+      end += place->plan.bytes;
+      header[place->plan.name] = {{"dtype", place->plan.type},
+                                  {"shape", place->plan.shape},
+                                  {"data_offsets", {place->offset, end}}};
+    }
+    std::string text = header.dump();
+    text.resize((text.size() + 7) / 8 * 8, ' ');
+    const uint64_t length = text.size();
+    const int64_t data = static_cast<int64_t>(8 + length);
+    for (Place* place : members) place->offset += data;
+
+    FileDescriptor file(path, O_RDWR | O_CREAT | O_TRUNC);
+    reserve(file, data + end);
+    file.write_at(0, std::as_bytes(std::span(&length, 1)));
+    file.write_at(8, bytes_of(text));
+    shards.push_back(std::move(file));
+  }
+
+  void write_index(const std::string& path) const {
+    SortedJson map = SortedJson::object();
+    int64_t total = 0;
+    for (const Place& place : places) {
+      map[place.plan.name] = file_name(place.shard, shards.size());
+      total += place.plan.bytes;
+    }
+    const SortedJson index = {{"metadata", {{"total_size", total}}}, {"weight_map", map}};
+    write_file_atomically(path, index.dump(2) + "\n");
+  }
+};
+
+SafetensorsWriter::SafetensorsWriter(std::string directory, std::vector<TensorPlan> plan,
+                                     int64_t max_shard_bytes)
+    : impl_(std::make_unique<Impl>()) {
+  impl_->directory = std::move(directory);
+  for (TensorPlan& tensor : plan) impl_->places.push_back({std::move(tensor)});
+  impl_->check_plan();
+  const size_t count = impl_->assign_shards(max_shard_bytes);
+  for (size_t shard = 0; shard < count; ++shard)
+    impl_->write_header(shard, impl_->directory + "/" + impl_->file_name(shard, count));
+}
+
+SafetensorsWriter::~SafetensorsWriter() = default;
+
+void SafetensorsWriter::write(const std::string& name, std::span<const std::byte> bytes) {
+  auto& places = impl_->places;
+  const auto place = std::lower_bound(
+      places.begin(), places.end(), name,
+      [](const Impl::Place& each, const std::string& wanted) { return each.plan.name < wanted; });
+  if (place == places.end() || place->plan.name != name)
+    throw internal_error("{}: written, but not in the plan of the file", name);
+  if (place->written) throw internal_error("{}: written twice", name);
+  if (bytes.size() != static_cast<size_t>(place->plan.bytes))
+    throw internal_error("{}: {} bytes written, {} planned", name, bytes.size(), place->plan.bytes);
+  impl_->shards[place->shard].write_at(place->offset, bytes);
+  place->written = true;
+}
+
+std::vector<std::string> SafetensorsWriter::finish() {
+  for (const auto& place : impl_->places)
+    if (!place.written) throw internal_error("{}: planned, but not written", place.plan.name);
+  std::vector<std::string> paths;
+  for (FileDescriptor& shard : impl_->shards) {
+    shard.sync();
+    paths.push_back(shard.path());
+    shard.close();
+  }
+  if (paths.size() > 1) {
+    paths.push_back(impl_->directory + "/model.safetensors.index.json");
+    impl_->write_index(paths.back());
+  }
+  return paths;
+}
+
+}  // namespace halftone
