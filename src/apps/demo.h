@@ -1,0 +1,23 @@
+// The whole story on a small real model: original, round-to-nearest and GPTQ side by side.
+#pragma once
+
+#include <string>
+
+#include "backend/backend.h"
+
+namespace halftone {
+
+struct DemoOptions {
+  std::string model, calibration, text;      // empty: what the fetch script got
+  std::string output = "demo-4bit", report = "demo-report.html";
+  int64_t samples = 16, windows = 8, seq_len = 2048;
+  int threads = 0;
+  bool quiet = false;
+  std::string program_version;
+};
+
+// Prints each step as it goes, the table and the samples to stdout. Replaces an earlier demo's output.
+// Throws Error(usage) when there is no model or text (says how to get them).
+void run_demo(Backend& backend, const DemoOptions& options);
+
+}  // namespace halftone

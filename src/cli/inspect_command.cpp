@@ -1,0 +1,37 @@
+// halftone inspect: what is in a model.
+#include <fmt/core.h>
+
+#include "apps/inspect.h"
+#include "base/error.h"
+#include "cli/command.h"
+
+namespace halftone {
+namespace {
+
+class InspectCommand : public Command {
+ public:
+  CLI::App* add_to(CLI::App& program) override {
+    CLI::App* command = program.add_subcommand(
+        "inspect", "Family, shapes, types, quantization, sizes by role, tokenizer, keys");
+    command->add_option("model", model_, "Directory, .gguf file or org/name")->required();
+    command->add_flag("--json", json_, "The same facts as JSON");
+    add_example(*command, "halftone inspect qwen2.5-coder-0.5b-instruct-q4_k_m.gguf");
+    return command;
+  }
+
+  int run(const Globals&) override {
+    const OpenedModel model = open_model(model_);
+    fmt::print("{}", json_ ? inspect_json(model).dump(2) + "\n" : inspect_text(model));
+    return static_cast<int>(Exit::done);
+  }
+
+ private:
+  std::string model_;
+  bool json_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<Command> make_inspect_command() { return std::make_unique<InspectCommand>(); }
+
+}  // namespace halftone
