@@ -85,6 +85,13 @@ TEST(Head, CommentAndPragma) {
   EXPECT_THAT(messages("src/base/a.cpp", ""), ElementsAre(HasSubstr("head")));
 }
 
+TEST(Head, TheHeaderOrWhatIsTestedIntroducesASource) {
+  EXPECT_THAT(messages("src/base/a.cpp", "#include \"base/a.h\"\n"), IsEmpty());
+  EXPECT_THAT(messages("src/base/a_test.cpp", "#include \"base/a.h\"\n"), IsEmpty());
+  EXPECT_THAT(messages("src/base/a.cpp", "#include \"base/b.h\"\n"),
+              ElementsAre(HasSubstr("head")));
+}
+
 TEST(Lengths, OfFiles) {
   EXPECT_THAT(messages("src/base/a.cpp", "// A.\n" + repeat("\n", 399)), IsEmpty());
   EXPECT_THAT(messages("src/base/a.cpp", "// A.\n" + repeat("\n", 400)),
