@@ -1,3 +1,4 @@
+// H' = L D Lᵀ with damping that escalates, and tr(M H Mᵀ) from it: docs/methods.md §3, §5, §6.
 #include "quant/factor.h"
 
 #include <fmt/core.h>

@@ -1,3 +1,6 @@
+// GPTQ's outer loop (arXiv 2210.17323, with the LDL form of docs/methods.md §3): panels of rows,
+// blocks of columns from the last to the first, static groups, and the guard against feedback that
+// runs away.
 #include "quant/gptq.h"
 
 #include <fmt/core.h>

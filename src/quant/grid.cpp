@@ -1,3 +1,4 @@
+// Which group sizes divide, and rounding to a grid.
 #include "quant/grid.h"
 
 #include <cassert>
@@ -39,7 +40,6 @@ void check_grid(const Grid& grid, [[maybe_unused]] int64_t rows, int64_t cols,
 }
 
 uint8_t encode(float value, float scale, int zero, int most) {
-  if (scale == 0) return static_cast<uint8_t>(zero);
   const float code = std::nearbyint(value / scale) + static_cast<float>(zero);
   if (!(code > 0)) return 0;  // also what is not a number
   return static_cast<uint8_t>(code < static_cast<float>(most) ? code : static_cast<float>(most));

@@ -14,8 +14,8 @@ namespace halftone {
 // matrix: group_size must divide cols, bits be 2, 3, 4 or 8.
 void check_grid(const Grid& grid, int64_t rows, int64_t cols, const std::string& module);
 
-// The code nearest to value: round half to even of value / scale, plus zero, clamped to 0 … most. A
-// scale of 0 has one value, zero, and its code.
+// The code nearest to value: round half to even of value / scale (which is positive), plus zero,
+// clamped to 0 … most.
 uint8_t encode(float value, float scale, int zero, int most);
 
 // codes of rows [row_begin, row_begin + weight.rows) of `matrix`, whose scales and zeros are set,

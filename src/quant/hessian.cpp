@@ -1,3 +1,4 @@
+// Second moments of a linear's inputs, summed by the backend.
 #include "quant/hessian.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// The tables of methods and recipes, and finding a row by its name.
 #include "quant/method.h"
 
 #include "base/error.h"

@@ -3,7 +3,7 @@
 #include <fmt/core.h>
 #include <gtest/gtest.h>
 
-#include "../../tools/check_gptq/cases.h"
+#include "quant/published_cases.h"
 
 namespace halftone {
 namespace {

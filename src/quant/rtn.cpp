@@ -1,3 +1,4 @@
+// Round to nearest, panel by panel on the host.
 #include "quant/rtn.h"
 
 #include <algorithm>

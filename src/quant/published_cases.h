@@ -13,8 +13,8 @@
 #include "backend/backend.h"
 #include "base/half.h"
 #include "base/rng.h"
-#include "published_gptq.h"
 #include "quant/gptq.h"
+#include "quant/published_gptq.h"
 
 namespace check_gptq {
 
@@ -28,7 +28,7 @@ inline constexpr std::array<std::string_view, 7> kInputKinds = {
 
 struct Case {
   std::string_view inputs = "independent";
-  Grid grid;
+  Grid grid = {};
   ScaleSearch search = ScaleSearch::power;
   ColumnOrder order = ColumnOrder::activation;
   double damping = 0.01;
@@ -86,8 +86,9 @@ inline std::vector<double> make_inputs(Rng& rng, const Case& c) {
 
 struct Outcome {
   published::Comparison comparison;
-  double relative_error = 0;  // the published algorithm's, in double precision
-  SolveReport report;         // ours
+  double relative_error = 0;   // of our codes, in double precision
+  double published_error = 0;  // of the published algorithm's
+  SolveReport report;          // what we say ourselves
 };
 
 inline published::Matrix symmetric(const Tensor& lower, double scale) {
@@ -142,10 +143,12 @@ inline Outcome run_case(Backend& backend, const Case& c, double tie = 1e-3) {
     problem.zeros.values[i] = ours.matrix.zeros[i];
   }
   const published::Result result = published::solve(problem);
-  Outcome outcome{published::compare(problem, result, codes, tie), 0, ours.report};
+  Outcome outcome{published::compare(problem, result, codes, tie), 0, 0, ours.report};
   published::Problem nothing = problem;  // every weight rounded to 0: its error is tr(W H Wᵀ)
   std::fill(nothing.scales.values.begin(), nothing.scales.values.end(), 0.0);
-  outcome.relative_error = outcome.comparison.other_error / published::layer_error(nothing, codes);
+  const double energy = published::layer_error(nothing, codes);
+  outcome.relative_error = outcome.comparison.other_error / energy;
+  outcome.published_error = outcome.comparison.error / energy;
   return outcome;
 }
 

@@ -1,7 +1,7 @@
 // The published GPTQ (Frantar et al., arXiv 2210.17323, Algorithm 1; the authors' gptq.py with
 // static_groups) in double precision and plain loops: Cholesky, inverse, Cholesky of the inverse,
 // columns from first to last. It shares no code and no formula with src/quant, which it is there to
-// check. Slow: O(in³) scalar operations.
+// check; tests and tools/check_gptq alone include it. Slow: O(in³) scalar operations.
 #pragma once
 
 #include <algorithm>
