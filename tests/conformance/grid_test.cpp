@@ -1,0 +1,237 @@
+// Scales, zeros and codes. Backends may choose differently only where two candidates, or two codes,
+// are as good as each other.
+#include <algorithm>
+#include <cmath>
+
+#include "conformance/conformance.h"
+
+namespace halftone::conformance {
+namespace {
+
+struct FittedGrid {
+  Matrix scales, zeros;
+};
+
+FittedGrid fit(Backend& backend, const Matrix& weights, const GridFit& fit, Layout layout) {
+  const int64_t groups = fit.grid.groups(weights.cols);
+  const Operand w(backend, weights, DType::f32, layout);
+  const Operand scales(backend, weights.rows, groups, DType::f32, layout);
+  const Operand zeros(backend, weights.rows, groups, DType::u8, layout);
+  backend.fit_grid(w, fit, scales, zeros);
+  return {scales.fetch(), zeros.fetch()};
+}
+
+// Σ |w − ŵ|^power over one group, in f64.
+double loss(const Matrix& weights, const GridFit& fit, const FittedGrid& fitted, int64_t row,
+            int64_t group) {
+  const int64_t width = fit.grid.group_width(weights.cols);
+  const double scale = fitted.scales.at(row, group), zero = fitted.zeros.at(row, group);
+  double sum = 0;
+  for (int64_t col = group * width; col < std::min((group + 1) * width, weights.cols); ++col) {
+    const double w = weights.at(row, col);
+    const double code = std::clamp(std::nearbyint(w / scale) + zero, 0.0, fit.grid.levels() - 1.0);
+    sum += std::pow(std::abs(w - scale * (code - zero)), double{fit.power});
+  }
+  return sum;
+}
+
+// Rows of every kind that a matrix may have: ordinary, tiny, huge, one-sided, with outliers, zero.
+Matrix varied_weights(int64_t cols) {
+  Matrix weights = random_matrix(16, cols, 1);
+  const float factors[16] = {0.02f, 1,     1e-3f, 1e-9f, 1e-42f, 1e4f, 1e9f,  1e37f,
+                             0.02f, 0.02f, 0.02f, 0.02f, 0.02f,  0,    0.02f, 3};
+  for (int64_t row = 0; row < 16; ++row) {
+    for (int64_t col = 0; col < cols; ++col) {
+      float& w = weights.at(row, col);
+      w *= factors[row];
+      if (row == 8) w = std::abs(w);
+      if (row == 9) w = -std::abs(w);
+      if (row == 10 && col % 16 != 3) w = 0;
+      if (row == 11 && col % 37 == 5) w *= 50;
+      if (row == 12) w = 0.25f;
+      if (row == 14) w += 0.1f;
+    }
+  }
+  return weights;
+}
+
+class Grids : public Conformance {};
+
+TEST_P(Grids, FitByPowerIsAsGoodAsTheReference) {
+  for (int bits : {2, 3, 4, 8}) {
+    for (bool symmetric : {true, false}) {
+      for (ScaleStore store : {ScaleStore::f16, ScaleStore::bf16, ScaleStore::f32}) {
+        for (int64_t group : {32, 128, 5, -1}) {
+          const GridFit spec{
+              .grid = {.bits = bits, .group_size = group, .symmetric = symmetric, .scales = store}};
+          SCOPED_TRACE(testing::Message()
+                       << bits << " bits, groups of " << group << (symmetric ? "" : ", asymmetric")
+                       << ", store " << static_cast<int>(store));
+          const Matrix weights = varied_weights(group == 5 ? 33 : 160);  // a shorter last group
+          const FittedGrid expected = fit(*reference_, weights, spec, Layout::dense);
+          const FittedGrid actual = fit(*tested_, weights, spec, Layout::strided);
+          for (int64_t row = 0; row < weights.rows; ++row) {
+            for (int64_t g = 0; g < expected.scales.cols; ++g) {
+              const double least = loss(weights, spec, expected, row, g);
+              EXPECT_LE(loss(weights, spec, actual, row, g), least * (1 + 1e-5))
+                  << "row " << row << ", group " << g << ": scale " << actual.scales.at(row, g)
+                  << ", expected " << expected.scales.at(row, g);
+              EXPECT_EQ(actual.scales.at(row, g), round_to(store, actual.scales.at(row, g)));
+              EXPECT_GT(actual.scales.at(row, g), 0);
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_P(Grids, OtherPowers) {
+  for (float power : {1.0f, 2.0f, 3.5f}) {
+    const GridFit spec{.grid = {.group_size = 64}, .power = power, .steps = 50};
+    const Matrix weights = random_matrix(9, 192, 2);
+    const FittedGrid expected = fit(*reference_, weights, spec, Layout::dense);
+    const FittedGrid actual = fit(*tested_, weights, spec, Layout::dense);
+    for (int64_t row = 0; row < 9; ++row)
+      for (int64_t g = 0; g < 3; ++g)
+        EXPECT_LE(loss(weights, spec, actual, row, g),
+                  loss(weights, spec, expected, row, g) * (1 + 1e-5))
+            << "power " << power;
+  }
+}
+
+TEST_P(Grids, MinMaxIsTheReferencesBitForBit) {
+  for (int bits : {2, 3, 4, 8}) {
+    for (bool symmetric : {true, false}) {
+      for (ScaleStore store : {ScaleStore::f16, ScaleStore::bf16, ScaleStore::f32}) {
+        const GridFit spec{
+            .grid = {.bits = bits, .group_size = 40, .symmetric = symmetric, .scales = store},
+            .search = ScaleSearch::minmax};
+        const Matrix weights = varied_weights(160);
+        const FittedGrid expected = fit(*reference_, weights, spec, Layout::dense);
+        const FittedGrid actual = fit(*tested_, weights, spec, Layout::strided);
+        EXPECT_EQ(expected.scales.values, actual.scales.values);
+        EXPECT_EQ(expected.zeros.values, actual.zeros.values);
+      }
+    }
+  }
+}
+
+// --- quantize_columns ---
+
+struct SolveCase {
+  int64_t rows, cols, begin, end;
+  bool ordered = false;  // groups as activation order leaves them
+};
+
+struct Solved {
+  Matrix codes, errors, target;
+};
+
+class Solve : public Grids {
+ protected:
+  Matrix weights_, target_, factor_, scales_, zeros_;
+  std::vector<int32_t> group_of_;
+
+  void prepare(const SolveCase& test, const Grid& grid) {
+    weights_ = random_matrix(test.rows, test.cols, 3);
+    target_ = random_matrix(test.rows, test.cols, 4);
+    factor_ = random_matrix(test.cols, test.cols, 5);
+    for (size_t i = 0; i < weights_.values.size(); ++i)
+      target_.values[i] = weights_.values[i] + 0.1f * target_.values[i];
+    for (float& value : factor_.values) value *= 0.2f;
+    const FittedGrid fitted = fit(*reference_, weights_, {.grid = grid}, Layout::dense);
+    scales_ = fitted.scales;
+    zeros_ = fitted.zeros;
+    group_of_.clear();
+    for (int64_t col = 0; col < test.cols; ++col) {
+      const int64_t from = test.ordered ? col * 7 % test.cols : col;
+      group_of_.push_back(static_cast<int32_t>(from / grid.group_size));
+    }
+  }
+
+  Solved solve(Backend& backend, const SolveCase& test, const Grid& grid, Layout layout) const {
+    const Operand w(backend, weights_, DType::f32, layout);
+    const Operand target(backend, target_, DType::f32, layout);
+    const Operand factor(backend, factor_, DType::f32, layout);
+    const Operand scales(backend, scales_, DType::f32, layout);
+    const Operand zeros(backend, zeros_, DType::u8, layout);
+    const Operand codes(backend, test.rows, test.cols, DType::u8, layout);
+    const Operand errors(backend, test.rows, test.end - test.begin, DType::f32, layout);
+    backend.quantize_columns(w, target, factor,
+                             {.begin = test.begin, .end = test.end, .group_of = group_of_}, grid,
+                             scales, zeros, codes, errors);
+    return {codes.fetch(), errors.fetch(), target.fetch()};
+  }
+
+  // Rounding errors of f32 may turn a tie, after which the rest of the row goes its own way.
+  void expect_same_but_for_ties(const SolveCase& test, const Solved& expected,
+                                const Solved& actual) const {
+    int64_t turned = 0;
+    for (int64_t row = 0; row < test.rows; ++row) {
+      for (int64_t col = test.end - 1; col >= test.begin; --col) {
+        const float scale = scales_.at(row, group_of_[static_cast<size_t>(col)]);
+        const float rest = expected.target.at(row, col) / scale;  // of a step
+        if (expected.codes.at(row, col) != actual.codes.at(row, col)) {
+          EXPECT_NEAR(std::abs(rest), 0.5, 1e-3) << "row " << row << ", column " << col;
+          ++turned;
+          break;
+        }
+        const int64_t at = col - test.begin;
+        EXPECT_NEAR(expected.errors.at(row, at), actual.errors.at(row, at), 1e-6);
+        EXPECT_NEAR(expected.target.at(row, col), actual.target.at(row, col), 1e-5);
+      }
+    }
+    EXPECT_LE(turned, 1 + test.rows / 20);
+  }
+};
+
+TEST_P(Solve, BlocksOfColumns) {
+  for (int bits : {2, 3, 4, 8}) {
+    for (bool symmetric : {true, false}) {
+      const Grid grid{.bits = bits, .group_size = 32, .symmetric = symmetric};
+      for (const SolveCase& test : {SolveCase{1, 32, 0, 32}, SolveCase{33, 64, 31, 32},
+                                    SolveCase{70, 160, 17, 90}, SolveCase{5, 160, 32, 160, true},
+                                    SolveCase{130, 256, 128, 256, true}, SolveCase{64, 96, 0, 5}}) {
+        for (Layout layout : {Layout::dense, Layout::strided}) {
+          SCOPED_TRACE(testing::Message() << bits << " bits, " << test.rows << " rows, columns "
+                                          << test.begin << " to " << test.end);
+          prepare(test, grid);
+          const Solved expected = solve(*reference_, test, grid, layout);
+          const Solved actual = solve(*tested_, test, grid, layout);
+          expect_same_but_for_ties(test, expected, actual);
+          for (int64_t row = 0; row < test.rows; ++row)  // other columns stay as they are
+            for (int64_t col = 0; col < test.cols; ++col)
+              if (col < test.begin || col >= test.end) {
+                EXPECT_EQ(actual.codes.at(row, col), 0);
+                EXPECT_EQ(actual.target.at(row, col), target_.at(row, col));
+              }
+        }
+      }
+    }
+  }
+}
+
+// Without feedback it is rounding to nearest, ties to even: exact on every backend.
+TEST_P(Solve, RoundsTiesToEvenAndClamps) {
+  const Grid grid{.bits = 3, .group_size = 8};
+  const SolveCase test{.rows = 1, .cols = 8, .begin = 0, .end = 8};
+  prepare(test, grid);
+  weights_.values = {-9, -2.5f, -1.5f, -0.5f, 0.5f, 1.5f, 2.5f, 9};
+  target_ = weights_;
+  factor_ = Matrix(8, 8);
+  scales_.values = {1};
+  zeros_.values = {4};
+  const Solved solved = solve(*tested_, test, grid, Layout::dense);
+  EXPECT_EQ(solved.codes.values, (std::vector<float>{0, 2, 2, 4, 4, 6, 6, 7}));
+  EXPECT_EQ(solved.errors.values,
+            (std::vector<float>{-5, -0.5f, 0.5f, -0.5f, 0.5f, -0.5f, 0.5f, 6}));
+}
+
+INSTANTIATE_TEST_SUITE_P(Backends, Grids, testing::ValuesIn(tested_backends()),
+                         [](const auto& test) { return test.param; });
+INSTANTIATE_TEST_SUITE_P(Backends, Solve, testing::ValuesIn(tested_backends()),
+                         [](const auto& test) { return test.param; });
+
+}  // namespace
+}  // namespace halftone::conformance

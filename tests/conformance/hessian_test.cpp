@@ -1,0 +1,175 @@
+// The quantizer's matrices: Hessians, their order and factor, products.
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "base/rng.h"
+#include "conformance/conformance.h"
+
+namespace halftone::conformance {
+namespace {
+
+constexpr Layout kLayouts[] = {Layout::dense, Layout::strided};
+
+class Hessians : public Conformance {
+ protected:
+  static std::vector<int32_t> random_order(int64_t n, uint64_t seed) {
+    std::vector<int32_t> order(static_cast<size_t>(n));
+    std::iota(order.begin(), order.end(), 0);
+    Rng rng(seed);
+    for (size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[rng.below(i)]);
+    return order;
+  }
+
+  // X Xᵀ / n + 0.1 · 1, its condition number a few hundred at most.
+  static Matrix positive_definite(int64_t n, uint64_t seed) {
+    const Matrix x = random_matrix(n, n + 3, seed);
+    Matrix a(n, n);
+    for (int64_t row = 0; row < n; ++row) {
+      for (int64_t col = 0; col <= row; ++col) {
+        double sum = row == col ? 0.1 * static_cast<double>(n) : 0;
+        for (int64_t i = 0; i < x.cols; ++i)
+          sum += static_cast<double>(x.at(row, i)) * x.at(col, i);
+        a.at(row, col) = a.at(col, row) = static_cast<float>(sum / static_cast<double>(n));
+      }
+    }
+    return a;
+  }
+
+  static int32_t factor(Backend& backend, View a) {
+    const Tensor status = backend.allocate(1, 1, DType::i32);
+    backend.factor_ldl(a, status);
+    int32_t word = -1;
+    backend.download(status, {&word, 1, 1, 1, DType::i32});
+    return word;
+  }
+};
+
+struct HessianSize {
+  int64_t tokens, inputs;
+};
+constexpr HessianSize kSizes[] = {{1, 5}, {33, 67}, {515, 130}, {64, 300}, {700, 257}};
+
+TEST_P(Hessians, Accumulate) {
+  for (const HessianSize& size : kSizes) {
+    for (DType dtype : {DType::f32, DType::bf16}) {
+      for (bool weighted : {false, true}) {
+        for (Layout layout : kLayouts) {
+          SCOPED_TRACE(testing::Message()
+                       << size.tokens << " tokens, " << size.inputs << " inputs, " << name_of(dtype)
+                       << (weighted ? ", weighted" : ""));
+          compare(
+              [&](Backend& backend) {
+                const Operand x(backend, random_matrix(size.tokens, size.inputs, 1), dtype, layout);
+                Matrix row_weights = random_matrix(1, size.tokens, 2);
+                for (float& value : row_weights.values) value = std::abs(value);
+                const Operand weights(backend, row_weights, DType::f32, Layout::dense);
+                const Operand h(backend, positive_definite(size.inputs, 3), DType::f32, layout);
+                for (int i = 0; i < 2; ++i)
+                  backend.accumulate_hessian(x, weighted ? weights.view() : View{}, h);
+                return lower_triangle(h.fetch());
+              },
+              // Weighted bf16 inputs may be rounded to bf16 again.
+              weighted && dtype == DType::bf16 ? Tolerance{.relative = 0, .absolute = 2e-3}
+                                               // A sum of hundreds of squares in f32.
+                                               : Tolerance{.relative = 0, .absolute = 1e-5});
+        }
+      }
+    }
+  }
+}
+
+TEST_P(Hessians, GatherSymmetric) {
+  for (int64_t n : {1, 5, 67, 130}) {
+    for (DType out : {DType::f32, DType::f64}) {
+      for (Layout layout : kLayouts) {
+        compare(
+            [&](Backend& backend) {
+              Matrix source = random_matrix(n, n, 4);
+              source.at(n / 2, n / 2) = 0;  // a dead input
+              const Operand h(backend, source, DType::f32, layout);
+              const Operand result(backend, n, n, out, layout);
+              backend.gather_symmetric(h, random_order(n, 5), 3.0, 0.125, result);
+              return lower_triangle(result.fetch());
+            },
+            kExact);
+      }
+    }
+  }
+}
+
+TEST_P(Hessians, GatherColumns) {
+  for (Layout layout : kLayouts) {
+    compare(
+        [&](Backend& backend) {
+          const Operand w(backend, random_matrix(19, 67, 6), DType::f32, layout);
+          const Operand out(backend, 19, 67, DType::f32, layout);
+          backend.gather_columns(w, random_order(67, 7), out);
+          return out.fetch();
+        },
+        kExact);
+  }
+}
+
+TEST_P(Hessians, FactorsIntoLdl) {
+  for (int64_t n : {1, 5, 64, 193, 421}) {
+    for (DType dtype : {DType::f32, DType::f64}) {
+      for (Layout layout : kLayouts) {
+        SCOPED_TRACE(testing::Message() << n << ", " << name_of(dtype));
+        const Matrix source = positive_definite(n, 8);
+        compare(
+            [&](Backend& backend) {
+              const Operand a(backend, lower_triangle(source), dtype, layout);
+              EXPECT_EQ(factor(backend, a), 0);
+              return lower_triangle(a.fetch());
+            },
+            dtype == DType::f64 ? Tolerance{.relative = 1e-6, .absolute = 1e-7}
+                                : Tolerance{.relative = 0, .absolute = 2e-5});
+      }
+    }
+  }
+}
+
+// The status word names the first pivot that is not positive and finite.
+TEST_P(Hessians, SaysWhichPivotFails) {
+  const int64_t n = 421;
+  for (DType dtype : {DType::f32, DType::f64}) {
+    for (int64_t bad : {0, 7, 200, 420}) {
+      for (float value : {-1.0f, 0.0f, NAN, INFINITY}) {
+        Matrix a(n, n);
+        for (int64_t i = 0; i < n; ++i) a.at(i, i) = 1 + 0.01f * static_cast<float>(i);
+        a.at(bad, bad) = value;
+        if (bad < 420) a.at(420, 420) = -5;  // a later one does not count
+        const Operand operand(*tested_, a, dtype, Layout::dense);
+        EXPECT_EQ(factor(*tested_, operand), 1 + bad) << value << " in " << name_of(dtype);
+        const Operand expected(*reference_, a, dtype, Layout::dense);
+        EXPECT_EQ(factor(*reference_, expected), 1 + bad) << value << " in " << name_of(dtype);
+      }
+    }
+  }
+}
+
+TEST_P(Hessians, MultiplyAdd) {
+  struct Size {
+    int64_t m, n, k;
+  };
+  for (const Size& size : {Size{1, 1, 1}, Size{7, 67, 5}, Size{130, 33, 128}, Size{257, 600, 31}}) {
+    for (Layout layout : kLayouts) {
+      compare(
+          [&](Backend& backend) {
+            const Operand a(backend, random_matrix(size.m, size.k, 9), DType::f32, layout);
+            const Operand b(backend, random_matrix(size.k, size.n, 10), DType::f32, layout);
+            const Operand c(backend, random_matrix(size.m, size.n, 11), DType::f32, layout);
+            backend.multiply_add(a, b, c);
+            return c.fetch();
+          },
+          Tolerance{.relative = 0, .absolute = 2e-6});
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Backends, Hessians, testing::ValuesIn(tested_backends()),
+                         [](const auto& test) { return test.param; });
+
+}  // namespace
+}  // namespace halftone::conformance
