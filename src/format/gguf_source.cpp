@@ -82,7 +82,8 @@ SourceTensor make_source(const GgufFile& file, const Json& config, const Contain
   }
   if (file.architecture() == "gemma3" && name.ends_with("norm.weight")) {
     if (source.stored.rank != 1) {
-      throw bad_input("{}: {}: {} dimensions, expected 1", entry.file, entry.name, source.stored.rank);
+      throw bad_input("{}: {}: {} dimensions, expected 1", entry.file, entry.name,
+                      source.stored.rank);
     }
     source.subtract = 1;
   }
