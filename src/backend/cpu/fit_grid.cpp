@@ -43,18 +43,18 @@ using LossKernel = float (*)(const float* weights, int64_t count, const Candidat
 // clang-format off
 namespace avx512 {
 #include "backend/cpu/simd/begin_avx512.inl"
-#include "backend/cpu/simd/vector_avx512.inl"
+#include "backend/cpu/simd/quantizer_avx512.inl"
 #include "backend/cpu/fit_grid_kernel.inl"
 #include "backend/cpu/simd/end.inl"
 }  // namespace avx512
 namespace avx2 {
 #include "backend/cpu/simd/begin_avx2.inl"
-#include "backend/cpu/simd/vector_avx2.inl"
+#include "backend/cpu/simd/quantizer_avx2.inl"
 #include "backend/cpu/fit_grid_kernel.inl"
 #include "backend/cpu/simd/end.inl"
 }  // namespace avx2
 namespace portable {
-#include "backend/cpu/simd/vector_portable.inl"
+#include "backend/cpu/simd/quantizer_portable.inl"
 #include "backend/cpu/fit_grid_kernel.inl"
 }  // namespace portable
 // clang-format on

@@ -35,18 +35,18 @@ using PanelKernel = void (*)(const Panel& panel);
 // clang-format off
 namespace avx512 {
 #include "backend/cpu/simd/begin_avx512.inl"
-#include "backend/cpu/simd/vector_avx512.inl"
+#include "backend/cpu/simd/quantizer_avx512.inl"
 #include "backend/cpu/quantize_columns_kernel.inl"
 #include "backend/cpu/simd/end.inl"
 }  // namespace avx512
 namespace avx2 {
 #include "backend/cpu/simd/begin_avx2.inl"
-#include "backend/cpu/simd/vector_avx2.inl"
+#include "backend/cpu/simd/quantizer_avx2.inl"
 #include "backend/cpu/quantize_columns_kernel.inl"
 #include "backend/cpu/simd/end.inl"
 }  // namespace avx2
 namespace portable {
-#include "backend/cpu/simd/vector_portable.inl"
+#include "backend/cpu/simd/quantizer_portable.inl"
 #include "backend/cpu/quantize_columns_kernel.inl"
 }  // namespace portable
 // clang-format on
