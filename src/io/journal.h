@@ -2,41 +2,53 @@
 // fingerprint of the job that it belongs to and a lock that a second run meets.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <map>
-#include <optional>
 #include <span>
 #include <string>
 #include <vector>
+
+#include "base/file_descriptor.h"
 
 namespace halftone {
 
 class Journal {
  public:
-  // Creates `path`, or with resume = true opens it. A record that was being written when the process
-  // died is cut off. Throws Error(usage) when another living process holds it, when it exists and
-  // resume is false (hint: --resume or --force), and when the fingerprint differs (says in what).
-  static Journal open(const std::string& path, const std::map<std::string, std::string>& fingerprint,
-                      bool resume);
-  ~Journal();
-  Journal(Journal&&) noexcept;
+  // Creates `path`, or with resume = true opens it where it exists. A record that was being written
+  // when the process died is cut off. Throws Error(usage) when another living process holds it,
+  // when it exists and resume is false (hint: --resume or --force), and when the fingerprint
+  // differs (says in what); Error(bad_input) when it is no journal.
+  static Journal open(const std::string& path,
+                      const std::map<std::string, std::string>& fingerprint, bool resume);
+  // Deletes the journal at `path`, if there is one. Throws as open() does when a living process
+  // holds it or it is no journal.
+  static void discard(const std::string& path);
 
   bool has(const std::string& name) const;
-  std::vector<std::string> names() const;                          // in the order of writing
-  std::vector<std::byte> read(const std::string& name) const;      // checked against its hash
+  std::vector<std::string> names() const;                      // in the order of writing
+  std::vector<std::byte> read(const std::string& name) const;  // checked against its hash
   // Durable when it returns. Throws Error(resources) on a full disk; the journal stays usable.
   void append(const std::string& name, std::span<const std::byte> bytes);
-  const std::string& path() const { return path_; }
-  int64_t bytes() const;
+  const std::string& path() const { return file_.path(); }
+  int64_t bytes() const { return end_; }
   // Deletes the file: the output is published.
   void remove();
 
  private:
+  struct Record {
+    int64_t offset = 0, size = 0;  // of the payload
+    std::string sha256;            // of name and payload
+  };
+
   Journal() = default;
-  struct Record { int64_t offset = 0, size = 0; std::string sha256; };
-  std::string path_;
-  int fd_ = -1;
+  void scan();
+  void start(const std::map<std::string, std::string>& fingerprint);
+  void check_fingerprint(const std::map<std::string, std::string>& fingerprint) const;
+  void write_record(const std::string& name, std::span<const std::byte> bytes);
+
+  FileDescriptor file_;  // locked as long as it is open
+  int64_t end_ = 0;      // of the last whole record
   std::map<std::string, Record> records_;
   std::vector<std::string> order_;
 };

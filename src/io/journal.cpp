@@ -1,0 +1,257 @@
+// The journal's file: a magic number and the pid of its holder, then records, each a header
+// (lengths and a SHA-256), a name and a payload. The first record is the fingerprint.
+#include "io/journal.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cassert>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <optional>
+
+#include "base/checked.h"
+#include "base/error.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/printable.h"
+#include "base/progress.h"
+#include "base/sha256.h"
+
+namespace halftone {
+namespace {
+
+constexpr std::array<char, 8> kFileMagic = {'H', 'T', 'J', 'R', 'N', 'L', '0', '1'};
+constexpr uint32_t kRecordMagic = 0x5243'5448;  // "HTCR"
+constexpr uint32_t kMaxName = 4096;
+const std::string kFingerprint = "fingerprint";
+
+struct FileHeader {
+  std::array<char, 8> magic = kFileMagic;
+  int64_t pid = 0;
+};
+
+struct RecordHeader {
+  uint32_t magic = kRecordMagic;
+  uint32_t name_bytes = 0;
+  uint64_t payload_bytes = 0;
+  std::array<char, 64> sha256 = {};
+};
+static_assert(sizeof(FileHeader) == 16 && sizeof(RecordHeader) == 80, "written as they stand");
+
+std::span<const std::byte> bytes_of(const std::string& text) {
+  return std::as_bytes(std::span(text.data(), text.size()));
+}
+
+template <class Struct>
+std::span<const std::byte> bytes_of(const Struct& value) {
+  return std::as_bytes(std::span(&value, 1));
+}
+
+std::string hash_of(const std::string& name, std::span<const std::byte> payload) {
+  const uint64_t length = name.size();
+  return Sha256().add(bytes_of(length)).add(name).add(payload).hex();
+}
+
+bool same_file(const FileDescriptor& file) {
+  struct stat opened, named;
+  return ::fstat(file.number(), &opened) == 0 && ::stat(file.path().c_str(), &named) == 0 &&
+         opened.st_dev == named.st_dev && opened.st_ino == named.st_ino;
+}
+
+// Throws where another process holds the lock; file systems without locks are taken as they are.
+void lock(const FileDescriptor& file) {
+  if (::flock(file.number(), LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return;
+  FileHeader header;
+  if (file.size() >= static_cast<int64_t>(sizeof header))
+    file.read_at(0, std::as_writable_bytes(std::span(&header, 1)));
+  throw usage_error("{}: in use by another run (process {})", file.path(), header.pid)
+      .hint("Wait for it, or stop it; its finished work is kept.");
+}
+
+// Refuses what is no journal, however short: we cut and delete these files.
+void check_magic(const FileDescriptor& file) {
+  FileHeader header;
+  const size_t size = std::min(static_cast<size_t>(file.size()), header.magic.size());
+  file.read_at(0, std::as_writable_bytes(std::span(header.magic)).first(size));
+  if (std::memcmp(header.magic.data(), kFileMagic.data(), size) != 0)
+    throw bad_input("{}: is not a journal of this program", file.path())
+        .hint("Move it away, or name another output.");
+}
+
+// The file, locked, and still the one that the name stands for: its last holder may have deleted it
+// while we waited.
+FileDescriptor open_locked(const std::string& path, int flags) {
+  for (;;) {
+    FileDescriptor file(path, O_RDWR | flags);
+    struct stat status;
+    if (::fstat(file.number(), &status) != 0 || !S_ISREG(status.st_mode))
+      throw bad_input("{}: is not a regular file", path);
+    lock(file);
+    if (!same_file(file)) continue;
+    check_magic(file);
+    return file;
+  }
+}
+
+}  // namespace
+
+Journal Journal::open(const std::string& path,
+                      const std::map<std::string, std::string>& fingerprint, bool resume) {
+  Journal journal;
+  journal.file_ = open_locked(path, O_CREAT);
+  journal.scan();
+  // With a fingerprint alone there is nothing to go on from, and nothing to lose.
+  const bool fresh = journal.order_.size() <= 1;
+  if (!fresh && !resume)
+    throw usage_error("{}: exists: the finished work of an interrupted run", path)
+        .hint("Go on with --resume, or drop it with --force.");
+  if (!fresh) journal.check_fingerprint(fingerprint);
+  if (const int64_t torn = journal.file_.size() - journal.end_; !fresh && torn > 0)
+    spdlog::info("{}: the last {}, being written when the run ended, are dropped", path,
+                 human_bytes(torn));
+  journal.file_.truncate(fresh ? 0 : journal.end_);
+  FileHeader header;
+  header.pid = ::getpid();
+  journal.file_.write_at(0, bytes_of(header));
+  if (fresh) journal.start(fingerprint);
+  return journal;
+}
+
+void Journal::discard(const std::string& path) {
+  if (!std::filesystem::exists(std::filesystem::symlink_status(path))) return;
+  const FileDescriptor file = open_locked(path, 0);
+  if (::unlink(path.c_str()) != 0) throw file_error(path, "cannot be deleted", errno);
+}
+
+// Finds the records that are whole. Only the last can be torn: each was on disk before the next
+// began.
+void Journal::scan() {
+  const int64_t size = file_.size();
+  int64_t at = sizeof(FileHeader);
+  while (in_bounds(at, sizeof(RecordHeader), size)) {
+    RecordHeader header;
+    file_.read_at(at, std::as_writable_bytes(std::span(&header, 1)));
+    const auto length = checked_add(header.name_bytes, header.payload_bytes);
+    const int64_t body = at + static_cast<int64_t>(sizeof header);
+    if (header.magic != kRecordMagic || header.name_bytes > kMaxName || !length ||
+        !in_bounds(body, *length, size))
+      break;
+    std::string name(header.name_bytes, '\0');
+    file_.read_at(body, std::as_writable_bytes(std::span(name.data(), name.size())));
+    if (order_.empty() ? name != kFingerprint : records_.count(name) != 0) break;
+    records_[name] = {body + header.name_bytes, static_cast<int64_t>(header.payload_bytes),
+                      std::string(header.sha256.data(), header.sha256.size())};
+    order_.push_back(name);
+    at = body + static_cast<int64_t>(*length);
+  }
+  if (order_.empty()) return;
+  end_ = at;
+  try {
+    read(order_.back());
+  } catch (const Error&) {
+    const int64_t name_bytes = static_cast<int64_t>(order_.back().size());
+    end_ =
+        records_.at(order_.back()).offset - name_bytes - static_cast<int64_t>(sizeof(RecordHeader));
+    records_.erase(order_.back());
+    order_.pop_back();
+    if (order_.empty()) end_ = 0;
+  }
+}
+
+void Journal::start(const std::map<std::string, std::string>& fingerprint) {
+  records_.clear();
+  order_.clear();
+  end_ = sizeof(FileHeader);
+  Json json = Json::object();
+  for (const auto& [key, value] : fingerprint) json[key] = value;
+  write_record(kFingerprint, bytes_of(json.dump()));
+  const std::filesystem::path directory = std::filesystem::path(path()).parent_path();
+  sync_directory(directory.string());
+}
+
+void Journal::check_fingerprint(const std::map<std::string, std::string>& fingerprint) const {
+  const std::vector<std::byte> bytes = read(kFingerprint);
+  const std::string text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  const Json json = parse_json(text, path());
+  const JsonObject stored(json, path());
+  std::map<std::string, std::string> then;
+  for (const auto& [key, value] : json.items()) then[key] = stored.text(key);
+  std::map<std::string, std::string> both = fingerprint;
+  both.insert(then.begin(), then.end());
+  std::string differences;
+  for (const auto& [key, ignored] : both) {
+    const auto before = then.find(key);
+    const auto now = fingerprint.find(key);
+    if (before != then.end() && now != fingerprint.end() && before->second == now->second) continue;
+    if (!differences.empty()) differences += "; ";
+    const auto shown = [](const auto& found, const auto& end) {
+      return found == end ? "nothing" : printable(found->second, 40);
+    };
+    differences += fmt::format("{} differs (was {}, is {})", key, shown(before, then.end()),
+                               shown(now, fingerprint.end()));
+  }
+  if (!differences.empty())
+    throw usage_error("{}: belongs to another run: {}", path(), differences)
+        .hint("Repeat the first run's options, or start again with --force.");
+}
+
+bool Journal::has(const std::string& name) const {
+  return name != kFingerprint && records_.count(name) != 0;
+}
+
+std::vector<std::string> Journal::names() const {
+  return {order_.begin() + 1, order_.end()};  // without the fingerprint
+}
+
+std::vector<std::byte> Journal::read(const std::string& name) const {
+  const auto record = records_.find(name);
+  assert(record != records_.end());
+  std::vector<std::byte> bytes(static_cast<size_t>(record->second.size));
+  file_.read_at(record->second.offset, bytes);
+  if (hash_of(name, bytes) != record->second.sha256)
+    throw bad_input("{}: record {} is damaged: its SHA-256 differs", path(), printable(name))
+        .hint("Start again with --force.");
+  return bytes;
+}
+
+void Journal::append(const std::string& name, std::span<const std::byte> bytes) {
+  if (name.size() > kMaxName || records_.count(name))
+    throw internal_error("{}: record {} appended twice, or its name is too long", path(), name);
+  write_record(name, bytes);
+}
+
+void Journal::write_record(const std::string& name, std::span<const std::byte> bytes) {
+  RecordHeader header;
+  header.name_bytes = static_cast<uint32_t>(name.size());
+  header.payload_bytes = bytes.size();
+  const std::string sha256 = hash_of(name, bytes);
+  std::memcpy(header.sha256.data(), sha256.data(), header.sha256.size());
+  const int64_t body = end_ + static_cast<int64_t>(sizeof header);
+  const int64_t payload = body + static_cast<int64_t>(name.size());
+  try {
+    file_.write_at(end_, bytes_of(header));
+    file_.write_at(body, bytes_of(name));
+    file_.write_at(payload, bytes);
+    file_.sync();
+  } catch (const Error&) {
+    // What was written of it makes room again; should that fail, the next opening cuts it off.
+    if (::ftruncate(file_.number(), end_) != 0)
+      spdlog::debug("{}: cannot be cut to {} bytes", path(), end_);
+    throw;
+  }
+  records_[name] = {payload, static_cast<int64_t>(bytes.size()), sha256};
+  order_.push_back(name);
+  end_ = payload + static_cast<int64_t>(bytes.size());
+}
+
+void Journal::remove() {
+  if (::unlink(path().c_str()) != 0) throw file_error(path(), "cannot be deleted", errno);
+  file_ = FileDescriptor();
+}
+
+}  // namespace halftone
