@@ -112,7 +112,7 @@ TEST_P(FactorTest, KeepsTheDiagonalAtLast) {
   EXPECT_EQ(at(factor.lower, 1, 0), 0);
 }
 
-// tr(M H Mᵀ) from the factor, without H: (1, 2, −1) of the worked example has 13.5 whatever the
+// tr(M H Mᵀ) from the factor, without H: (1, 2, −1) of the worked example has 48 whatever the
 // damping.
 TEST_P(FactorTest, QuadraticFormIsUndamped) {
   const Hessian hessian = hessian_of({1.5f, 0.75f, 3, 3, 1.5f, 0, 0, 3, 0}, 3);

@@ -12,7 +12,7 @@ using check_gptq::Case;
 
 class PublishedGptq : public testing::TestWithParam<std::string> {
  protected:
-  void expect_agreement(const Case& c) {
+  SolveReport expect_agreement(const Case& c) {
     SCOPED_TRACE(fmt::format("{}, {} bits, {}, groups of {}, {}, damping {}", c.inputs, c.grid.bits,
                              c.grid.symmetric ? "symmetric" : "asymmetric", c.grid.group_size,
                              c.order == ColumnOrder::none ? "no order" : "activation order",
@@ -26,6 +26,7 @@ class PublishedGptq : public testing::TestWithParam<std::string> {
     EXPECT_EQ(outcome.report.note.find("fell back"), std::string::npos) << outcome.report.note;
     tie_rows_ += outcome.comparison.tie_rows;
     rows_ += c.rows;
+    return outcome.report;
   }
 
   std::unique_ptr<Backend> backend_ = make_backend(GetParam(), {});
@@ -54,12 +55,15 @@ TEST_P(PublishedGptq, SearchedScales) {
 
 // Damping so small that f32 cannot factor exactly enough: f64 must have been taken.
 TEST_P(PublishedGptq, TinyDamping) {
-  for (const std::string_view inputs : {"condition 1e12", "few tokens", "duplicated"})
-    expect_agreement({.inputs = inputs,
-                      .grid = {4, 32, true, ScaleStore::f16},
-                      .search = ScaleSearch::minmax,
-                      .damping = 1e-5,
-                      .seed = 5});
+  for (const std::string_view inputs : {"condition 1e12", "few tokens", "duplicated"}) {
+    const SolveReport report = expect_agreement({.inputs = inputs,
+                                                 .grid = {4, 32, true, ScaleStore::f16},
+                                                 .search = ScaleSearch::minmax,
+                                                 .damping = 1e-5,
+                                                 .seed = 5});
+    EXPECT_EQ(report.note, "factored in f64") << inputs;
+    EXPECT_EQ(report.damping, 1e-5);
+  }
 }
 
 // Several blocks of 128 columns, the last one narrow.
