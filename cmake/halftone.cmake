@@ -8,6 +8,8 @@ endif()
 add_library(halftone_flags INTERFACE)
 target_compile_options(halftone_flags INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wnon-virtual-dtor
+  -Wno-missing-field-initializers   # designated initializers leave the rest at their defaults
+  $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>   # GCC 12 bug 105651: std::string concatenation
   -ffp-contract=off $<$<BOOL:${HALFTONE_WERROR}>:-Werror>)
 target_include_directories(halftone_flags INTERFACE ${PROJECT_SOURCE_DIR}/src)
 

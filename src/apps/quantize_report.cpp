@@ -1,6 +1,8 @@
 // Facts of an outcome, laid out for people.
 #include "apps/quantize_report.h"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <filesystem>
 
