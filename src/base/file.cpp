@@ -66,11 +66,9 @@ FileDescriptor open_regular(const std::string& path) {
 
 std::string read_file(const std::string& path) {
   const FileDescriptor file = open_regular(path);
-  std::string text;
-  constexpr size_t kStep = size_t{1} << 20;
   // Read to the end rather than to the size: pipes and /proc have none.
+  std::string text(static_cast<size_t>(file.size()) + 1, '\0');
   for (size_t size = 0;;) {
-    text.resize(std::max(size + kStep, static_cast<size_t>(file.size()) + 1));
     const ssize_t got = ::read(file.number(), text.data() + size, text.size() - size);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) throw file_error(path, "cannot be read", errno);
@@ -79,6 +77,7 @@ std::string read_file(const std::string& path) {
       text.resize(size);
       return text;
     }
+    if (size == text.size()) text.resize(2 * size + 4096);
   }
 }
 

@@ -40,6 +40,7 @@ TEST(File, WritesWholeAndReadsBack) {
   EXPECT_EQ(read_file(place.file("b")), text + "2");
   EXPECT_EQ(std::distance(fs::directory_iterator(place.path()), fs::directory_iterator()), 2)
       << "no temporary file is left";
+  EXPECT_GT(read_file("/proc/self/status").size(), 100u) << "of no size, but not empty";
   EXPECT_GT(free_disk_bytes(place.file("not/there/yet")), 0);
 }
 

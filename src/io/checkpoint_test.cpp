@@ -211,6 +211,17 @@ TEST(Checkpoint, FindsNamesInTheCaches) {
   write_model(place.file("cache/halftone/models/ours"));
   EXPECT_EQ(Checkpoint::open("org/ours").path(), place.file("cache/halftone/models/ours"));
 
+  write_file_atomically(place.file("cache/halftone/models/SmolLM-1M.Q4_1.gguf"), "GGUF");
+  try {
+    Checkpoint::open("org/smollm-1m");
+    ADD_FAILURE() << "four bytes are no model";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.exit(), Exit::bad_input) << error.what();
+    EXPECT_NE(std::string(error.what()).find("SmolLM-1M.Q4_1.gguf"), std::string::npos);
+  }
+  write_file_atomically(place.file("cache/halftone/models/SmolLM-1M.Q8_0.gguf"), "GGUF");
+  EXPECT_EQ(caught([] { Checkpoint::open("smollm-1m"); }).exit(), Exit::usage) << "which of two?";
+
   for (const char* wrong : {"org/none", "none", "../hub", "a/b/c", "", "org/..", "/org"}) {
     const Error error = caught([&] { Checkpoint::open(wrong); });
     EXPECT_EQ(error.exit(), Exit::usage) << wrong;

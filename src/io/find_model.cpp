@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cstdlib>
 #include <filesystem>
 #include <optional>
@@ -91,6 +92,30 @@ bool is_hub_name(const std::string& model) {
   });
 }
 
+std::string lower_case(std::string text) {
+  for (char& c : text) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return text;
+}
+
+// Our cache keeps files as their publishers name them: "SmolLM2-135M" is SmolLM2-135M.Q4_1.gguf
+// there.
+std::optional<fs::path> own_model(const fs::path& cache, const std::string& model) {
+  const std::string name = model.substr(model.rfind('/') + 1);
+  for (const std::string& exact : {model, name})
+    if (is_there(cache / exact)) return cache / exact;
+  std::vector<fs::path> matches;
+  for (const fs::path& path : entries_of(cache)) {
+    const std::string file = lower_case(path.filename().string());
+    const bool same = file.starts_with(lower_case(name)) && file.ends_with(".gguf");
+    if (same && (file[name.size()] == '.' || file[name.size()] == '-')) matches.push_back(path);
+  }
+  if (matches.size() > 1)
+    throw usage_error("{}: several files of that name in {}", model, cache.string())
+        .hint(fmt::format("Name one of them, as {}.", matches[0].filename().string()));
+  if (matches.empty()) return std::nullopt;
+  return matches[0];
+}
+
 }  // namespace
 
 std::vector<std::string> hub_caches() {
@@ -120,8 +145,7 @@ FoundModel find_model(const std::string& model) {
     for (const std::string& cache : looked)
       if (const auto snapshot = snapshot_of(fs::path(cache) / folder))
         return found(*snapshot, name);
-    for (const std::string& candidate : {model, name, model + ".gguf", name + ".gguf"})
-      if (is_there(fs::path(own) / candidate)) return found(fs::path(own) / candidate, name);
+    if (const auto path = own_model(own, model)) return found(*path, name);
   }
   looked.push_back(own);
   throw usage_error("{}: no such directory or .gguf file, and no model of that name in a cache",
