@@ -206,7 +206,7 @@ std::string activations(const ReportInput& input) {
   if (input.largest_activations.empty()) return "";
   std::string out = soft(
       "Inputs that a few channels drive to large values are what makes a layer hard to quantize.");
-  out += "<table><thead><tr><th>input channel</th><th>largest magnitude</th></tr></thead><tbody>\n";
+  out += "<table><thead><tr><th>input channel</th><th>root mean square</th></tr></thead><tbody>\n";
   for (const auto& [channel, value] : input.largest_activations) {
     out += "<tr><td>" + escaped(channel) + "</td><td>" + figure(value) + "</td></tr>\n";
   }

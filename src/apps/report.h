@@ -62,7 +62,7 @@ struct ReportInput {
   std::vector<ReportRow> rows;
   std::vector<ReportModule> modules;  // in any order
   std::vector<std::pair<std::string, double>>
-      largest_activations;  // "layers.3.mlp.down_proj[412]", max |x|
+      largest_activations;  // "layers.3.mlp.down_proj[412]", root mean square of that input
   std::vector<ReportSample> samples;
   ReportFacts settings, machine, hashes;
   std::vector<ReportCommand> commands;  // that reproduce it
