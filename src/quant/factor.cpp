@@ -218,29 +218,29 @@ double quadratic_form(Backend& backend, const Factor& factor, ConstView m, View 
   return quadratic_form_of_product(backend, factor, scratch, sum_of_squares(backend, m));
 }
 
-double relative_error(Backend& backend, ConstView weight, const QuantizedMatrix& quantized,
-                      const Factor& factor) {
+LayerError layer_error(Backend& backend, ConstView weight, const QuantizedMatrix& quantized,
+                       const Factor& factor) {
   constexpr int64_t kPanelRows = 1024;
   const int64_t rows = weight.rows, cols = weight.cols, most = std::min(rows, kPanelRows);
   HostAllocator host;
   Tensor values(host, most, cols, DType::f32), rounded(host, most, cols, DType::f32);
   Tensor original = backend.allocate(most, cols, DType::f32);
   Tensor factored = backend.allocate(most, cols, DType::f32);
-  double error = 0, energy = 0;
+  LayerError sum;
   for (int64_t begin = 0; begin < rows; begin += kPanelRows) {
     const int64_t end = std::min(rows, begin + kPanelRows), count = end - begin;
     const View v = values.view().rows_of(0, count), q = rounded.view().rows_of(0, count);
     const View o = original.view().rows_of(0, count), f = factored.view().rows_of(0, count);
     gather_factored(backend, factor, weight.rows_of(begin, end), f);
-    energy += quadratic_form(backend, factor, f, o);
+    sum.energy += quadratic_form(backend, factor, f, o);
     backend.download(weight.rows_of(begin, end), v);
     dequantize(quantized, begin, end, q);
     for (int64_t i = 0; i < count * cols; ++i) v.row<float>(0)[i] -= q.row<float>(0)[i];
     backend.upload(v, o);
     gather_factored(backend, factor, o, f);
-    error += quadratic_form(backend, factor, f, o);
+    sum.error += quadratic_form(backend, factor, f, o);
   }
-  return energy > 0 ? error / energy : error;
+  return sum;
 }
 
 }  // namespace halftone

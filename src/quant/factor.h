@@ -53,8 +53,13 @@ double quadratic_form_of_product(Backend& backend, const Factor& factor, ConstVi
 // Σ_r Σ_k weights_k · m_rk², in f64 on the host; weights (cols) or empty for ones.
 double sum_of_squares(Backend& backend, ConstView m, std::span<const double> weights = {});
 
-// tr(Δ H Δᵀ) / tr(W H Wᵀ), with Δ = W − Ŵ; weight (rows, in) f32 on the device.
-double relative_error(Backend& backend, ConstView weight, const QuantizedMatrix& quantized,
-                      const Factor& factor);
+// tr(Δ H Δᵀ) and tr(W H Wᵀ), with Δ = W − Ŵ.
+struct LayerError {
+  double error = 0, energy = 0;
+  double relative() const { return energy > 0 ? error / energy : error; }
+};
+// weight (rows, in) f32 on the device.
+LayerError layer_error(Backend& backend, ConstView weight, const QuantizedMatrix& quantized,
+                       const Factor& factor);
 
 }  // namespace halftone

@@ -25,11 +25,6 @@ struct Problem {
   std::vector<int32_t> group_of;  // of each column, in factored order
 };
 
-// tr(Δ H Δᵀ) and tr(W H Wᵀ).
-struct Loss {
-  double error = 0, energy = 0;
-};
-
 // Scales and zeros of the original weights, by groups in original order; dead columns count as
 // zero. `scratch` is as large as the weight.
 void fit_static_groups(Backend& backend, const Problem& problem, ConstView weight, View scratch,
@@ -62,8 +57,8 @@ void store_codes(Backend& backend, const Factor& factor, ConstView codes, int64_
 }
 
 // Quantizes weight (rows, in), the rows from row_begin of the matrix.
-Loss solve_panel(Backend& backend, const Problem& problem, ConstView weight, int64_t row_begin,
-                 QuantizedMatrix& result) {
+LayerError solve_panel(Backend& backend, const Problem& problem, ConstView weight,
+                       int64_t row_begin, QuantizedMatrix& result) {
   const Factor& factor = problem.factor;
   const Grid& grid = problem.options.fit.grid;
   const int64_t rows = weight.rows, cols = weight.cols, groups = grid.groups(cols);
@@ -96,7 +91,7 @@ Loss solve_panel(Backend& backend, const Problem& problem, ConstView weight, int
                                 DType::f32, Place::host});
   backend.download(zeros, View{result.zeros.data() + row_begin * groups, rows, groups, groups,
                                DType::u8, Place::host});
-  Loss loss;
+  LayerError loss;
   loss.error = quadratic_form_of_product(backend, factor, target, squares);
   loss.energy = quadratic_form(backend, factor, w, target);
   return loss;
@@ -117,18 +112,19 @@ double expected_rounding_error(const Factor& factor, const QuantizedMatrix& matr
 
 // Clamped codes feed errors back that later columns may not be able to take up; with a Hessian that
 // is all but singular this can run away. Where the result is suspicious it is held against rounding
-// to nearest, whose error costs a product more, and given up when that is clearly better.
-void guard(Backend& backend, ConstView weight, const Problem& problem, const Loss& loss,
+// to nearest by the same scales, whose error costs a product more, and given up when that is
+// clearly better.
+void guard(Backend& backend, ConstView weight, const Factor& factor, const LayerError& loss,
            SolveResult& result) {
-  const double expected = expected_rounding_error(problem.factor, result.matrix);
-  if (loss.error <= 0.5 * expected) return;  // false when the loss is not a number
-  SolveResult rounded = solve_rtn(backend, weight, &problem.factor, problem.options);
-  const double ours = result.report.relative_error, theirs = rounded.report.relative_error;
-  if (ours <= 1.1 * theirs) return;
-  rounded.report.damping = result.report.damping;
-  rounded.report.note =
-      fmt::format("fell back to rtn: GPTQ's error {:.2g} is above its {:.2g}", ours, theirs);
-  result = std::move(rounded);
+  if (loss.error <= 0.9 * expected_rounding_error(factor, result.matrix)) return;  // false for NaN
+  QuantizedMatrix rounded = result.matrix;
+  round_to_nearest(backend, weight, rounded);
+  const LayerError theirs = layer_error(backend, weight, rounded, factor);
+  if (loss.error <= 1.1 * theirs.error) return;
+  result.matrix = std::move(rounded);
+  result.report.relative_error = theirs.relative();
+  result.report.note = fmt::format("fell back to rtn: GPTQ's error {:.2g} is above its {:.2g}",
+                                   loss.relative(), theirs.relative());
 }
 
 }  // namespace
@@ -153,19 +149,19 @@ SolveResult solve_gptq(Backend& backend, ConstView weight, const Factor* factor,
   result.matrix.codes.resize(static_cast<size_t>(rows * cols));
   result.matrix.scales.resize(static_cast<size_t>(rows * groups));
   result.matrix.zeros.resize(static_cast<size_t>(rows * groups));
-  Loss loss;
+  LayerError loss;
   for (int64_t begin = 0; begin < rows; begin += kPanelRows) {
     const int64_t end = std::min(rows, begin + kPanelRows);
-    const Loss part =
+    const LayerError part =
         solve_panel(backend, problem, weight.rows_of(begin, end), begin, result.matrix);
     loss.error += part.error;
     loss.energy += part.energy;
   }
-  result.report.relative_error = loss.energy > 0 ? loss.error / loss.energy : loss.error;
+  result.report.relative_error = loss.relative();
   result.report.damping = factor->damping;
   result.report.dead_columns = static_cast<int>(factor->dead.size());
   result.report.note = factor->note;
-  guard(backend, weight, problem, loss, result);
+  guard(backend, weight, *factor, loss, result);
   return result;
 }
 

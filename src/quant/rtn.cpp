@@ -31,19 +31,23 @@ SolveResult solve_rtn(Backend& backend, ConstView weight, const Factor* factor,
                    View{matrix.scales.data(), rows, groups, groups, DType::f32, Place::host});
   backend.download(zeros, View{matrix.zeros.data(), rows, groups, groups, DType::u8, Place::host});
 
+  round_to_nearest(backend, weight, matrix);
+  if (factor != nullptr && factor->usable()) {
+    result.report.relative_error = layer_error(backend, weight, matrix, *factor).relative();
+    result.report.dead_columns = static_cast<int>(factor->dead.size());
+  }
+  return result;
+}
+
+void round_to_nearest(Backend& backend, ConstView weight, QuantizedMatrix& matrix) {
   HostAllocator host;
-  Tensor panel(host, std::min(rows, kPanelRows), cols, DType::f32);
-  for (int64_t begin = 0; begin < rows; begin += kPanelRows) {
-    const int64_t end = std::min(rows, begin + kPanelRows);
+  Tensor panel(host, std::min(matrix.rows, kPanelRows), matrix.cols, DType::f32);
+  for (int64_t begin = 0; begin < matrix.rows; begin += kPanelRows) {
+    const int64_t end = std::min(matrix.rows, begin + kPanelRows);
     const View values = panel.view().rows_of(0, end - begin);
     backend.download(weight.rows_of(begin, end), values);
     encode_rows(values, begin, matrix);
   }
-  if (factor != nullptr && factor->usable()) {
-    result.report.relative_error = relative_error(backend, weight, matrix, *factor);
-    result.report.dead_columns = static_cast<int>(factor->dead.size());
-  }
-  return result;
 }
 
 }  // namespace halftone
