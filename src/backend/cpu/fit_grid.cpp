@@ -125,16 +125,19 @@ class GroupSearch {
     if (fit_.search == ScaleSearch::minmax || range.all_zero()) return best;
     const int64_t padded = rescale(weights, count, range);
     float least = kernel_(scaled_.data(), padded, codes_of(best), table_, INFINITY);
+    double affordable = affordable_error(least);
     ScaleAndZero previous = best;
     for (int i = 1; i < candidates(fit_); ++i) {
       const ScaleAndZero candidate = grid_candidate(fit_, range, i);
       if (candidate == previous) continue;
       previous = candidate;
-      if (clips_too_much(range, candidate, least)) break;  // and so do all that are narrower
+      // The largest weight alone would lose more, also in all candidates that are narrower.
+      if (clipped(range, candidate) > affordable) break;
       const float loss = kernel_(scaled_.data(), padded, codes_of(candidate), table_, least);
       if (loss < least) {
         least = loss;
         best = candidate;
+        affordable = affordable_error(least);
       }
     }
     return best;
@@ -165,17 +168,19 @@ class GroupSearch {
             .highest = static_cast<float>(fit_.grid.levels() - 1) - zero};
   }
 
-  // Whether the largest weight alone loses more than `least`. The grid spans (2^b − 1) · scale
-  // about zero, so one end of the range is off by half of what the span lacks (a symmetric grid: by
-  // what 2^(b−1) · scale lacks). Scales only fall, so this stays true.
-  bool clips_too_much(GroupRange range, const ScaleAndZero& candidate, float least) const {
+  // The error of a single weight that loses as much as `loss`; a thousandth above, since sums of
+  // losses carry rounding errors.
+  double affordable_error(float loss) const {
+    return std::ldexp(std::pow(loss * 1.001, 1 / double{fit_.power}), unit_);
+  }
+
+  // At least by how much some weight lies beyond the grid. The grid spans (2^b − 1) · scale about
+  // zero, so one end of the range is off by half of what the span lacks (a symmetric grid: by what
+  // 2^(b−1) · scale lacks). Grows as scales fall.
+  double clipped(GroupRange range, const ScaleAndZero& candidate) const {
     const double low = range.low, high = range.high, scale = candidate.scale;
-    const double missing = fit_.grid.symmetric
-                               ? std::max(-low, high) - fit_.grid.symmetric_zero() * scale
+    return fit_.grid.symmetric ? std::max(-low, high) - fit_.grid.symmetric_zero() * scale
                                : (high - low - (fit_.grid.levels() - 1) * scale) / 2;
-    if (missing <= 0) return false;
-    // A thousandth below: `least` and what it is compared with carry rounding errors.
-    return std::pow(std::ldexp(missing, -unit_), double{fit_.power}) * 0.999 > least;
   }
 
   const GridFit& fit_;
