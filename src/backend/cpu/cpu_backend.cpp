@@ -1,0 +1,90 @@
+// Making the CPU backend, and the operations that are functions of quant_ops.h.
+#include "backend/cpu/cpu_backend.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <fstream>
+
+#include "backend/cpu/cpu_operations.h"
+#include "backend/cpu/quant_ops.h"
+
+namespace halftone {
+
+std::unique_ptr<Backend> make_cpu_backend(const BackendOptions& options) {
+  return std::make_unique<cpu::CpuBackend>(options);
+}
+
+namespace cpu {
+namespace {
+
+// The elements that a thread should get at least: about ten microseconds' work.
+constexpr int64_t kElementsPerChunk = 1 << 14;
+
+// "model name : AMD EPYC 9B14" of /proc/cpuinfo.
+std::string processor_name() {
+  std::ifstream info("/proc/cpuinfo");
+  for (std::string line; std::getline(info, line);) {
+    if (line.rfind("model name", 0) != 0) continue;
+    const size_t colon = line.find(": ");
+    if (colon != std::string::npos) return line.substr(colon + 2);
+  }
+  return "x86-64 processor";
+}
+
+}  // namespace
+
+CpuBackend::CpuBackend(const BackendOptions& options, simd::Isa isa)
+    : pool_(options.threads),
+      kernels_(simd::kernels_for(std::min(isa, simd::detect_isa()))),
+      scratch_(allocator_) {
+  info_.backend = "cpu";
+  info_.threads = pool_.size();
+  info_.device = fmt::format("{}, {} thread{}", processor_name(), info_.threads,
+                             info_.threads == 1 ? "" : "s");
+  info_.instructions = effective_instructions();
+  info_.native_bf16 = info_.instructions == "amx_bf16" || info_.instructions == "avx512_bf16";
+}
+
+Tensor CpuBackend::allocate(int64_t rows, int64_t cols, DType dtype) {
+  return Tensor(allocator_, rows, cols, dtype);
+}
+
+void CpuBackend::for_rows(int64_t rows, int64_t cols, const std::function<void(int64_t)>& body) {
+  const int64_t grain = std::max<int64_t>(1, kElementsPerChunk / std::max<int64_t>(cols, 1));
+  pool_.parallel_for(rows, grain, [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) body(row);
+  });
+}
+
+void CpuBackend::accumulate_hessian(ConstView x, ConstView row_weights, View h) {
+  cpu_accumulate_hessian(pool_, x, row_weights, h);
+}
+
+void CpuBackend::gather_symmetric(ConstView h, std::span<const int32_t> order,
+                                  double dead_diagonal, double damping, View out) {
+  cpu_gather_symmetric(pool_, h, order, dead_diagonal, damping, out);
+}
+
+void CpuBackend::factor_ldl(View a, View status) { cpu_factor_ldl(pool_, a, status); }
+
+void CpuBackend::gather_columns(ConstView w, std::span<const int32_t> order, View out) {
+  cpu_gather_columns(pool_, w, order, out);
+}
+
+void CpuBackend::fit_grid(ConstView w, const GridFit& fit, View scales, View zeros) {
+  cpu_fit_grid(pool_, w, fit, scales, zeros);
+}
+
+void CpuBackend::quantize_columns(ConstView w, View target, ConstView factor,
+                                  const ColumnBlock& block, const Grid& grid, ConstView scales,
+                                  ConstView zeros, View codes, View errors) {
+  cpu_quantize_columns(pool_, w, target, factor, block, grid, scales, zeros, codes, errors);
+}
+
+void CpuBackend::multiply_add(ConstView a, ConstView b, View c) {
+  cpu_multiply_add(pool_, a, b, c);
+}
+
+}  // namespace cpu
+}  // namespace halftone

@@ -1,0 +1,211 @@
+// Causal attention without the matrix of scores (FlashAttention-2, arXiv 2307.08691): tiles of keys
+// pass by a block of queries, whose running maximum, sum and output are rescaled as the maximum
+// grows.
+//
+// The includer defines Vec and, for the products, a `struct Product`:
+//   kPair                     elements in a word: 1 (f32) or 2 (bf16)
+//   multiply_add(acc, a, b)   acc + the product of words, lane by lane
+//   load_words(source, i, n)  n elements from the i-th on as words, zeros behind them
+//   interleave(a, b, n)       kPair rows of n elements as words
+//   store_weights(vec, i, p)  softmax weights to row p of words
+// Memory is laid out by AttentionLayout.
+
+// c (kRows, kVectors · kWidth) := factor_r · c + a (kRows, depth) · b (depth, ·), in words; factors may
+// be null for c := a · b.
+struct TileOperands {
+  const float* a;
+  int64_t a_stride;
+  const float* b;
+  int64_t b_stride, depth;
+  float* c;
+  int64_t c_stride;
+  const float* factors;
+};
+
+template <int kVectors>
+inline void multiply_tile(const TileOperands& t) {
+  constexpr int kRows = static_cast<int>(kRowTile);
+  Vec sum[kRows][kVectors];
+  for (int r = 0; r < kRows; ++r)
+    for (int j = 0; j < kVectors; ++j)
+      sum[r][j] = t.factors ? load(t.c + r * t.c_stride + j * Vec::kWidth) * broadcast(t.factors[r])
+                            : broadcast(0.0f);
+  for (int64_t k = 0; k < t.depth; ++k) {
+    Vec b[kVectors];
+    for (int j = 0; j < kVectors; ++j) b[j] = load(t.b + k * t.b_stride + j * Vec::kWidth);
+    for (int r = 0; r < kRows; ++r) {
+      const Vec a = broadcast(t.a[r * t.a_stride + k]);
+      for (int j = 0; j < kVectors; ++j) sum[r][j] = Product::multiply_add(sum[r][j], a, b[j]);
+    }
+  }
+  for (int r = 0; r < kRows; ++r)
+    for (int j = 0; j < kVectors; ++j) store(sum[r][j], t.c + r * t.c_stride + j * Vec::kWidth);
+}
+
+// `rows` a multiple of kRowTile, `cols` of kWidth.
+inline void multiply(const TileOperands& all, int64_t rows, int64_t cols) {
+  constexpr int64_t kWide = Vec::kTileVectors * Vec::kWidth;
+  for (int64_t col = 0; col < cols;) {
+    const bool wide = col + kWide <= cols;
+    for (int64_t row = 0; row < rows; row += kRowTile) {
+      TileOperands t = all;
+      t.a += row * t.a_stride;
+      t.b += col;
+      t.c += row * t.c_stride + col;
+      if (t.factors) t.factors += row;
+      if (wide)
+        multiply_tile<Vec::kTileVectors>(t);
+      else
+        multiply_tile<1>(t);
+    }
+    col += wide ? kWide : Vec::kWidth;
+  }
+}
+
+// One task's state: see AttentionLayout.
+struct AttentionState {
+  AttentionState(const AttentionTask& given)
+      : task(given),
+        layout(given.q.rows * given.group, given.spec->head_dim),
+        rows(given.q.rows * given.group),
+        depth((given.spec->head_dim + Product::kPair - 1) / Product::kPair),
+        scale_log2(given.spec->softcap > 0 ? kLog2E : given.spec->scale * kLog2E) {}
+
+  float* at(int64_t offset) const { return static_cast<float*>(task.scratch) + offset; }
+  // Keys that row r sees: [first_key, last_key).
+  int64_t last_key(int64_t r) const { return task.first_position + r / task.group + 1; }
+  int64_t first_key(int64_t r) const {
+    const int64_t window = task.spec->window;
+    return window > 0 && last_key(r) > window ? last_key(r) - window : 0;
+  }
+
+  const AttentionTask& task;
+  AttentionLayout layout;
+  int64_t rows, depth;
+  float scale_log2;  // of a score, to the base-2 exponent of its weight
+};
+
+inline void pack_queries(const AttentionState& s) {
+  const int64_t dim = s.task.spec->head_dim;
+  float* out = s.at(s.layout.queries);
+  for (int64_t r = 0; r < s.layout.padded_rows; ++r, out += s.depth) {
+    const int64_t row = r < s.rows ? r : s.rows - 1;  // what pads is never stored
+    Product::copy_words(source(s.task.q, row / s.task.group, row % s.task.group * dim), dim, out);
+  }
+  for (int64_t i = 0; i < s.layout.padded_rows * s.layout.padded_dim; ++i)
+    s.at(s.layout.output)[i] = 0;
+  for (int64_t r = 0; r < s.layout.padded_rows; ++r) {
+    s.at(s.layout.largest)[r] = kNoScore;
+    s.at(s.layout.sum)[r] = 0;
+  }
+}
+
+// Keys [begin, begin + count) to (depth, kKeyTile), values to (keys / kPair, padded_dim); zeros where
+// there are none.
+inline void pack_tile(const AttentionState& s, int64_t begin, int64_t count) {
+  const int64_t dim = s.task.spec->head_dim;
+  float* staging = s.at(s.layout.staging);
+  for (int64_t key = 0; key < count; ++key)
+    Product::copy_words(source(s.task.k, begin + key), dim, staging + key * s.depth);
+  for (int64_t i = count * s.depth; i < kKeyTile * s.depth; ++i) staging[i] = 0;
+  transpose(staging, s.depth, s.at(s.layout.keys));
+
+  float* values = s.at(s.layout.values);
+  for (int64_t key = 0; key < kKeyTile; key += Product::kPair, values += s.layout.padded_dim) {
+    const int64_t left = count - key;
+    Product::interleave(left > 0 ? source(s.task.v, begin + key) : Source{},
+                        left > 1 ? source(s.task.v, begin + key + 1) : Source{}, dim, values);
+    for (int64_t i = dim; i < s.layout.padded_dim; ++i) values[i] = 0;
+  }
+}
+
+// Scores of row r to keys [begin, begin + width) become weights; returns the factor by which what was
+// summed before shrinks.
+inline float weigh_row(const AttentionState& s, int64_t r, int64_t begin, int64_t width, float* row) {
+  const AttentionSpec& spec = *s.task.spec;
+  if (spec.softcap > 0) {
+    const Vec inner = broadcast(spec.scale / spec.softcap);
+    for (int64_t i = 0; i < width; i += Vec::kWidth)
+      store(broadcast(spec.softcap) * tanh_of(load(row + i) * inner), row + i);
+  }
+  const int64_t last = s.last_key(r) - begin, first_seen = s.first_key(r) - begin;
+  for (int64_t i = last < 0 ? 0 : last; i < width; ++i) row[i] = kMasked;
+  for (int64_t i = 0; i < first_seen && i < width; ++i) row[i] = kMasked;
+
+  Vec most = load(row);
+  for (int64_t i = Vec::kWidth; i < width; i += Vec::kWidth) most = maximum(most, load(row + i));
+  float* largest_seen = s.at(s.layout.largest) + r;
+  const float before = *largest_seen;
+  const float found = largest_of(most);
+  const float now = found > before ? found : before;
+  *largest_seen = now;
+
+  const float shift = now * s.scale_log2;
+  Vec total = broadcast(0.0f);
+  for (int64_t i = 0; i < width; i += Vec::kWidth) {
+    const Vec weight = exp2_of(fma(load(row + i), broadcast(s.scale_log2), broadcast(-shift)));
+    total = total + weight;
+    Product::store_weights(weight, i, row);
+  }
+  float shrink[Vec::kWidth];
+  store(exp2_of(broadcast(before * s.scale_log2 - shift)), shrink);
+  float* sum = s.at(s.layout.sum) + r;
+  *sum = *sum * shrink[0] + sum_of(total);
+  return shrink[0];
+}
+
+// Rows [row, row + count) of the task against the tile of keys [begin, end).
+inline void attend_block(const AttentionState& s, int64_t row, int64_t begin, int64_t end) {
+  const int64_t left = s.rows - row < kRowBlock ? s.rows - row : kRowBlock;
+  const int64_t padded = (left + kRowTile - 1) / kRowTile * kRowTile;
+  const int64_t seen = s.last_key(row + left - 1) < end ? s.last_key(row + left - 1) : end;
+  if (seen <= begin || s.first_key(row) >= end) return;
+  // Whole vectors, and whole words of weights.
+  const int64_t width = (seen - begin + kPad - 1) / kPad * kPad;
+
+  float* scores = s.at(s.layout.scores);
+  multiply({.a = s.at(s.layout.queries) + row * s.depth,
+            .a_stride = s.depth,
+            .b = s.at(s.layout.keys),
+            .b_stride = kKeyTile,
+            .depth = s.depth,
+            .c = scores,
+            .c_stride = kKeyTile,
+            .factors = nullptr},
+           padded, width);
+  float factors[kRowBlock] = {};
+  for (int64_t r = 0; r < left; ++r)
+    factors[r] = weigh_row(s, row + r, begin, width, scores + r * kKeyTile);
+  multiply({.a = scores,
+            .a_stride = kKeyTile,
+            .b = s.at(s.layout.values),
+            .b_stride = s.layout.padded_dim,
+            .depth = width / Product::kPair,
+            .c = s.at(s.layout.output) + row * s.layout.padded_dim,
+            .c_stride = s.layout.padded_dim,
+            .factors = factors},
+           padded, s.layout.padded_dim);
+}
+
+inline void store_output(const AttentionState& s) {
+  const int64_t dim = s.task.spec->head_dim;
+  for (int64_t r = 0; r < s.rows; ++r) {
+    const float* out = s.at(s.layout.output) + r * s.layout.padded_dim;
+    const Vec inverse = broadcast(1.0f / s.at(s.layout.sum)[r]);
+    const Target y = target(s.task.y, r / s.task.group, r % s.task.group * dim);
+    for_vectors(dim, [&](int64_t i, int lanes) { store(load(out + i, lanes) * inverse, y, i, lanes); });
+  }
+}
+
+inline void attend_task(const AttentionTask& task) {
+  const AttentionState state(task);
+  pack_queries(state);
+  const int64_t end = state.last_key(state.rows - 1);
+  for (int64_t key = state.first_key(0) / kKeyTile * kKeyTile; key < end; key += kKeyTile) {
+    const int64_t count = end - key < kKeyTile ? end - key : kKeyTile;
+    pack_tile(state, key, count);
+    for (int64_t row = 0; row < state.rows; row += kRowBlock)
+      attend_block(state, row, key, key + count);
+  }
+  store_output(state);
+}
