@@ -1,0 +1,246 @@
+// See pre_tokenizer.h. Semantics: the `tokenizers` library's src/pre_tokenizers.
+#include "text/pre_tokenizer.h"
+
+#include <utility>
+
+#include "base/error.h"
+#include "text/pattern.h"
+#include "text/split_behavior.h"
+#include "text/tokenizer_spec.h"
+#include "text/unicode.h"
+
+namespace halftone {
+
+struct PreTokenizerStep {
+  virtual ~PreTokenizerStep() = default;
+  virtual void run(Pieces& pieces) const = 0;
+};
+
+namespace {
+
+constexpr std::string_view kGpt2Pattern =
+    R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
+
+std::string_view view(const Pieces& pieces, Span span) {
+  return std::string_view(pieces.text).substr(span.begin, span.end - span.begin);
+}
+
+bool starts(const Pieces& pieces) {
+  return pieces.at_start && !pieces.spans.empty() && pieces.spans.front().begin == 0;
+}
+
+struct SplitStep : PreTokenizerStep {
+  SplitStep(Pattern what, SplitRule how) : pattern(std::move(what)), rule(how) {}
+  void run(Pieces& pieces) const override {
+    const Pattern::Finder finder(pattern);
+    std::vector<Span> cut, matches;
+    cut.reserve(pieces.spans.size());
+    for (const Span& span : pieces.spans) {
+      finder.find_all(view(pieces, span), matches);
+      split_at(span, matches, rule, cut);
+    }
+    pieces.spans = std::move(cut);
+  }
+  Pattern pattern;
+  SplitRule rule;
+};
+
+// Splits at the characters of a class.
+struct ClassStep : PreTokenizerStep {
+  using Class = bool (*)(char32_t);
+  ClassStep(Class which, SplitRule how) : in_class(which), rule(how) {}
+  void run(Pieces& pieces) const override {
+    std::vector<Span> cut, matches;
+    cut.reserve(pieces.spans.size());
+    for (const Span& span : pieces.spans) {
+      const std::string_view text = view(pieces, span);
+      matches.clear();
+      for (size_t at = 0; at < text.size();) {
+        const size_t here = at;
+        if (in_class(next_character(text, at))) matches.push_back({here, at});
+      }
+      split_at(span, matches, rule, cut);
+    }
+    pieces.spans = std::move(cut);
+  }
+  Class in_class;
+  SplitRule rule;
+};
+
+// One space in front of every piece that has none.
+struct PrefixSpaceStep : PreTokenizerStep {
+  void run(Pieces& pieces) const override {
+    Pieces out;
+    out.text.reserve(pieces.text.size() + pieces.spans.size());
+    for (const Span& span : pieces.spans) {
+      const std::string_view piece = view(pieces, span);
+      const size_t begin = out.text.size();
+      if (piece.front() != ' ') out.text += ' ';
+      out.text += piece;
+      out.spans.push_back({begin, out.text.size()});
+    }
+    out.at_start = starts(pieces);
+    pieces = std::move(out);
+  }
+};
+
+struct ByteAlphabetStep : PreTokenizerStep {
+  void run(Pieces& pieces) const override {
+    Pieces out;
+    out.text.reserve(pieces.text.size() + pieces.text.size() / 2);
+    out.spans.reserve(pieces.spans.size());
+    for (const Span& span : pieces.spans) {
+      const size_t begin = out.text.size();
+      for (const char byte : view(pieces, span)) {
+        append_utf8(out.text, byte_to_character(static_cast<uint8_t>(byte)));
+      }
+      out.spans.push_back({begin, out.text.size()});
+    }
+    out.at_start = starts(pieces);
+    pieces = std::move(out);
+  }
+};
+
+enum class Prepend { always, first, never };
+
+struct MetaspaceStep : PreTokenizerStep {
+  MetaspaceStep(std::string mark, Prepend when, bool splits)
+      : replacement(std::move(mark)), prepend(when), split(splits) {}
+  void run(Pieces& pieces) const override {
+    Pieces out;
+    out.text.reserve(pieces.text.size() + pieces.text.size() / 2);
+    std::vector<Span> matches;
+    for (const Span& span : pieces.spans) {
+      const std::string_view piece = view(pieces, span);
+      const bool first = &span == pieces.spans.data() && starts(pieces);
+      const size_t begin = out.text.size();
+      const bool marked = piece.front() == ' ' || piece.starts_with(replacement);
+      if (!marked && (prepend == Prepend::always || (prepend == Prepend::first && first))) {
+        out.text += replacement;
+      }
+      for (const char byte : piece) {
+        if (byte == ' ') {
+          out.text += replacement;
+        } else {
+          out.text += byte;
+        }
+      }
+      const Span whole{begin, out.text.size()};
+      matches.clear();
+      if (split) find_marks(view(out, whole), matches);
+      split_at(whole, matches, {SplitBehavior::merged_with_next, false}, out.spans);
+    }
+    out.at_start = starts(pieces);
+    pieces = std::move(out);
+  }
+  void find_marks(std::string_view piece, std::vector<Span>& matches) const {
+    for (size_t at = piece.find(replacement); at != std::string_view::npos;
+         at = piece.find(replacement, at + replacement.size())) {
+      matches.push_back({at, at + replacement.size()});
+    }
+  }
+  std::string replacement;
+  Prepend prepend;
+  bool split;
+};
+
+using Steps = std::vector<std::unique_ptr<PreTokenizerStep>>;
+
+void add_byte_level(Options& options, Steps& steps) {
+  if (options.flag("add_prefix_space")) steps.push_back(std::make_unique<PrefixSpaceStep>());
+  options.flag("trim_offsets", true);  // about offsets, which we do not give
+  if (options.flag("use_regex", true)) {
+    steps.push_back(std::make_unique<SplitStep>(Pattern(Regex(kGpt2Pattern, options.origin())),
+                                                SplitRule{SplitBehavior::isolated, false}));
+  }
+  steps.push_back(std::make_unique<ByteAlphabetStep>());
+}
+
+void add_metaspace(Options& options, Steps& steps) {
+  const std::string replacement = options.text("replacement");
+  if (replacement.empty() || utf8_length(replacement[0]) != replacement.size()) {
+    throw bad_input("{}: replacement: got \"{}\", expected one character", options.origin(),
+                    replacement);
+  }
+  const bool prefix = options.flag("add_prefix_space", true);
+  const std::string scheme =
+      options.find("prepend_scheme") ? options.text("prepend_scheme") : "always";
+  if (scheme != "always" && scheme != "first" && scheme != "never") {
+    throw bad_input("{}: prepend_scheme: got \"{}\", expected always, first or never",
+                    options.origin(), scheme);
+  }
+  if (!prefix && scheme != "never") {
+    throw bad_input("{}: add_prefix_space: false contradicts prepend_scheme {}", options.origin(),
+                    scheme);
+  }
+  options.ignore("str_rep");
+  const bool split = options.flag("split", true);
+  const Prepend prepend = scheme == "always"  ? Prepend::always
+                          : scheme == "first" ? Prepend::first
+                                              : Prepend::never;
+  steps.push_back(std::make_unique<MetaspaceStep>(replacement, prepend, split));
+}
+
+void add_step(const Json& json, const std::string& origin, Steps& steps) {
+  Options options(json, origin);
+  const std::string& type = options.type();
+  const SplitRule removed{SplitBehavior::removed, false};
+  if (type == "Split") {
+    Pattern pattern(options);
+    const SplitBehavior behavior = split_behavior(options.text("behavior"), options.origin());
+    const SplitRule rule{behavior, options.flag("invert")};
+    steps.push_back(std::make_unique<SplitStep>(std::move(pattern), rule));
+  } else if (type == "ByteLevel") {
+    add_byte_level(options, steps);
+  } else if (type == "Digits") {
+    const bool individual = options.flag("individual_digits");
+    const SplitRule rule{individual ? SplitBehavior::isolated : SplitBehavior::contiguous, false};
+    steps.push_back(std::make_unique<ClassStep>(is_number, rule));
+  } else if (type == "Metaspace") {
+    add_metaspace(options, steps);
+  } else if (type == "Punctuation") {
+    const SplitBehavior behavior = options.find("behavior")
+                                       ? split_behavior(options.text("behavior"), options.origin())
+                                       : SplitBehavior::isolated;
+    steps.push_back(std::make_unique<ClassStep>(is_punctuation, SplitRule{behavior, false}));
+  } else if (type == "Whitespace") {
+    // \w+|[^\w\s]+ : what is neither is white space, and goes.
+    steps.push_back(std::make_unique<SplitStep>(Pattern(Regex(R"(\w+|[^\w\s]+)", origin)),
+                                                SplitRule{SplitBehavior::removed, true}));
+  } else if (type == "WhitespaceSplit") {
+    steps.push_back(std::make_unique<ClassStep>(is_white_space, removed));
+  } else {
+    options.unknown_type(
+        "Sequence, Split, ByteLevel, Digits, Metaspace, Punctuation, Whitespace, WhitespaceSplit");
+  }
+  options.finish();
+}
+
+bool add_steps(const Json& json, const std::string& origin, Steps& steps) {
+  if (!json.is_object() || json.value("type", Json()) != "Sequence") {
+    add_step(json, origin, steps);
+    return json["type"] == "ByteLevel";
+  }
+  Options options(json, origin);
+  bool byte_level = false;
+  for (const Json& item : options.list("pretokenizers")) {
+    byte_level = add_steps(item, options.origin(), steps) || byte_level;
+  }
+  options.finish();
+  return byte_level;
+}
+
+}  // namespace
+
+PreTokenizer::PreTokenizer(const Json& json, const std::string& origin) {
+  if (!json.is_null()) byte_level_ = add_steps(json, origin, steps_);
+}
+
+PreTokenizer::~PreTokenizer() = default;
+PreTokenizer::PreTokenizer(PreTokenizer&&) noexcept = default;
+
+void PreTokenizer::run(Pieces& pieces) const {
+  for (const auto& step : steps_) step->run(pieces);
+}
+
+}  // namespace halftone

@@ -1,0 +1,39 @@
+// tokenizer.json's "pre_tokenizer": cuts the normalized text into the pieces that BPE works on, and
+// respells them (byte-level alphabet, "▁" for the space).
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+#include "text/regex.h"
+
+namespace halftone {
+
+// A text and its pieces, in order, never empty; what lies between them is dropped.
+struct Pieces {
+  std::string text;
+  std::vector<Span> spans;
+  bool at_start = true;  // the first piece stands at the very start of the user's text
+};
+
+struct PreTokenizerStep;  // pre_tokenizer.cpp
+
+class PreTokenizer {
+ public:
+  // null: one piece. Throws Error(bad_input) for a type or an option that is not known. Known:
+  // Sequence, Split, ByteLevel, Digits, Metaspace, Punctuation, Whitespace, WhitespaceSplit.
+  PreTokenizer(const Json& json, const std::string& origin);
+  ~PreTokenizer();
+  PreTokenizer(PreTokenizer&&) noexcept;
+
+  void run(Pieces& pieces) const;
+  bool byte_level() const { return byte_level_; }  // some step maps bytes to characters
+
+ private:
+  std::vector<std::unique_ptr<PreTokenizerStep>> steps_;
+  bool byte_level_ = false;
+};
+
+}  // namespace halftone
