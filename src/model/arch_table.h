@@ -76,7 +76,7 @@ struct ArchSpec {
   bool two_ropes = false;     // layers with a window have frequencies of their own (gemma3)
   bool embed_scaled = false;  // by sqrt(hidden) (gemma)
   bool tied_by_default = false;
-  std::string_view example;  // a public model, for people
+  std::string_view example{};  // a public model, for people
 };
 
 std::span<const ArchSpec> architectures();

@@ -24,7 +24,7 @@ struct RopeConfig {
   double beta_fast = 32, beta_slow = 1;              // yarn
   double attention_factor = 1;                       // yarn: multiplies cos and sin
   bool truncate = true;                              // yarn: whole dimensions bound the ramp
-  std::vector<double> factors;  // divisors of each frequency (GGUF's rope_freqs); empty: none
+  std::vector<double> factors = {};  // divisors of each frequency (GGUF's rope_freqs); empty: none
 };
 
 struct ModelConfig {

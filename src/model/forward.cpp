@@ -230,8 +230,9 @@ void Forward::join(const StageId& id, ConstView y, ConstView residual, View out)
   const Role role = id.stage == Stage::attn_out ? Role::post_attn_norm : Role::post_mlp_norm;
   const TensorKey gain{.layer = id.layer, .role = role};
   if (!weights_.vector(gain).empty()) {
-    normalize(gain, y, out);
-    y = out;
+    const View normed = scratch(kNormed, y.rows, y.cols, DType::f32);
+    normalize(gain, y, normed);
+    y = normed;
   }
   const ProfileScope scope(profile_, "add");
   backend_.add(residual, y, out);

@@ -78,7 +78,7 @@ class Forward {
 
  private:
   // Temporary matrices that are kept from call to call, as the same sizes come again.
-  enum Scratch : size_t { kInput, kOutput, kResult, kQuery, kKey, kScratches };
+  enum Scratch : size_t { kInput, kOutput, kResult, kNormed, kQuery, kKey, kScratches };
   View scratch(Scratch slot, int64_t rows, int64_t cols, DType dtype);
 
   void normalize(const TensorKey& gain, ConstView x, View y);
