@@ -35,7 +35,7 @@ class QuantizeCommand : public Command {
     options_.threads = device_.threads;
     options_.device = device_.device;
     options_.samples_given = samples_->count() > 0;
-    options_.symmetric = !asymmetric_->count();
+    options_.symmetric = !asymmetric_;
     if (desc_act_->count()) options_.order = desc_act_value_ ? "act" : "none";
     if (mse_->count()) options_.scale_search = mse_value_ > 0 ? "power" : "minmax";
     options_.program_version = version_text();
@@ -77,8 +77,8 @@ class QuantizeCommand : public Command {
     command.add_option("--group-size,-g", options_.group_size, "Inputs that share a scale; -1: all")
         ->check(CLI::IsMember(std::vector<int64_t>{-1}) | CLI::Range(int64_t{1}, int64_t{1} << 20))
         ->capture_default_str();
-    CLI::Option* symmetric = command.add_flag("--sym", "Zero in the middle of the grid (default)");
-    asymmetric_ = command.add_flag("--asym", "A zero of its own for each group")->excludes(symmetric);
+    CLI::Option* symmetric = command.add_flag("--sym", symmetric_, "Zero in the middle of the grid (default)");
+    command.add_flag("--asym", asymmetric_, "A zero of its own for each group")->excludes(symmetric);
     command.add_option("--skip", options_.skip, "Leave linears dense whose name holds this regex; repeatable")
         ->allow_extra_args(false);
     command.add_option("--damp,--damp-percent", options_.damping, "Damping, of the mean of H's diagonal")
@@ -130,7 +130,8 @@ class QuantizeCommand : public Command {
   DeviceOptions device_;
   bool desc_act_value_ = true;
   double mse_value_ = 0;
-  CLI::Option *samples_ = nullptr, *asymmetric_ = nullptr, *desc_act_ = nullptr, *mse_ = nullptr;
+  bool symmetric_ = false, asymmetric_ = false;
+  CLI::Option *samples_ = nullptr, *desc_act_ = nullptr, *mse_ = nullptr;
 };
 
 }  // namespace

@@ -104,8 +104,10 @@ std::vector<PackedWeight::Slice> MatmulEngine::slices_of(const PackedWeight& wei
     // The last slice takes a short remainder along.
     const int64_t left = weight.outputs - begin;
     const int64_t end = left < 2 * width ? weight.outputs : begin + width;
-    memory::desc layout({weight.inputs, end - begin}, type_of(weight.dtype), whole.strides);
-    if (!whole.inner_sizes.empty()) {
+    memory::desc layout;
+    if (whole.inner_sizes.empty()) {
+      layout = memory::desc({weight.inputs, end - begin}, type_of(weight.dtype), whole.strides);
+    } else {
       const MatmulShape shape{.rows = kLayoutRows,
                               .inputs = weight.inputs,
                               .outputs = end - begin,
