@@ -22,7 +22,8 @@ void CpuBackend::add(ConstView a, ConstView b, View y) {
 
 void CpuBackend::softcap(View x, float cap) {
   assert(cap > 0);
-  for_rows(x.rows, x.cols, [&](int64_t row) { kernels_.softcap(simd::target(x, row), cap, x.cols); });
+  for_rows(x.rows, x.cols,
+           [&](int64_t row) { kernels_.softcap(simd::target(x, row), cap, x.cols); });
 }
 
 }  // namespace halftone::cpu

@@ -25,8 +25,7 @@ std::vector<Block> cut(std::span<const Sequence> sequences, const AttentionSpec&
   for (const Sequence& sequence : sequences)
     for (int64_t begin = 0; begin < sequence.q_count; begin += queries)
       for (int64_t head = 0; head < spec.kv_heads; ++head)
-        blocks.push_back(
-            {&sequence, head, begin, std::min(begin + queries, sequence.q_count)});
+        blocks.push_back({&sequence, head, begin, std::min(begin + queries, sequence.q_count)});
   const auto keys = [](const Block& block) {
     return block.sequence->kv_count - block.sequence->q_count + block.end;
   };
@@ -38,8 +37,7 @@ std::vector<Block> cut(std::span<const Sequence> sequences, const AttentionSpec&
 }  // namespace
 
 void CpuBackend::attention(ConstView q, ConstView k, ConstView v,
-                           std::span<const Sequence> sequences, const AttentionSpec& spec,
-                           View y) {
+                           std::span<const Sequence> sequences, const AttentionSpec& spec, View y) {
   assert(spec.heads % spec.kv_heads == 0 && spec.scale > 0);
   assert(q.cols == int64_t{spec.heads} * spec.head_dim && y.cols == q.cols);
   assert(k.cols == int64_t{spec.kv_heads} * spec.head_dim && v.cols == k.cols);
@@ -65,7 +63,8 @@ void CpuBackend::attention(ConstView q, ConstView k, ConstView v,
         .group = group,
         .first_position = sequence.kv_count - sequence.q_count + block.begin,
         .spec = &spec,
-        .scratch = scratch.take(simd::attention_scratch_bytes((block.end - block.begin) * group, dim))};
+        .scratch =
+            scratch.take(simd::attention_scratch_bytes((block.end - block.begin) * group, dim))};
     attend(task);
   };
   pool_.parallel_for(static_cast<int64_t>(blocks.size()), 1, [&](int64_t begin, int64_t end) {

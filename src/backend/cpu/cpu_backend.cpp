@@ -61,8 +61,8 @@ void CpuBackend::accumulate_hessian(ConstView x, ConstView row_weights, View h) 
   cpu_accumulate_hessian(pool_, x, row_weights, h);
 }
 
-void CpuBackend::gather_symmetric(ConstView h, std::span<const int32_t> order,
-                                  double dead_diagonal, double damping, View out) {
+void CpuBackend::gather_symmetric(ConstView h, std::span<const int32_t> order, double dead_diagonal,
+                                  double damping, View out) {
   cpu_gather_symmetric(pool_, h, order, dead_diagonal, damping, out);
 }
 

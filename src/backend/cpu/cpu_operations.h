@@ -1,5 +1,6 @@
-// The CPU backend's class; its operations are defined in one .cpp a group: copy, linear, embed, norm,
-// rope, attention, activation, score; the quantizer's operations are functions of quant_ops.h.
+// The CPU backend's class; its operations are defined in one .cpp a group: copy, linear, embed,
+// norm, rope, attention, activation, score; the quantizer's operations are functions of
+// quant_ops.h.
 #pragma once
 
 #include <functional>

@@ -96,7 +96,9 @@ std::vector<PackedWeight::Slice> MatmulEngine::slices_of(const PackedWeight& wei
   const Blocking whole = blocking_of(weight.layout);
   const int64_t columns = block_columns(whole);
   const int64_t element = static_cast<int64_t>(size_of(weight.dtype));
-  const auto round_up = [](int64_t value, int64_t unit) { return (value + unit - 1) / unit * unit; };
+  const auto round_up = [](int64_t value, int64_t unit) {
+    return (value + unit - 1) / unit * unit;
+  };
   const int64_t width = round_up(std::max<int64_t>(kSliceElements / weight.inputs, 64),
                                  std::max<int64_t>(columns, 64));
   std::vector<PackedWeight::Slice> slices;
@@ -132,10 +134,8 @@ PackedWeight MatmulEngine::pack(ConstView weight, DType dtype, Allocator& alloca
   packed.inputs = weight.cols;
   packed.outputs = weight.rows;
   packed.dtype = dtype;
-  const MatmulShape shape{.rows = kLayoutRows,
-                          .inputs = weight.cols,
-                          .outputs = weight.rows,
-                          .compute = dtype};
+  const MatmulShape shape{
+      .rows = kLayoutRows, .inputs = weight.cols, .outputs = weight.rows, .compute = dtype};
   packed.layout =
       describe(engine_, shape, any_layout(weight.cols, weight.rows, dtype)).weights_desc();
   packed.slices = slices_of(packed);
@@ -191,9 +191,10 @@ void MatmulEngine::run(const MatmulKernel& kernel, const MatmulOperands& operand
   const auto wrap = [&](const memory::desc& desc, const void* data) {
     return memory(desc, engine_, const_cast<void*>(data));
   };
-  std::unordered_map<int, memory> arguments{{DNNL_ARG_SRC, wrap(kernel.x, operands.x)},
-                                            {DNNL_ARG_WEIGHTS, wrap(kernel.weight, operands.weight)},
-                                            {DNNL_ARG_DST, wrap(kernel.y, operands.y)}};
+  std::unordered_map<int, memory> arguments{
+      {DNNL_ARG_SRC, wrap(kernel.x, operands.x)},
+      {DNNL_ARG_WEIGHTS, wrap(kernel.weight, operands.weight)},
+      {DNNL_ARG_DST, wrap(kernel.y, operands.y)}};
   if (operands.bias) arguments.emplace(DNNL_ARG_BIAS, wrap(kernel.bias, operands.bias));
   if (kernel.scratch_bytes > 0)
     arguments.emplace(DNNL_ARG_SCRATCHPAD, wrap(kernel.scratchpad, operands.scratch));

@@ -1,13 +1,12 @@
-// The one place that knows oneDNN's interface, which differs between 2.x (Debian 12) and 3.x (Debian
-// 13): y (rows, outputs) := x (rows, inputs) · Wᵀ + bias [+ y].
+// The one place that knows oneDNN's interface, which differs between 2.x (Debian 12) and 3.x
+// (Debian 13): y (rows, outputs) := x (rows, inputs) · Wᵀ + bias [+ y].
 //
 // oneDNN is built on OpenMP, which would cut sums by the number of threads. Each call here runs on
 // the calling thread alone; the backend's pool hands out tiles of fixed size.
 #pragma once
 
-#include <dnnl.hpp>
-
 #include <compare>
+#include <dnnl.hpp>
 #include <map>
 #include <mutex>
 #include <string>

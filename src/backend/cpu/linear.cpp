@@ -1,5 +1,6 @@
-// CPU backend: linear layers, as oneDNN products on tiles whose cut depends on the shapes alone. Many
-// rows: blocks of rows times the whole weight. Few rows (generation): all rows times slices of it.
+// CPU backend: linear layers, as oneDNN products on tiles whose cut depends on the shapes alone.
+// Many rows: blocks of rows times the whole weight. Few rows (generation): all rows times slices of
+// it.
 #include <algorithm>
 #include <cassert>
 #include <cstring>
@@ -37,9 +38,9 @@ void copy_rows(ConstView from, View to, const simd::Kernels& kernels) {
 std::unique_ptr<Weight> CpuBackend::prepare(ConstView weight, DType compute) {
   assert(compute == DType::f32 || compute == DType::bf16);
   if (compute == DType::f32 || info_.native_bf16)
-    return std::make_unique<CpuWeight>(
-        matmul_.pack(weight, compute, allocator_, pool_, kernels_));
-  // bf16 products would be emulated, slower than f32's: the weight is rounded, the products are f32.
+    return std::make_unique<CpuWeight>(matmul_.pack(weight, compute, allocator_, pool_, kernels_));
+  // bf16 products would be emulated, slower than f32's: the weight is rounded, the products are
+  // f32.
   Tensor rounded(allocator_, weight.rows, weight.cols, DType::bf16);
   copy(weight, rounded);
   return std::make_unique<CpuWeight>(
@@ -61,9 +62,8 @@ void CpuBackend::run_tile(const LinearTile& tile) {
   const MatmulKernel kernel = matmul_.kernel(shape, tile.slice->layout);
   const int64_t x_bytes = x_direct ? 0 : bytes_of(rows, shape.inputs, shape.compute);
   const int64_t y_bytes = y_direct ? 0 : bytes_of(rows, outputs, shape.result);
-  Scratch::Lease scratch =
-      scratch_.lease(Scratch::aligned(x_bytes) + Scratch::aligned(y_bytes) +
-                     Scratch::aligned(kernel.scratch_bytes));
+  Scratch::Lease scratch = scratch_.lease(Scratch::aligned(x_bytes) + Scratch::aligned(y_bytes) +
+                                          Scratch::aligned(kernel.scratch_bytes));
   ConstView x = tile.x;
   if (!x_direct) {
     const View copied{scratch.take(x_bytes), rows, shape.inputs, shape.inputs, shape.compute};
@@ -110,8 +110,7 @@ void CpuBackend::linear(ConstView x, const Weight& weight, ConstView bias, View 
   const PackedWeight::Slice whole{
       .begin = 0, .end = packed.outputs, .offset = 0, .layout = packed.layout};
   const int64_t grain = x.rows >= kManyRows ? 256 : kFewRows;
-  pool_.parallel_for(x.rows, grain,
-                     [&](int64_t begin, int64_t end) { run(begin, end, whole); });
+  pool_.parallel_for(x.rows, grain, [&](int64_t begin, int64_t end) { run(begin, end, whole); });
 }
 
 }  // namespace halftone::cpu

@@ -1,5 +1,5 @@
-// Working memory of the tasks of one backend: taken from its allocator, so that it counts against the
-// budget, and kept from task to task, so that its pages are touched once.
+// Working memory of the tasks of one backend: taken from its allocator, so that it counts against
+// the budget, and kept from task to task, so that its pages are touched once.
 #pragma once
 
 #include <cassert>

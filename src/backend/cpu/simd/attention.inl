@@ -10,8 +10,8 @@
 //   store_weights(vec, i, p)  softmax weights to row p of words
 // Memory is laid out by AttentionLayout.
 
-// c (kRows, kVectors · kWidth) := factor_r · c + a (kRows, depth) · b (depth, ·), in words; factors may
-// be null for c := a · b.
+// c (kRows, kVectors · kWidth) := factor_r · c + a (kRows, depth) · b (depth, ·), in words; factors
+// may be null for c := a · b.
 struct TileOperands {
   const float* a;
   int64_t a_stride;
@@ -100,8 +100,8 @@ inline void pack_queries(const AttentionState& s) {
   }
 }
 
-// Keys [begin, begin + count) to (depth, kKeyTile), values to (keys / kPair, padded_dim); zeros where
-// there are none.
+// Keys [begin, begin + count) to (depth, kKeyTile), values to (keys / kPair, padded_dim); zeros
+// where there are none.
 inline void pack_tile(const AttentionState& s, int64_t begin, int64_t count) {
   const int64_t dim = s.task.spec->head_dim;
   float* staging = s.at(s.layout.staging);
@@ -119,9 +119,10 @@ inline void pack_tile(const AttentionState& s, int64_t begin, int64_t count) {
   }
 }
 
-// Scores of row r to keys [begin, begin + width) become weights; returns the factor by which what was
-// summed before shrinks.
-inline float weigh_row(const AttentionState& s, int64_t r, int64_t begin, int64_t width, float* row) {
+// Scores of row r to keys [begin, begin + width) become weights; returns the factor by which what
+// was summed before shrinks.
+inline float weigh_row(const AttentionState& s, int64_t r, int64_t begin, int64_t width,
+                       float* row) {
   const AttentionSpec& spec = *s.task.spec;
   if (spec.softcap > 0) {
     const Vec inner = broadcast(spec.scale / spec.softcap);
@@ -193,7 +194,8 @@ inline void store_output(const AttentionState& s) {
     const float* out = s.at(s.layout.output) + r * s.layout.padded_dim;
     const Vec inverse = broadcast(1.0f / s.at(s.layout.sum)[r]);
     const Target y = target(s.task.y, r / s.task.group, r % s.task.group * dim);
-    for_vectors(dim, [&](int64_t i, int lanes) { store(load(out + i, lanes) * inverse, y, i, lanes); });
+    for_vectors(dim,
+                [&](int64_t i, int lanes) { store(load(out + i, lanes) * inverse, y, i, lanes); });
   }
 }
 

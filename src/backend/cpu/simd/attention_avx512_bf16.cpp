@@ -6,7 +6,9 @@
 #include "backend/cpu/simd/kernels.h"
 
 #if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma,f16c"))), apply_to = function)
+#pragma clang attribute push(                                                               \
+    __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma,f16c"))), \
+    apply_to = function)
 #else
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma,f16c")
@@ -29,8 +31,8 @@ struct Product {
   static constexpr int kPair = 2;
 
   static Vec multiply_add(Vec sum, Vec a, Vec b) {
-    return {_mm512_dpbf16_ps(sum.v, reinterpret_cast<__m512bh>(a.v),
-                             reinterpret_cast<__m512bh>(b.v))};
+    return {
+        _mm512_dpbf16_ps(sum.v, reinterpret_cast<__m512bh>(a.v), reinterpret_cast<__m512bh>(b.v))};
   }
   static void copy_words(Source x, int64_t count, float* words) {
     const bf16* elements = static_cast<const bf16*>(x.data);
@@ -72,4 +74,3 @@ void attend_avx512_bf16(const AttentionTask& task) { avx512_bf16::attend_task(ta
 #else
 #pragma GCC pop_options
 #endif
-

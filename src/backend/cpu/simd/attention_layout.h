@@ -6,10 +6,10 @@
 
 namespace halftone::simd {
 
-inline constexpr int64_t kKeyTile = 128;    // keys that are multiplied at a time
-inline constexpr int64_t kRowBlock = 24;    // rows whose scores stay in the first-level cache
-inline constexpr int64_t kRowTile = 6;      // rows of a register tile
-inline constexpr int64_t kPad = 16;         // columns of the widest vector
+inline constexpr int64_t kKeyTile = 128;  // keys that are multiplied at a time
+inline constexpr int64_t kRowBlock = 24;  // rows whose scores stay in the first-level cache
+inline constexpr int64_t kRowTile = 6;    // rows of a register tile
+inline constexpr int64_t kPad = 16;       // columns of the widest vector
 
 struct AttentionLayout {
   AttentionLayout(int64_t rows, int64_t head_dim)

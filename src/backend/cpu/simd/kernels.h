@@ -1,5 +1,5 @@
-// Our own vector kernels: each algorithm is written once (*.inl) over a vector type and compiled for
-// every instruction set; a table of functions is chosen once, at run time.
+// Our own vector kernels: each algorithm is written once (*.inl) over a vector type and compiled
+// for every instruction set; a table of functions is chosen once, at run time.
 #pragma once
 
 #include <cstdint>
@@ -56,12 +56,12 @@ struct DivergenceSums {
 // A block of queries of one sequence that share a key-value head, for all of its query heads.
 // Row r of the task is query r / group, head r % group.
 struct AttentionTask {
-  ConstView q, k, v;           // q: (queries, ≥ group·head_dim) from the first head on; k, v: (keys,
-  View y;                      // ≥ head_dim) of the head; y as q
-  int64_t group = 1;           // query heads to the key-value head
+  ConstView q, k, v;  // q: (queries, ≥ group·head_dim) from the first head on; k, v: (keys,
+  View y;             // ≥ head_dim) of the head; y as q
+  int64_t group = 1;  // query heads to the key-value head
   int64_t first_position = 0;  // of the first query, counted in keys
   const AttentionSpec* spec = nullptr;
-  void* scratch = nullptr;     // attention_scratch_bytes() of it
+  void* scratch = nullptr;  // attention_scratch_bytes() of it
 };
 
 struct Kernels {

@@ -39,18 +39,18 @@ void attend(const AttentionTask& task) { attend_task(task); }
 namespace halftone::simd {
 
 const Kernels kAvx2Kernels = {.isa = Isa::avx2,
-                    .convert = avx2::convert,
-                    .scale = avx2::scale,
-                    .add = avx2::add,
-                    .gated_activation = avx2::gated_activation,
-                    .softcap = avx2::softcap,
-                    .norm = avx2::norm,
-                    .angles = avx2::angles,
-                    .rotate = avx2::rotate,
-                    .largest = avx2::largest,
-                    .sum_exp = avx2::sum_exp,
-                    .divergence = avx2::divergence,
-                    .attend = avx2::attend,
-                    .attend_bf16 = nullptr};
+                              .convert = avx2::convert,
+                              .scale = avx2::scale,
+                              .add = avx2::add,
+                              .gated_activation = avx2::gated_activation,
+                              .softcap = avx2::softcap,
+                              .norm = avx2::norm,
+                              .angles = avx2::angles,
+                              .rotate = avx2::rotate,
+                              .largest = avx2::largest,
+                              .sum_exp = avx2::sum_exp,
+                              .divergence = avx2::divergence,
+                              .attend = avx2::attend,
+                              .attend_bf16 = nullptr};
 
 }  // namespace halftone::simd

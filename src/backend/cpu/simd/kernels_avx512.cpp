@@ -6,7 +6,9 @@
 #include "backend/cpu/simd/kernels.h"
 
 #if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c"))), apply_to = function)
+#pragma clang attribute push(                                                    \
+    __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c"))), \
+    apply_to = function)
 #else
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")
@@ -39,18 +41,18 @@ void attend(const AttentionTask& task) { attend_task(task); }
 namespace halftone::simd {
 
 const Kernels kAvx512Kernels = {.isa = Isa::avx512,
-                    .convert = avx512::convert,
-                    .scale = avx512::scale,
-                    .add = avx512::add,
-                    .gated_activation = avx512::gated_activation,
-                    .softcap = avx512::softcap,
-                    .norm = avx512::norm,
-                    .angles = avx512::angles,
-                    .rotate = avx512::rotate,
-                    .largest = avx512::largest,
-                    .sum_exp = avx512::sum_exp,
-                    .divergence = avx512::divergence,
-                    .attend = avx512::attend,
-                    .attend_bf16 = nullptr};
+                                .convert = avx512::convert,
+                                .scale = avx512::scale,
+                                .add = avx512::add,
+                                .gated_activation = avx512::gated_activation,
+                                .softcap = avx512::softcap,
+                                .norm = avx512::norm,
+                                .angles = avx512::angles,
+                                .rotate = avx512::rotate,
+                                .largest = avx512::largest,
+                                .sum_exp = avx512::sum_exp,
+                                .divergence = avx512::divergence,
+                                .attend = avx512::attend,
+                                .attend_bf16 = nullptr};
 
 }  // namespace halftone::simd

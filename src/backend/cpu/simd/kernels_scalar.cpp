@@ -5,7 +5,6 @@
 #include "backend/cpu/simd/kernel_constants.h"
 #include "backend/cpu/simd/kernels.h"
 
-
 namespace halftone::simd {
 namespace scalar {
 
@@ -28,18 +27,18 @@ void attend(const AttentionTask& task) { attend_task(task); }
 namespace halftone::simd {
 
 const Kernels kScalarKernels = {.isa = Isa::scalar,
-                    .convert = scalar::convert,
-                    .scale = scalar::scale,
-                    .add = scalar::add,
-                    .gated_activation = scalar::gated_activation,
-                    .softcap = scalar::softcap,
-                    .norm = scalar::norm,
-                    .angles = scalar::angles,
-                    .rotate = scalar::rotate,
-                    .largest = scalar::largest,
-                    .sum_exp = scalar::sum_exp,
-                    .divergence = scalar::divergence,
-                    .attend = scalar::attend,
-                    .attend_bf16 = nullptr};
+                                .convert = scalar::convert,
+                                .scale = scalar::scale,
+                                .add = scalar::add,
+                                .gated_activation = scalar::gated_activation,
+                                .softcap = scalar::softcap,
+                                .norm = scalar::norm,
+                                .angles = scalar::angles,
+                                .rotate = scalar::rotate,
+                                .largest = scalar::largest,
+                                .sum_exp = scalar::sum_exp,
+                                .divergence = scalar::divergence,
+                                .attend = scalar::attend,
+                                .attend_bf16 = nullptr};
 
 }  // namespace halftone::simd

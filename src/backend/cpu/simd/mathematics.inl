@@ -43,8 +43,7 @@ inline Vec tanh_of(Vec x) {
   y = fma(y, square, broadcast(1.33314422036e-1f));
   y = fma(y, square, broadcast(-3.33332819422e-1f));
   const Vec small = fma(y * square, x, x);
-  const Vec large =
-      broadcast(1.0f) - broadcast(2.0f) / (exp_of(x + x) + broadcast(1.0f));
+  const Vec large = broadcast(1.0f) - broadcast(2.0f) / (exp_of(x + x) + broadcast(1.0f));
   return select_less(magnitude(x), broadcast(0.625f), small, large);
 }
 

@@ -1,5 +1,5 @@
-// out (depth, kKeyTile) := words (kKeyTile, depth) transposed, sixteen by sixteen in registers: pairs of
-// rows, then pairs of pairs, then the quarters change places.
+// out (depth, kKeyTile) := words (kKeyTile, depth) transposed, sixteen by sixteen in registers:
+// pairs of rows, then pairs of pairs, then the quarters change places.
 inline void transpose_block(const float* words, int64_t depth, __mmask16 columns, float* out) {
   __m512 rows[16], pairs[16];
   for (int i = 0; i < 16; ++i) rows[i] = _mm512_maskz_loadu_ps(columns, words + i * depth);

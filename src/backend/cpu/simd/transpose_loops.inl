@@ -1,4 +1,5 @@
-// out (depth, kKeyTile) := words (kKeyTile, depth) transposed, in blocks that stay in few cache lines.
+// out (depth, kKeyTile) := words (kKeyTile, depth) transposed, in blocks that stay in few cache
+// lines.
 inline void transpose(const float* words, int64_t depth, float* out) {
   constexpr int64_t kBlock = 8;
   for (int64_t begin = 0; begin < depth; begin += kBlock) {

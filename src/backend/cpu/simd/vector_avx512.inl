@@ -1,5 +1,5 @@
-// Sixteen floats in an AVX-512 register. What a kernel needs of an instruction set; vector_avx2.inl and
-// vector_scalar.inl offer the same.
+// Sixteen floats in an AVX-512 register. What a kernel needs of an instruction set; vector_avx2.inl
+// and vector_scalar.inl offer the same.
 struct Vec {
   static constexpr int kWidth = 16;
   static constexpr int kTileVectors = 4;  // columns of a register tile of kRowTile rows, in vectors
@@ -42,12 +42,10 @@ inline Vec load(const bf16* x, int count) {
 inline __m256i to_bf16_bits(Vec a) {
   const __m512i bits = _mm512_castps_si512(a.v);
   const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
-  const __m512i rounded =
-      _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
+  const __m512i rounded = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
   const __m512i quiet = _mm512_or_si512(bits, _mm512_set1_epi32(0x400000));
   const __mmask16 nan = _mm512_cmp_ps_mask(a.v, a.v, _CMP_UNORD_Q);
-  return _mm512_cvtepi32_epi16(
-      _mm512_srli_epi32(_mm512_mask_blend_epi32(nan, rounded, quiet), 16));
+  return _mm512_cvtepi32_epi16(_mm512_srli_epi32(_mm512_mask_blend_epi32(nan, rounded, quiet), 16));
 }
 inline void store(Vec a, bf16* x, int count) {
   _mm256_mask_storeu_epi16(x, first(count), to_bf16_bits(a));
@@ -80,8 +78,8 @@ inline __m256 quarter_turns(__m256 angle, __m256* quarters) {
   return _mm512_cvtpd_ps(_mm512_fnmadd_pd(turns, _mm512_set1_pd(kHalfPi), wide));
 }
 
-// angle = remainder + π/2 · (quarters + 4 j), |remainder| ≤ π/4, quarters in {0, 1, 2, 3}. In f64: an
-// angle of 10^5 keeps ten digits.
+// angle = remainder + π/2 · (quarters + 4 j), |remainder| ≤ π/4, quarters in {0, 1, 2, 3}. In f64:
+// an angle of 10^5 keeps ten digits.
 inline void reduce_angle(Vec angle, Vec* remainder, Vec* quarters) {
   __m256 low_quarters, high_quarters;
   const __m256 low = quarter_turns(_mm512_castps512_ps256(angle.v), &low_quarters);

@@ -1,5 +1,5 @@
-// Four floats in plain C++, for processors without AVX2; see vector_avx512.inl. No fused products: a
-// library call each.
+// Four floats in plain C++, for processors without AVX2; see vector_avx512.inl. No fused products:
+// a library call each.
 struct Vec {
   static constexpr int kWidth = 4;
   static constexpr int kTileVectors = 1;
