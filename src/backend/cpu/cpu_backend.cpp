@@ -58,7 +58,12 @@ void CpuBackend::for_rows(int64_t rows, int64_t cols, const std::function<void(i
 }
 
 void CpuBackend::accumulate_hessian(ConstView x, ConstView row_weights, View h) {
-  cpu_accumulate_hessian(pool_, x, row_weights, h);
+  cpu_accumulate_hessian({.pool = pool_,
+                          .matmul = matmul_,
+                          .scratch = scratch_,
+                          .isa = kernels_.isa,
+                          .native_bf16 = info_.native_bf16},
+                         x, row_weights, h);
 }
 
 void CpuBackend::gather_symmetric(ConstView h, std::span<const int32_t> order, double dead_diagonal,
@@ -73,13 +78,14 @@ void CpuBackend::gather_columns(ConstView w, std::span<const int32_t> order, Vie
 }
 
 void CpuBackend::fit_grid(ConstView w, const GridFit& fit, View scales, View zeros) {
-  cpu_fit_grid(pool_, w, fit, scales, zeros);
+  cpu_fit_grid(pool_, kernels_.isa, w, fit, scales, zeros);
 }
 
 void CpuBackend::quantize_columns(ConstView w, View target, ConstView factor,
                                   const ColumnBlock& block, const Grid& grid, ConstView scales,
                                   ConstView zeros, View codes, View errors) {
-  cpu_quantize_columns(pool_, w, target, factor, block, grid, scales, zeros, codes, errors);
+  cpu_quantize_columns(pool_, kernels_.isa, w, target, factor, block, grid, scales, zeros, codes,
+                       errors);
 }
 
 void CpuBackend::multiply_add(ConstView a, ConstView b, View c) {

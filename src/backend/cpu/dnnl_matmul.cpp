@@ -203,6 +203,35 @@ void MatmulEngine::run(const MatmulKernel& kernel, const MatmulOperands& operand
   stream.wait();
 }
 
+PackKernel MatmulEngine::pack_kernel(int64_t inputs, int64_t outputs, DType dtype) {
+  const std::lock_guard lock(mutex_);
+  const auto key = std::tuple(inputs, outputs, dtype);
+  const auto found = pack_kernels_.find(key);
+  if (found != pack_kernels_.end()) return found->second;
+  const MatmulShape shape{
+      .rows = kLayoutRows, .inputs = inputs, .outputs = outputs, .compute = dtype};
+  const memory::desc from({inputs, outputs}, type_of(dtype), memory::dims{1, inputs});
+  const memory::desc layout =
+      describe(engine_, shape, any_layout(inputs, outputs, dtype)).weights_desc();
+  const dnnl::reorder::primitive_desc description(engine_, from, engine_, layout);
+  if (pack_kernels_.size() >= kMostKernels) pack_kernels_.clear();
+  return pack_kernels_
+      .emplace(key, PackKernel{.primitive = dnnl::reorder(description),
+                               .from = from,
+                               .layout = layout,
+                               .bytes = static_cast<int64_t>(layout.get_size())})
+      .first->second;
+}
+
+void MatmulEngine::run(const PackKernel& kernel, const void* weight, void* packed) {
+  hold_at_one_thread();
+  memory from(kernel.from, engine_, const_cast<void*>(weight));
+  memory to(kernel.layout, engine_, packed);
+  dnnl::stream stream(engine_);
+  kernel.primitive.execute(stream, from, to);
+  stream.wait();
+}
+
 std::string effective_instructions() {
   using dnnl::cpu_isa;
   const int isa = static_cast<int>(dnnl::get_effective_cpu_isa());

@@ -10,6 +10,7 @@
 #include <map>
 #include <mutex>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -51,6 +52,13 @@ struct MatmulKernel {
   int64_t scratch_bytes = 0;
 };
 
+// A compiled reordering of W (outputs, inputs), contiguous, into the layout that oneDNN picks for it.
+struct PackKernel {
+  dnnl::reorder primitive;
+  dnnl::memory::desc from, layout;
+  int64_t bytes = 0;  // of the packed weight
+};
+
 struct MatmulOperands {
   const void* x = nullptr;
   const void* weight = nullptr;
@@ -72,6 +80,10 @@ class MatmulEngine {
 
   void run(const MatmulKernel& kernel, const MatmulOperands& operands);
 
+  // For weights that live for one product: compiled at the first call for a shape, like kernel().
+  PackKernel pack_kernel(int64_t inputs, int64_t outputs, DType dtype);
+  void run(const PackKernel& kernel, const void* weight, void* packed);
+
  private:
   MatmulKernel compile(const MatmulShape& shape, const dnnl::memory::desc& weight) const;
   std::vector<PackedWeight::Slice> slices_of(const PackedWeight& weight) const;
@@ -81,6 +93,7 @@ class MatmulEngine {
   dnnl::engine engine_;
   std::mutex mutex_;
   std::map<Key, MatmulKernel> kernels_;
+  std::map<std::tuple<int64_t, int64_t, DType>, PackKernel> pack_kernels_;
 };
 
 // The newest instructions that oneDNN will use here: "amx_bf16", "avx512_bf16", "avx512", "avx2" or

@@ -11,7 +11,7 @@
 #include "backend/cpu/quant_ops.h"
 #include "backend/cpu/sgemm.h"
 
-namespace halftone {
+namespace halftone::cpu {
 namespace {
 
 constexpr int64_t kTile = 192;
@@ -114,4 +114,4 @@ void cpu_factor_ldl(ThreadPool& pool, View a, View status) {
       a.dtype == DType::f64 ? factor<double>(pool, a) : factor<float>(pool, a);
 }
 
-}  // namespace halftone
+}  // namespace halftone::cpu

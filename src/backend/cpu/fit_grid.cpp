@@ -1,80 +1,23 @@
 // Scales and zeros of each row's groups, as docs/methods.md §2 defines them. Each candidate's loss
 // is summed in f32 over vectors of weights; those that cannot win are left early, which never
 // changes the choice.
-#include <immintrin.h>
-
 #include <algorithm>
-#include <array>
-#include <bit>
 #include <cassert>
 #include <cmath>
 #include <numbers>
 #include <vector>
 
 #include "backend/cpu/quant_ops.h"
-#include "backend/cpu/simd/instruction_set.h"
+#include "backend/cpu/simd/quantizer_kernels.h"
 #include "backend/grid_candidate.h"
 
-namespace halftone {
+namespace halftone::cpu {
 namespace {
-
-constexpr int kOctaves = 32;
-constexpr int kDegree = 7;
-constexpr int64_t kPadding = 16;
-constexpr int64_t kLossChunk = 64;
-// Weights are scaled so that the largest is in [1, 2): an error is at most 2, and one below this
-// adds nothing to a sum that f32 would keep.
-constexpr float kLeastError = 0x1p-30f;
-
-// x^(power−2) as a polynomial on [0.75, 1.5) and a factor for each power of two up to 2^1.
-struct PowerTable {
-  float coefficients[kDegree + 1];
-  float octaves[kOctaves];
-};
-
-// A candidate for weights in the group's own unit: ŵ = scale · clamp(w / scale, lowest, highest).
-struct CandidateCodes {
-  float scale, inverse_scale, lowest, highest;
-};
-
-using LossKernel = float (*)(const float* weights, int64_t count, const CandidateCodes& codes,
-                             const PowerTable& table, float limit);
-
-// clang-format off
-namespace avx512 {
-#include "backend/cpu/simd/begin_avx512.inl"
-#include "backend/cpu/simd/quantizer_avx512.inl"
-#include "backend/cpu/fit_grid_kernel.inl"
-#include "backend/cpu/simd/end.inl"
-}  // namespace avx512
-namespace avx2 {
-#include "backend/cpu/simd/begin_avx2.inl"
-#include "backend/cpu/simd/quantizer_avx2.inl"
-#include "backend/cpu/fit_grid_kernel.inl"
-#include "backend/cpu/simd/end.inl"
-}  // namespace avx2
-namespace portable {
-#include "backend/cpu/simd/quantizer_portable.inl"
-#include "backend/cpu/fit_grid_kernel.inl"
-}  // namespace portable
-// clang-format on
-
-LossKernel loss_kernel(InstructionSet set) {
-  switch (set) {
-    case InstructionSet::avx512:
-      return avx512::group_loss;
-    case InstructionSet::avx2:
-      return avx2::group_loss;
-    case InstructionSet::portable:
-      break;
-  }
-  return portable::group_loss;
-}
 
 // Interpolation of x^exponent at the Chebyshev nodes of [0.75, 1.5], by divided differences, spread
 // out into powers of x.
-void fit_power(double exponent, float (&coefficients)[kDegree + 1]) {
-  constexpr int kNodes = kDegree + 1;
+void fit_power(double exponent, float (&coefficients)[simd::kPowerDegree + 1]) {
+  constexpr int kNodes = simd::kPowerDegree + 1;
   double nodes[kNodes], differences[kNodes];
   for (int i = 0; i < kNodes; ++i) {
     nodes[i] = 1.125 + 0.375 * std::cos(std::numbers::pi * (2 * i + 1) / (2 * kNodes));
@@ -92,11 +35,11 @@ void fit_power(double exponent, float (&coefficients)[kDegree + 1]) {
   for (int i = 0; i < kNodes; ++i) coefficients[i] = static_cast<float>(polynomial[i]);
 }
 
-PowerTable power_table(double power) {
-  PowerTable table;
+simd::PowerTable power_table(double power) {
+  simd::PowerTable table;
   fit_power(power - 2, table.coefficients);
-  for (int i = 0; i < kOctaves; ++i)
-    table.octaves[i] = static_cast<float>(std::exp2((power - 2) * (i - (kOctaves - 2))));
+  for (int i = 0; i < simd::kPowerOctaves; ++i)
+    table.octaves[i] = static_cast<float>(std::exp2((power - 2) * (i - (simd::kPowerOctaves - 2))));
   return table;
 }
 
@@ -113,18 +56,20 @@ GroupRange range_of(const float* weights, int64_t count) {
 // Searches the groups of one chunk of rows; holds the scratch that they share.
 class GroupSearch {
  public:
-  GroupSearch(const GridFit& fit, const PowerTable& table, LossKernel kernel, int64_t width)
+  GroupSearch(const GridFit& fit, const simd::PowerTable& table,
+              const simd::QuantizerKernels& kernels, int64_t width)
       : fit_(fit),
         table_(table),
-        kernel_(kernel),
-        scaled_(static_cast<size_t>((width + kPadding - 1) / kPadding * kPadding)) {}
+        kernels_(kernels),
+        scaled_(static_cast<size_t>((width + simd::kLossPadding - 1) / simd::kLossPadding *
+                                    simd::kLossPadding)) {}
 
   ScaleAndZero best(const float* weights, int64_t count) {
     const GroupRange range = range_of(weights, count);
     ScaleAndZero best = grid_candidate(fit_, range, 0);
     if (fit_.search == ScaleSearch::minmax || range.all_zero()) return best;
     const int64_t padded = rescale(weights, count, range);
-    float least = kernel_(scaled_.data(), padded, codes_of(best), table_, INFINITY);
+    float least = kernels_.candidate_loss(scaled_.data(), padded, codes_of(best), table_, INFINITY);
     double affordable = affordable_error(least);
     ScaleAndZero previous = best;
     for (int i = 1; i < candidates(fit_); ++i) {
@@ -133,7 +78,8 @@ class GroupSearch {
       previous = candidate;
       // The largest weight alone would lose more, also in all candidates that are narrower.
       if (clipped(range, candidate) > affordable) break;
-      const float loss = kernel_(scaled_.data(), padded, codes_of(candidate), table_, least);
+      const float loss =
+          kernels_.candidate_loss(scaled_.data(), padded, codes_of(candidate), table_, least);
       if (loss < least) {
         least = loss;
         best = candidate;
@@ -153,12 +99,13 @@ class GroupSearch {
     const float second = std::ldexp(1.0f, -unit_ - -unit_ / 2);
     for (int64_t i = 0; i < count; ++i)
       scaled_[static_cast<size_t>(i)] = weights[i] * first * second;
-    const int64_t padded = (count + kPadding - 1) / kPadding * kPadding;
+    const int64_t padded =
+        (count + simd::kLossPadding - 1) / simd::kLossPadding * simd::kLossPadding;
     std::fill(scaled_.begin() + count, scaled_.begin() + padded, 0.0f);
     return padded;
   }
 
-  CandidateCodes codes_of(const ScaleAndZero& candidate) const {
+  simd::CandidateCodes codes_of(const ScaleAndZero& candidate) const {
     const float scale =
         static_cast<float>(std::ldexp(static_cast<double>(candidate.scale), -unit_));
     const float zero = static_cast<float>(candidate.zero);
@@ -184,22 +131,25 @@ class GroupSearch {
   }
 
   const GridFit& fit_;
-  const PowerTable& table_;
-  const LossKernel kernel_;
+  const simd::PowerTable& table_;
+  const simd::QuantizerKernels& kernels_;
   std::vector<float> scaled_;
   int unit_ = 0;  // binary exponent of the largest weight
 };
 
-void fit_with(InstructionSet set, ThreadPool& pool, ConstView w, const GridFit& fit, View scales,
-              View zeros) {
+}  // namespace
+
+void cpu_fit_grid(ThreadPool& pool, simd::Isa isa, ConstView w, const GridFit& fit, View scales,
+                  View zeros) {
   assert(w.dtype == DType::f32);
   const int64_t width = fit.grid.group_width(w.cols), groups = fit.grid.groups(w.cols);
   assert(scales.rows == w.rows && scales.cols == groups && scales.dtype == DType::f32);
   assert(zeros.rows == w.rows && zeros.cols == groups && zeros.dtype == DType::u8);
-  const PowerTable table = power_table(fit.power);
+  const simd::PowerTable table = power_table(fit.power);
+  const simd::QuantizerKernels& kernels = simd::quantizer_kernels_for(isa);
   constexpr int64_t kRowsAChunk = 4;
   pool.parallel_for(w.rows, kRowsAChunk, [&](int64_t row_begin, int64_t row_end) {
-    GroupSearch search(fit, table, loss_kernel(set), width);
+    GroupSearch search(fit, table, kernels, width);
     for (int64_t row = row_begin; row < row_end; ++row) {
       for (int64_t group = 0; group < groups; ++group) {
         const int64_t begin = group * width, end = std::min(begin + width, w.cols);
@@ -211,10 +161,4 @@ void fit_with(InstructionSet set, ThreadPool& pool, ConstView w, const GridFit& 
   });
 }
 
-}  // namespace
-
-void cpu_fit_grid(ThreadPool& pool, ConstView w, const GridFit& fit, View scales, View zeros) {
-  fit_with(best_instructions(), pool, w, fit, scales, zeros);
-}
-
-}  // namespace halftone
+}  // namespace halftone::cpu

@@ -4,7 +4,7 @@
 
 #include "backend/cpu/quant_ops.h"
 
-namespace halftone {
+namespace halftone::cpu {
 namespace {
 
 constexpr int64_t kRowsAChunk = 16;
@@ -62,4 +62,4 @@ void cpu_gather_columns(ThreadPool& pool, ConstView w, std::span<const int32_t> 
   });
 }
 
-}  // namespace halftone
+}  // namespace halftone::cpu

@@ -6,7 +6,7 @@
 #include "backend/cpu/quant_ops.h"
 #include "backend/cpu/sgemm.h"
 
-namespace halftone {
+namespace halftone::cpu {
 namespace {
 
 // Large enough that packing its operands costs little, small enough that a (576, 576) matrix still
@@ -33,4 +33,4 @@ void cpu_multiply_add(ThreadPool& pool, ConstView a, ConstView b, View c) {
   });
 }
 
-}  // namespace halftone
+}  // namespace halftone::cpu

@@ -8,19 +8,31 @@
 #include <span>
 
 #include "backend/backend.h"
+#include "backend/cpu/dnnl_matmul.h"
+#include "backend/cpu/scratch.h"
+#include "backend/cpu/simd/kernels.h"
 #include "base/thread_pool.h"
 
-namespace halftone {
+namespace halftone::cpu {
 
-void cpu_accumulate_hessian(ThreadPool& pool, ConstView x, ConstView row_weights, View h);
+// What accumulating a Hessian works with.
+struct HessianTools {
+  ThreadPool& pool;
+  MatmulEngine& matmul;
+  Scratch& scratch;
+  simd::Isa isa;
+  bool native_bf16 = false;  // bf16 products are the processor's, not emulated
+};
+void cpu_accumulate_hessian(const HessianTools& tools, ConstView x, ConstView row_weights, View h);
 void cpu_gather_symmetric(ThreadPool& pool, ConstView h, std::span<const int32_t> order,
                           double dead_diagonal, double damping, View out);
 void cpu_factor_ldl(ThreadPool& pool, View a, View status);
 void cpu_gather_columns(ThreadPool& pool, ConstView w, std::span<const int32_t> order, View out);
-void cpu_fit_grid(ThreadPool& pool, ConstView w, const GridFit& fit, View scales, View zeros);
-void cpu_quantize_columns(ThreadPool& pool, ConstView w, View target, ConstView factor,
-                          const ColumnBlock& block, const Grid& grid, ConstView scales,
-                          ConstView zeros, View codes, View errors);
+void cpu_fit_grid(ThreadPool& pool, simd::Isa isa, ConstView w, const GridFit& fit, View scales,
+                  View zeros);
+void cpu_quantize_columns(ThreadPool& pool, simd::Isa isa, ConstView w, View target,
+                          ConstView factor, const ColumnBlock& block, const Grid& grid,
+                          ConstView scales, ConstView zeros, View codes, View errors);
 void cpu_multiply_add(ThreadPool& pool, ConstView a, ConstView b, View c);
 
-}  // namespace halftone
+}  // namespace halftone::cpu

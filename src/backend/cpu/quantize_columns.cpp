@@ -1,67 +1,16 @@
 // GPTQ's inner loop (docs/methods.md §3) over a block of columns. Rows do not depend on each other:
 // panels of rows are turned so that a vector holds one column of many rows.
-#include <immintrin.h>
-
 #include <algorithm>
-#include <bit>
 #include <cassert>
 #include <vector>
 
 #include "backend/cpu/quant_ops.h"
-#include "backend/cpu/simd/instruction_set.h"
+#include "backend/cpu/simd/quantizer_kernels.h"
 
-namespace halftone {
+namespace halftone::cpu {
 namespace {
 
-constexpr int kOctaves = 32;  // of the vectors' split(), not used here
-constexpr int64_t kPanelRows = 32;
-
-// (columns, kPanelRows) each, but for scales and zeros (groups, kPanelRows).
-struct Panel {
-  int64_t columns = 0;
-  float* target = nullptr;
-  float* errors = nullptr;  // the weights beforehand
-  uint8_t* codes = nullptr;
-  const float* scales = nullptr;
-  const float* zeros = nullptr;
-  const int32_t* group_of = nullptr;  // of the block's columns, numbered within the panel
-  const float* factor = nullptr;      // at the block's diagonal
-  int64_t factor_ld = 0;
-  float largest_code = 0;
-};
-
-using PanelKernel = void (*)(const Panel& panel);
-
-// clang-format off
-namespace avx512 {
-#include "backend/cpu/simd/begin_avx512.inl"
-#include "backend/cpu/simd/quantizer_avx512.inl"
-#include "backend/cpu/quantize_columns_kernel.inl"
-#include "backend/cpu/simd/end.inl"
-}  // namespace avx512
-namespace avx2 {
-#include "backend/cpu/simd/begin_avx2.inl"
-#include "backend/cpu/simd/quantizer_avx2.inl"
-#include "backend/cpu/quantize_columns_kernel.inl"
-#include "backend/cpu/simd/end.inl"
-}  // namespace avx2
-namespace portable {
-#include "backend/cpu/simd/quantizer_portable.inl"
-#include "backend/cpu/quantize_columns_kernel.inl"
-}  // namespace portable
-// clang-format on
-
-PanelKernel panel_kernel(InstructionSet set) {
-  switch (set) {
-    case InstructionSet::avx512:
-      return avx512::quantize_panel;
-    case InstructionSet::avx2:
-      return avx2::quantize_panel;
-    case InstructionSet::portable:
-      break;
-  }
-  return portable::quantize_panel;
-}
+using simd::kPanelRows;
 
 // The groups that occur in a block, and each column's place among them: with activation order a
 // block meets any of them, without it one or two.
@@ -110,7 +59,7 @@ class TurnedPanel {
               .largest_code = static_cast<float>(grid.levels() - 1)};
   }
 
-  const Panel& panel() const { return panel_; }
+  const simd::ColumnPanel& panel() const { return panel_; }
 
   void read(const Operands& from, int64_t row_begin, int64_t row_end) {
     if (row_end - row_begin < kPanelRows) {
@@ -156,14 +105,14 @@ class TurnedPanel {
   std::vector<float> target_, errors_;
   std::vector<uint8_t> codes_;
   std::vector<float> scales_, zeros_;
-  Panel panel_;
+  simd::ColumnPanel panel_;
 };
 
 }  // namespace
 
-void cpu_quantize_columns(ThreadPool& pool, ConstView w, View target, ConstView factor,
-                          const ColumnBlock& block, const Grid& grid, ConstView scales,
-                          ConstView zeros, View codes, View errors) {
+void cpu_quantize_columns(ThreadPool& pool, simd::Isa isa, ConstView w, View target,
+                          ConstView factor, const ColumnBlock& block, const Grid& grid,
+                          ConstView scales, ConstView zeros, View codes, View errors) {
   assert(w.dtype == DType::f32 && target.dtype == DType::f32 && factor.dtype == DType::f32);
   assert(scales.dtype == DType::f32 && zeros.dtype == DType::u8 && codes.dtype == DType::u8);
   assert(errors.dtype == DType::f32 && errors.cols >= block.end - block.begin);
@@ -176,13 +125,13 @@ void cpu_quantize_columns(ThreadPool& pool, ConstView w, View target, ConstView 
                           .codes = codes,
                           .errors = errors,
                           .begin = block.begin};
-  const PanelKernel kernel = panel_kernel(best_instructions());
+  const simd::QuantizerKernels& kernels = simd::quantizer_kernels_for(isa);
   pool.parallel_for(w.rows, kPanelRows, [&](int64_t row_begin, int64_t row_end) {
     TurnedPanel turned(groups, factor, block, grid);
     turned.read(operands, row_begin, row_end);
-    kernel(turned.panel());
+    kernels.quantize_panel(turned.panel());
     turned.write(operands, row_begin, row_end);
   });
 }
 
-}  // namespace halftone
+}  // namespace halftone::cpu

@@ -5,7 +5,7 @@
 
 #include "base/error.h"
 
-namespace halftone {
+namespace halftone::cpu {
 
 void sgemm(const SgemmTile& tile) {
   omp_set_num_threads(1);  // of this thread: our pool hands out the tiles
@@ -17,4 +17,4 @@ void sgemm(const SgemmTile& tile) {
                          tile.n, static_cast<int>(status));
 }
 
-}  // namespace halftone
+}  // namespace halftone::cpu

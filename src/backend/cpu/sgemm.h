@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-namespace halftone {
+namespace halftone::cpu {
 
 struct SgemmMatrix {
   const float* data = nullptr;
@@ -24,4 +24,4 @@ struct SgemmTile {
 
 void sgemm(const SgemmTile& tile);
 
-}  // namespace halftone
+}  // namespace halftone::cpu

@@ -1,0 +1,43 @@
+// The quantizer's kernels for AVX2 with FMA.
+#include <immintrin.h>
+
+#include "backend/cpu/simd/attention_layout.h"
+#include "backend/cpu/simd/kernel_constants.h"
+#include "backend/cpu/simd/quantizer_kernels.h"
+
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx2,fma,f16c")
+#endif
+
+namespace halftone::simd {
+namespace {
+
+static_assert(kTurnedRows == kKeyTile, "transpose() is attention's");
+
+// Each builds on the one before: not to be sorted.
+// clang-format off
+#include "backend/cpu/simd/vector_avx2.inl"
+#include "backend/cpu/simd/transpose_loops.inl"
+#include "backend/cpu/simd/quantizer_avx2.inl"
+#include "backend/cpu/simd/candidate_loss.inl"
+#include "backend/cpu/simd/quantize_panel.inl"
+// clang-format on
+
+}  // namespace
+}  // namespace halftone::simd
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+
+namespace halftone::simd {
+
+const QuantizerKernels kAvx2QuantizerKernels = {
+    .candidate_loss = candidate_loss, .quantize_panel = quantize_panel, .transpose = transpose};
+
+}  // namespace halftone::simd

@@ -1,0 +1,28 @@
+// The quantizer's kernels for any processor.
+#include "backend/cpu/simd/attention_layout.h"
+#include "backend/cpu/simd/kernel_constants.h"
+#include "backend/cpu/simd/quantizer_kernels.h"
+
+namespace halftone::simd {
+namespace {
+
+static_assert(kTurnedRows == kKeyTile, "transpose() is attention's");
+
+// Each builds on the one before: not to be sorted.
+// clang-format off
+#include "backend/cpu/simd/vector_scalar.inl"
+#include "backend/cpu/simd/transpose_loops.inl"
+#include "backend/cpu/simd/quantizer_scalar.inl"
+#include "backend/cpu/simd/candidate_loss.inl"
+#include "backend/cpu/simd/quantize_panel.inl"
+// clang-format on
+
+}  // namespace
+}  // namespace halftone::simd
+
+namespace halftone::simd {
+
+const QuantizerKernels kScalarQuantizerKernels = {
+    .candidate_loss = candidate_loss, .quantize_panel = quantize_panel, .transpose = transpose};
+
+}  // namespace halftone::simd
