@@ -129,7 +129,12 @@ void Conformance::SetUp() {
 }
 
 void Conformance::compare(const Body& body, Tolerance tolerance) {
-  expect_close(body(*reference_), body(*tested_), tolerance);
+  const Matrix expected = body(*reference_);
+  try {
+    expect_close(expected, body(*tested_), tolerance);
+  } catch (const std::exception& error) {  // here, so that the trace of the case is printed
+    ADD_FAILURE() << error.what();
+  }
 }
 
 }  // namespace halftone::conformance

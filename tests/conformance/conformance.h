@@ -55,7 +55,7 @@ struct Tolerance {
   double relative = 2e-6, absolute = 2e-6;
 };
 inline constexpr Tolerance kExact{.relative = 0, .absolute = 0};
-// What a result of this type may be off by: one rounding of it beside f32's errors.
+// What a result of this type may be off by: the next value of the type, beside f32's errors.
 Tolerance tolerance_of(DType result);
 
 void expect_close(const Matrix& expected, const Matrix& actual, Tolerance tolerance);

@@ -37,6 +37,8 @@ TEST_P(Forward, Linear) {
   each_mix([&](DType in, DType out, Layout layout) {
     for (const LinearSize& size : kLinearSizes) {
       for (bool with_bias : {false, true}) {
+        SCOPED_TRACE(testing::Message() << "(" << size.tokens << ", " << size.in << ") to "
+                                        << size.out << (with_bias ? ", bias" : ""));
         compare(
             [&](Backend& backend) {
               const Operand x(backend, random_matrix(size.tokens, size.in, 1), in, layout);

@@ -51,12 +51,14 @@ void CpuBackend::run_tile(const LinearTile& tile) {
   const int64_t rows = tile.x.rows, outputs = tile.y.cols;
   // oneDNN 2.x wants x and y contiguous, in the weight's type and in f32 or bf16.
   const bool x_direct = tile.x.dtype == tile.compute && tile.x.contiguous();
-  const bool y_direct = tile.y.contiguous() && tile.y.dtype != DType::f16;
+  // f32 products have f32 results only.
+  const DType result = tile.y.dtype == tile.compute ? tile.compute : DType::f32;
+  const bool y_direct = tile.y.contiguous() && tile.y.dtype == result;
   const MatmulShape shape{.rows = rows,
                           .inputs = tile.x.cols,
                           .outputs = outputs,
                           .compute = tile.compute,
-                          .result = tile.y.dtype == DType::bf16 ? DType::bf16 : DType::f32,
+                          .result = result,
                           .bias = !tile.bias.empty(),
                           .accumulate = tile.accumulate};
   const MatmulKernel kernel = matmul_.kernel(shape, tile.slice->layout);

@@ -42,6 +42,7 @@ class Scratch {
 
   // At most as many blocks are kept as tasks have run at once.
   Lease lease(int64_t bytes) {
+    bytes = aligned(bytes);  // the last piece is rounded up too
     {
       const std::lock_guard lock(mutex_);
       if (!free_.empty()) {
