@@ -47,10 +47,7 @@ void QuantizeProgress::linear(const FinishedLinear& linear, double fraction, boo
       "layer {}/{}  {}  {}→{}  error {:.2e}  damping {:.3g}  {:.2f} s  peak {}", linear.key.layer + 1,
       layers_, name_of(linear.key.role), linear.matrix.cols, linear.matrix.rows,
       linear.report.relative_error, linear.report.damping, linear.seconds, human_bytes(memory_.peak()));
-  if (linear.report.note.empty())
-    spdlog::debug("{}", text);
-  else
-    spdlog::warn("{}: {}", linear.module, linear.report.note);
+  spdlog::debug("{}{}{}", text, linear.report.note.empty() ? "" : "; ", linear.report.note);
   progress_.update(fraction, text);
 }
 

@@ -4,7 +4,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <filesystem>
+#include <map>
 
 #include "apps/product_rate.h"
 #include "base/file.h"
@@ -25,6 +25,15 @@ std::string readers_line(const Plan& plan) {
     list += (list.empty() ? "" : ", ") + reader.reader;
   }
   return opens + (refuses.empty() ? "" : "; refused by " + refuses);
+}
+
+// What the solver had to do beyond the usual, and in how many linears.
+std::map<std::string, int> count_notes(const QuantizeOutcome& outcome) {
+  std::map<std::string, int> notes;
+  for (const StageRecord& stage : outcome.stages)
+    for (const FinishedLinear& linear : stage.linears)
+      if (!linear.report.note.empty()) ++notes[linear.report.note];
+  return notes;
 }
 
 Json stage_json(const std::string& name, const ProfileRow& row) {
@@ -77,6 +86,8 @@ std::string outcome_text(const QuantizeOutcome& outcome, const QuantizeOptions& 
     worst += fmt::format("{}{} {:.1e}", worst.empty() ? "" : " │ ", short_module(linear->module),
                          linear->report.relative_error);
   if (!worst.empty()) text += "          largest: " + worst + "\n";
+  for (const auto& [note, count] : count_notes(outcome))
+    text += fmt::format("Note      {} linear{}: {}\n", count, count == 1 ? "" : "s", note);
   text += fmt::format("Opens in  {}\n", readers_line(plan));
   text += fmt::format("{}, {} of memory at most. Next: halftone eval {} --against {} --text FILE\n",
                       human_seconds(outcome.seconds), human_bytes(outcome.peak_memory_bytes),
@@ -89,10 +100,10 @@ void write_profile(Backend& backend, const QuantizeOutcome& outcome, const Profi
   Json json;
   json["seconds"] = outcome.seconds;
   json["machine"] = backend.info().device;
-  Json& ceilings = json["ceilings_gflops"];
-  ceilings["f32"] = measure_product_rate(backend, DType::f32) / 1e9;
-  if (backend.info().native_bf16)
-    ceilings["bf16"] = measure_product_rate(backend, DType::bf16) / 1e9;
+  const DType fastest = backend.info().native_bf16 ? DType::bf16 : DType::f32;
+  const double ceiling = measure_product_rate(backend, fastest);
+  json["ceiling_type"] = name_of(fastest);
+  json["ceiling_gflops"] = ceiling / 1e9;
   std::vector<std::pair<std::string, ProfileRow>> rows(profile.rows().begin(), profile.rows().end());
   std::sort(rows.begin(), rows.end(),
             [](const auto& a, const auto& b) { return a.second.seconds > b.second.seconds; });
@@ -104,10 +115,8 @@ void write_profile(Backend& backend, const QuantizeOutcome& outcome, const Profi
   }
   json["operations"] = operations;
   json["everything_else_seconds"] = outcome.seconds - accounted;
-  const double ceiling =
-      backend.info().native_bf16 ? ceilings["bf16"].get<double>() : ceilings["f32"].get<double>();
-  json["seconds_at_ceiling"] = operations / ceiling / 1e9;
-  json["times_ceiling"] = outcome.seconds / (operations / ceiling / 1e9);
+  json["seconds_at_ceiling"] = operations / ceiling;
+  json["times_ceiling"] = outcome.seconds / (operations / ceiling);
   write_file_atomically(path, json.dump(2) + "\n");
 }
 
