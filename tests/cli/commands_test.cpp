@@ -1,0 +1,206 @@
+// Every command end to end on a tiny model: what it prints, what it writes, its exit code.
+#include <gmock/gmock.h>
+
+#include <filesystem>
+#include <set>
+
+#include "base/json.h"
+#include "program.h"
+
+namespace halftone::test {
+namespace {
+
+using ::testing::HasSubstr;
+
+class Commands : public ::testing::Test {
+ protected:
+  Commands() : model_(make_model(folder_)), text_(folder_.write("text.txt", make_text(400))) {}
+
+  std::vector<std::string> quantize(const std::string& out, std::vector<std::string> more = {}) const {
+    std::vector<std::string> all = {"quantize", model_, "-o", folder_.path(out), "--group-size", "16",
+                                    "--calib", text_, "--samples", "12", "--seq-len", "64"};
+    all.insert(all.end(), more.begin(), more.end());
+    return all;
+  }
+
+  Folder folder_;
+  std::string model_, text_;
+};
+
+TEST_F(Commands, QuantizeWritesAWholeDirectoryAndNothingBesideIt) {
+  const Outcome made = run(quantize("out"));
+  ASSERT_EQ(made.code, 0) << made.err;
+  EXPECT_THAT(made.out, HasSubstr("verified"));
+  EXPECT_EQ(listing(folder_.path("out")),
+            "README.md config.json model.safetensors quantize.toml quantize_config.json tokenizer.json");
+  EXPECT_EQ(listing(folder_.path()), "model out out.log.jsonl text.txt");
+  EXPECT_EQ(read(folder_.path("out/tokenizer.json")), read(model_ + "/tokenizer.json"));
+  const Json config = read_json_file(folder_.path("out/config.json"));
+  EXPECT_EQ(config["quantization_config"], read_json_file(folder_.path("out/quantize_config.json")));
+  EXPECT_EQ(config["quantization_config"]["bits"], 4);
+}
+
+TEST_F(Commands, TheLogHoldsALinePerLinear) {
+  ASSERT_EQ(run(quantize("out")).code, 0);
+  const std::string log = read(folder_.path("out.log.jsonl"));
+  EXPECT_EQ(std::count(log.begin(), log.end(), '\n'), 2 * 7);
+  const Json first = parse_json(log.substr(0, log.find('\n')), "log");
+  for (const char* key : {"layer", "module", "shape", "relative_error", "damping", "seconds",
+                          "eta_seconds", "peak_memory_bytes"})
+    EXPECT_TRUE(first.contains(key)) << key;
+}
+
+TEST_F(Commands, EvalGivesExactlyTheKeysThatScriptsRead) {
+  ASSERT_EQ(run(quantize("out")).code, 0);
+  const Outcome measured = run({"eval", folder_.path("out"), "--against", model_, "--text", text_,
+                                "--seq-len", "64", "--windows", "8", "--json"});
+  ASSERT_EQ(measured.code, 0) << measured.err;
+  const Json json = parse_json(measured.out, "eval");
+  const std::set<std::string> expected = {
+      "protocol", "seq_len", "windows", "tokens", "perplexity", "perplexity_stderr", "base_perplexity",
+      "kl_mean", "kl_stderr", "kl_p50", "kl_p99", "kl_max", "top1_agreement", "size_bytes",
+      "bits_per_weight_linears", "bits_per_weight_file", "seconds", "tokens_per_second",
+      "peak_memory_bytes"};
+  std::set<std::string> got;
+  for (const auto& [key, value] : json.items()) got.insert(key);
+  EXPECT_EQ(got, expected);
+  EXPECT_EQ(json["tokens"], 8 * 63);
+  EXPECT_GT(json["kl_mean"], 0.0);
+  EXPECT_LT(json["kl_mean"], 0.5);
+}
+
+TEST_F(Commands, GptqLosesLessThanRoundToNearest) {
+  ASSERT_EQ(run(quantize("gptq", {"--bits", "2", "--asym", "--samples", "60"})).code, 0);
+  ASSERT_EQ(run(quantize("rtn", {"--bits", "2", "--asym", "--method", "rtn"})).code, 0);
+  double kl[2];
+  for (const int i : {0, 1}) {
+    const Outcome e = run({"eval", folder_.path(i == 0 ? "gptq" : "rtn"), "--against", model_, "--text",
+                           folder_.write("other.txt", make_text(200, 7)), "--seq-len", "64", "--json"});
+    ASSERT_EQ(e.code, 0) << e.err;
+    kl[i] = parse_json(e.out, "eval")["kl_mean"];
+  }
+  EXPECT_LT(kl[0], kl[1]);
+}
+
+TEST_F(Commands, BothProtocolsScoreTheirOwnPositions) {
+  const Outcome other = run({"eval", model_, "--text", text_, "--protocol", "llama.cpp", "--seq-len",
+                             "64", "--windows", "4", "--json"});
+  ASSERT_EQ(other.code, 0) << other.err;
+  EXPECT_EQ(parse_json(other.out, "eval")["tokens"], 4 * (64 - 1 - 32));
+}
+
+TEST_F(Commands, AGateThatIsNotMetExitsWithSix) {
+  ASSERT_EQ(run(quantize("out", {"--bits", "2"})).code, 0);
+  std::vector<std::string> eval = {"eval", folder_.path("out"), "--against", model_, "--text", text_,
+                                   "--seq-len", "64", "--max-ppl-increase"};
+  std::vector<std::string> strict = eval, loose = eval;
+  strict.push_back("-50");
+  loose.push_back("100000");
+  EXPECT_EQ(run(strict).code, 6);
+  EXPECT_EQ(run(loose).code, 0);
+}
+
+TEST_F(Commands, ThreadsDoNotChangeAByte) {
+  ASSERT_EQ(run(quantize("one", {"--threads", "1"})).code, 0);
+  ASSERT_EQ(run(quantize("two", {"--threads", "2"})).code, 0);
+  EXPECT_EQ(tree(folder_.path("one")), tree(folder_.path("two")));
+}
+
+TEST_F(Commands, TheConfigFileOfARunMakesItAgain) {
+  ASSERT_EQ(run(quantize("first", {"--bits", "3", "--asym", "--order", "none", "--seed", "5"})).code, 0);
+  const Outcome again = run({"quantize", "--config", folder_.path("first/quantize.toml"), "-o",
+                             folder_.path("again")});
+  ASSERT_EQ(again.code, 0) << again.err;
+  EXPECT_EQ(tree(folder_.path("first")), tree(folder_.path("again")));
+}
+
+TEST_F(Commands, TheFieldsNamesAreUnderstood) {
+  ASSERT_EQ(run(quantize("ours", {"--damp", "0.05", "--order", "none", "--scale-search", "minmax"})).code, 0);
+  std::vector<std::string> theirs = {"quantize", model_, "-o", folder_.path("theirs"), "-g", "16",
+                                     "--calibration", text_, "--nsamples", "12", "--seqlen", "64",
+                                     "--damp-percent", "0.05", "--desc-act", "false", "--mse", "0"};
+  ASSERT_EQ(run(theirs).code, 0);
+  EXPECT_EQ(read(folder_.path("ours/model.safetensors")), read(folder_.path("theirs/model.safetensors")));
+}
+
+TEST_F(Commands, ADryRunWritesNothing) {
+  const Outcome plan = run(quantize("out", {"--dry-run", "--json"}));
+  ASSERT_EQ(plan.code, 0) << plan.err;
+  const Json json = parse_json(plan.out, "plan");
+  EXPECT_EQ(json["plan"].size(), 14u);
+  EXPECT_GT(json["seconds"], 0.0);
+  EXPECT_EQ(listing(folder_.path()), "model text.txt");
+  ASSERT_EQ(run(quantize("out")).code, 0);
+  const auto real = static_cast<double>(std::filesystem::file_size(folder_.path("out/model.safetensors")));
+  EXPECT_NEAR(json["output_bytes"].get<double>(), real, 4096);
+}
+
+TEST_F(Commands, SkippedModulesStayAsTheyWere) {
+  const Outcome made = run(quantize("out", {"--skip", "down_proj$", "--json"}));
+  ASSERT_EQ(made.code, 0) << made.err;
+  EXPECT_EQ(parse_json(made.out, "quantize")["modules"].size(), 12u);
+  const Outcome look = run({"inspect", folder_.path("out"), "--json"});
+  for (const Json& role : parse_json(look.out, "inspect")["roles"])
+    if (role["role"] == "down") EXPECT_GE(role["bits_per_weight"], 16.0);
+}
+
+TEST_F(Commands, ALowMemoryCapChangesNoByte) {
+  ASSERT_EQ(run(quantize("free", {"--seq-len", "64"})).code, 0);
+  const Json plan = parse_json(run(quantize("x", {"--dry-run", "--json"})).out, "plan");
+  const std::string cap = std::to_string(plan["peak_memory_bytes"].get<int64_t>() - 4096);
+  const Outcome capped = run(quantize("capped", {"--max-memory", cap}));
+  ASSERT_EQ(capped.code, 0) << capped.err;
+  EXPECT_THAT(capped.err, HasSubstr("disk"));
+  EXPECT_EQ(read(folder_.path("free/model.safetensors")), read(folder_.path("capped/model.safetensors")));
+}
+
+TEST_F(Commands, TokenizeGivesIdsAndPieces) {
+  const Outcome made = run({"tokenize", model_, "--json"}, folder_.write("in", "ab c\n"));
+  ASSERT_EQ(made.code, 0) << made.err;
+  const Json json = parse_json(made.out, "tokenize");
+  EXPECT_EQ(json["pieces"], Json::parse(R"(["a","b","Ġ","c","Ċ"])"));
+  EXPECT_EQ(json["ids"].size(), 5u);
+}
+
+TEST_F(Commands, GenerateIsRepeatable) {
+  const std::vector<std::string> ask = {"generate", model_, "--prompt", "ab", "-n", "12",
+                                        "--temperature", "1", "--seed", "3"};
+  const Outcome first = run(ask);
+  ASSERT_EQ(first.code, 0) << first.err;
+  EXPECT_EQ(run(ask).out, first.out);
+}
+
+TEST_F(Commands, ConvertKeepsTheModel) {
+  ASSERT_EQ(run({"convert", model_, "-o", folder_.path("f32"), "--dtype", "f32"}).code, 0);
+  const auto perplexity = [&](const std::string& model) {
+    const Outcome e = run({"eval", model, "--text", text_, "--seq-len", "64", "--dtype", "f32", "--json"});
+    return parse_json(e.out, "eval")["perplexity"].get<double>();
+  };
+  EXPECT_DOUBLE_EQ(perplexity(model_), perplexity(folder_.path("f32")));
+}
+
+TEST_F(Commands, EveryFamilyQuantizes) {
+  for (const auto& entry :
+       std::filesystem::directory_iterator(std::string(HALFTONE_SOURCE_DIR) + "/tests/data/tiny")) {
+    if (!entry.is_directory()) continue;
+    const std::string family = entry.path().filename().string();
+    make_model(folder_, family, family);
+    const Outcome made =
+        run({"quantize", folder_.path(family), "-o", folder_.path(family + "-4bit"), "--group-size", "16",
+             "--calib", text_, "--samples", "6", "--seq-len", "64", "--report", folder_.path("report.html")});
+    EXPECT_EQ(made.code, 0) << family << ": " << made.err;
+    EXPECT_THAT(read(folder_.path("report.html")), HasSubstr("<svg"));
+  }
+}
+
+TEST(Program, HelpHasAnExampleForEachCommand) {
+  for (const char* command : {"quantize", "eval", "generate", "tokenize", "inspect", "convert", "demo"}) {
+    const Outcome help = run({command, "--help"});
+    EXPECT_EQ(help.code, 0) << command;
+    EXPECT_THAT(help.out, HasSubstr("Example: ")) << command;
+  }
+  EXPECT_THAT(run({"--version"}).out, HasSubstr("halftone "));
+}
+
+}  // namespace
+}  // namespace halftone::test

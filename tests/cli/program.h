@@ -1,0 +1,60 @@
+// Running the built program as a user would, on a tiny model made for the purpose.
+#pragma once
+
+#include <sys/types.h>
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace halftone::test {
+
+struct Outcome {
+  int code = 0;          // exit code; 128 + signal when killed
+  std::string out, err;
+};
+
+// A process of the program; its output goes to files until it is waited for.
+class Running {
+ public:
+  explicit Running(const std::vector<std::string>& arguments, const std::string& input = "");
+  ~Running();
+  Running(const Running&) = delete;
+  void signal(int number) const;
+  bool alive() const;
+  Outcome wait();
+
+ private:
+  pid_t pid_;
+  mutable int status_ = 0;
+  mutable bool reaped_ = false;
+  std::string out_path_, err_path_;
+};
+
+Outcome run(const std::vector<std::string>& arguments, const std::string& input = "");
+
+// A directory of its own, deleted at the end.
+class Folder {
+ public:
+  Folder();
+  ~Folder();
+  std::string path(const std::string& name = "") const;
+  std::string write(const std::string& name, const std::string& text) const;
+
+ private:
+  std::string root_;
+};
+
+// A copy of a tiny model of tests/data/tiny with an ASCII tokenizer beside it.
+std::string make_model(const Folder& folder, const std::string& family = "llama",
+                       const std::string& name = "model");
+// `lines` lines of words, ASCII, no two alike.
+std::string make_text(int lines, unsigned seed = 1);
+
+std::string read(const std::string& path);
+// Every file below `directory` with its bytes, in one string: equal strings, equal trees.
+std::string tree(const std::string& directory);
+// The names in `directory`, sorted and joined by blanks.
+std::string listing(const std::string& directory);
+
+}  // namespace halftone::test
