@@ -64,9 +64,6 @@ std::vector<std::string> plan_lines(const OpenedModel& model, const Plan& plan) 
 
 std::string dry_run(Backend& backend, const OpenedModel& model, const QuantizeOptions& options,
                     Json* json) {
-  if (model.quantized() && !model.checkpoint->is_gguf())
-    throw bad_input("{}: already quantized ({})", model.name(), model.quantization)
-        .hint("quantize the model that it was made from.");
   const Plan plan = make_plan(model, options);
   const DType compute = compute_dtype(options.dtype, backend);
   const Tokenizer tokenizer = Tokenizer::load(model.checkpoint->metadata());

@@ -80,6 +80,10 @@ int64_t dense_output_bytes(const OpenedModel& model, const TensorKey& key) {
 }
 
 Plan make_plan(const OpenedModel& model, const QuantizeOptions& options) {
+  // A GGUF of rounded weights may be all that a user has; codes of our own kind never are.
+  if (model.quantized() && !model.checkpoint->is_gguf())
+    throw bad_input("{}: already quantized ({})", model.name(), model.quantization)
+        .hint("quantize the model that it was made from.");
   Plan plan;
   plan.method = &find_method(options.method);
   plan.format = &find_format(options.format);

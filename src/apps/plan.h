@@ -54,6 +54,7 @@ struct Plan {
 // What a tensor that is not quantized takes in the output: its own bytes, or bf16 from a GGUF.
 int64_t dense_output_bytes(const OpenedModel& model, const TensorKey& key);
 
+// Throws Error(usage) for a grid that does not fit, Error(bad_input) for a model that is quantized.
 Plan make_plan(const OpenedModel& model, const QuantizeOptions& options);
 
 }  // namespace halftone

@@ -64,9 +64,6 @@ void announce(const OpenedModel& model, const QuantizeOutcome& outcome,
 }
 
 void warn_about_source(const OpenedModel& model, const Plan& plan) {
-  if (model.quantized() && !model.checkpoint->is_gguf())
-    throw bad_input("{}: already quantized ({})", model.name(), model.quantization)
-        .hint("quantize the model that it was made from.");
   if (model.quantized())
     spdlog::warn("{} holds weights that are rounded already ({}): better start from the original",
                  model.name(), model.quantization);

@@ -70,6 +70,7 @@ ConstView WindowStream::advance(int64_t w, const StageId* done, const StageId& n
   const Tensor& x = scratch(next_input_, forward_.input_width(next.stage), forward_.compute());
   const bool stored = !recomputed(next.stage);
   forward_.stage_input(next, batch, residual_, stored ? ConstView(output_) : ConstView(), x);
+  if (stored && w == 0) inputs_->clear();   // of another stage, and another width
   if (stored) inputs_->put(w, x);
   return x;
 }

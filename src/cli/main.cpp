@@ -38,6 +38,8 @@ void set_up(Program& program) {
                         "Warnings and errors alone");
   app.add_flag("-v,--verbose", [&](int64_t times) { program.globals.verbosity += static_cast<int>(times); },
                "More detail; twice: everything");
+  // The last of several wins, as scripts expect that add to a command line.
+  app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   app.require_subcommand(1);
   app.fallthrough();
   app.get_formatter()->column_width(34);

@@ -80,7 +80,8 @@ class QuantizeCommand : public Command {
     CLI::Option* symmetric = command.add_flag("--sym", symmetric_, "Zero in the middle of the grid (default)");
     command.add_flag("--asym", asymmetric_, "A zero of its own for each group")->excludes(symmetric);
     command.add_option("--skip", options_.skip, "Leave linears dense whose name holds this regex; repeatable")
-        ->allow_extra_args(false);
+        ->allow_extra_args(false)
+        ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
     command.add_option("--damp,--damp-percent", options_.damping, "Damping, of the mean of H's diagonal")
         ->check(CLI::Range(0.0, 1.0))
         ->capture_default_str();
@@ -99,7 +100,8 @@ class QuantizeCommand : public Command {
   void add_calibration_options(CLI::App& command) {
     command.add_option("--calib,--calibration", options_.calibration,
                        "Text, or JSON lines with \"text\"; repeatable (default: the fetched text)")
-        ->allow_extra_args(false);
+        ->allow_extra_args(false)
+        ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
     samples_ = command.add_option("--samples,--nsamples", options_.samples, "Windows to calibrate on")
                    ->check(CLI::Range(int64_t{1}, int64_t{1} << 24))
                    ->capture_default_str();

@@ -74,10 +74,9 @@ std::string nearest(std::string_view word, const std::vector<std::string>& candi
 }
 
 Complaint explain(const CLI::App& app, const CLI::ParseError& error) {
-  if (dynamic_cast<const CLI::ExtrasError*>(&error)) {
-    for (const std::string& word : parsed_command(app).remaining()) return unknown_word(app, word);
-    for (const std::string& word : app.remaining(true)) return unknown_word(app, word);
-  }
+  // A slip in a name explains the rest: what is "required" may be what was misspelt.
+  for (const std::string& word : parsed_command(app).remaining()) return unknown_word(app, word);
+  for (const std::string& word : app.remaining(true)) return unknown_word(app, word);
   const CLI::App& command = parsed_command(app);
   std::string name = command.get_name();
   if (name == "halftone" || name.empty()) name = "";

@@ -29,8 +29,11 @@ class Resume : public ::testing::Test {
     return all;
   }
 
+  // Until the journal holds a finished stage.
   void wait_for(const Running& program, const std::string& path) const {
-    while (program.alive() && !std::filesystem::exists(path)) std::this_thread::sleep_for(milliseconds(1));
+    std::error_code missing;
+    while (program.alive() && !(std::filesystem::file_size(path, missing) > 2000 && !missing))
+      std::this_thread::sleep_for(milliseconds(1));
   }
 
   Folder folder_;
