@@ -69,12 +69,41 @@ struct Problem {
 
 struct Result {
   Matrix codes;  // (out, in), original order
-  Matrix
-      targets;  // (out, in): each weight as it stood when it was rounded, in steps, plus the zero
-  std::vector<int64_t> order;  // the columns as they were visited
+  int64_t equal_rows = 0, tie_rows = 0, wrong_rows = 0;
+  double worst = 0;  // how far from a half-way point, in steps, a code that differed was at most
 };
 
-inline Result solve(const Problem& p) {
+// A row of another solution, while the published algorithm goes along it. Where the two codes
+// differ it must have been a tie: the value within `tie` steps of half-way between them. Then the
+// other code is taken, so that what follows can be held against it as well.
+class Witness {
+ public:
+  Witness(const Matrix& codes, int64_t row, double tie) : codes_(codes), row_(row), tie_(tie) {}
+
+  // `target` is the value to be rounded, in steps, plus the zero.
+  double judge(int64_t column, double target, double code) {
+    const double other = codes_(row_, column);
+    if (other == code || wrong_) return code;
+    const double distance = std::abs(target - std::floor(target) - 0.5);
+    wrong_ = std::abs(other - code) != 1 || distance > tie_;
+    worst_ = std::max(worst_, std::abs(other - code) == 1 ? distance : 1.0);
+    differs_ = true;
+    return wrong_ ? code : other;
+  }
+  void report(Result& result) const {
+    result.worst = std::max(result.worst, worst_);
+    ++(wrong_ ? result.wrong_rows : differs_ ? result.tie_rows : result.equal_rows);
+  }
+
+ private:
+  const Matrix& codes_;
+  int64_t row_;
+  double tie_, worst_ = 0;
+  bool differs_ = false, wrong_ = false;
+};
+
+// Solves p, going along with `other` (out, in) codes through ties.
+inline Result solve(const Problem& p, const Matrix& other, double tie) {
   const int64_t n = p.hessian.rows, rows = p.weights.rows;
   Matrix h = p.hessian, w = p.weights;
   for (int64_t i = 0; i < n; ++i)
@@ -82,10 +111,10 @@ inline Result solve(const Problem& p) {
       h(i, i) = 1;
       for (int64_t r = 0; r < rows; ++r) w(r, i) = 0;
     }
-  Result result{Matrix(rows, n), Matrix(rows, n), std::vector<int64_t>(static_cast<size_t>(n))};
-  std::iota(result.order.begin(), result.order.end(), 0);
+  std::vector<int64_t> order(static_cast<size_t>(n));
+  std::iota(order.begin(), order.end(), 0);
   if (p.activation_order)
-    std::stable_sort(result.order.begin(), result.order.end(),
+    std::stable_sort(order.begin(), order.end(),
                      [&](int64_t a, int64_t b) { return h(a, a) > h(b, b); });
   double mean = 0;
   for (int64_t i = 0; i < n; ++i) mean += h(i, i) / static_cast<double>(n);
@@ -93,27 +122,29 @@ inline Result solve(const Problem& p) {
   Matrix permuted(n, n);
   for (int64_t i = 0; i < n; ++i)
     for (int64_t j = 0; j < n; ++j)
-      permuted(i, j) =
-          h(result.order[static_cast<size_t>(i)], result.order[static_cast<size_t>(j)]) +
-          (i == j ? p.damping * mean : 0);
+      permuted(i, j) = h(order[static_cast<size_t>(i)], order[static_cast<size_t>(j)]) +
+                       (i == j ? p.damping * mean : 0);
   // The upper factor of the inverse, H⁻¹ = Uᵀ U, is the transposed lower one.
   const Matrix lower = cholesky(inverse_from_cholesky(cholesky(permuted)));
 
   const double most = (1 << p.bits) - 1;
+  Result result{Matrix(rows, n)};
   for (int64_t r = 0; r < rows; ++r) {
+    Witness witness(other, r, tie);
     std::vector<double> row(static_cast<size_t>(n));
     for (int64_t i = 0; i < n; ++i)
-      row[static_cast<size_t>(i)] = w(r, result.order[static_cast<size_t>(i)]);
+      row[static_cast<size_t>(i)] = w(r, order[static_cast<size_t>(i)]);
     for (int64_t i = 0; i < n; ++i) {
-      const int64_t column = result.order[static_cast<size_t>(i)];
+      const int64_t column = order[static_cast<size_t>(i)];
       const double scale = p.scales(r, column / p.group), zero = p.zeros(r, column / p.group);
       const double value = row[static_cast<size_t>(i)];
-      const double code = std::clamp(std::nearbyint(value / scale) + zero, 0.0, most);
+      const double rounded = std::clamp(std::nearbyint(value / scale) + zero, 0.0, most);
+      const double code = witness.judge(column, value / scale + zero, rounded);
       result.codes(r, column) = code;
-      result.targets(r, column) = value / scale + zero;
       const double error = (value - scale * (code - zero)) / lower(i, i);
       for (int64_t j = i; j < n; ++j) row[static_cast<size_t>(j)] -= error * lower(j, i);
     }
+    witness.report(result);
   }
   return result;
 }
@@ -134,36 +165,6 @@ inline double layer_error(const Problem& p, const Matrix& codes) {
     }
   }
   return total;
-}
-
-// How another solution of the same problem compares.
-struct Comparison {
-  int64_t equal_rows = 0, tie_rows = 0, wrong_rows = 0;
-  double worst = 0;  // how far from a half-way point, in steps, the first differing code was
-  double error = 0, other_error = 0;  // tr(Δ H Δᵀ)
-};
-
-// In each row the first code that differs, in the order of visiting, must be one that the published
-// algorithm rounded within `tie` steps of a half-way point: what follows it then differs by right.
-inline Comparison compare(const Problem& p, const Result& result, const Matrix& codes, double tie) {
-  Comparison comparison;
-  for (int64_t r = 0; r < codes.rows; ++r) {
-    const auto differs =
-        std::find_if(result.order.begin(), result.order.end(),
-                     [&](int64_t column) { return codes(r, column) != result.codes(r, column); });
-    if (differs == result.order.end()) {
-      ++comparison.equal_rows;
-      continue;
-    }
-    const double target = result.targets(r, *differs);
-    const double distance = std::abs(target - std::floor(target) - 0.5);
-    const bool neighbours = std::abs(codes(r, *differs) - result.codes(r, *differs)) == 1;
-    comparison.worst = std::max(comparison.worst, neighbours ? distance : 1.0);
-    ++(neighbours && distance <= tie ? comparison.tie_rows : comparison.wrong_rows);
-  }
-  comparison.error = layer_error(p, result.codes);
-  comparison.other_error = layer_error(p, codes);
-  return comparison;
 }
 
 }  // namespace published
