@@ -83,7 +83,7 @@ std::string reproduction_config(const QuantizeOptions& options, const std::strin
   text += fmt::format("model = {}\nmethod = {}\nrecipe = {}\nformat = {}\nbits = {}\ngroup-size = {}\n",
                       quoted(absolute(model)), quoted(options.method), quoted(options.recipe),
                       quoted(options.format), options.bits, options.group_size);
-  text += fmt::format("sym = {}\n", options.symmetric);
+  text += options.symmetric ? "sym = true\n" : "asym = true\n";
   if (!options.skip.empty()) text += fmt::format("skip = {}\n", list(options.skip));
   if (!calibration.empty()) text += fmt::format("calib = {}\n", list(calibration));
   if (options.samples_given) text += fmt::format("samples = {}\n", options.samples);

@@ -35,7 +35,7 @@ class QuantizeCommand : public Command {
     options_.threads = device_.threads;
     options_.device = device_.device;
     options_.samples_given = samples_->count() > 0;
-    options_.symmetric = !asymmetric_;
+    options_.symmetric = !asymmetric_ && (sym_->count() == 0 || symmetric_);
     if (desc_act_->count()) options_.order = desc_act_value_ ? "act" : "none";
     if (mse_->count()) options_.scale_search = mse_value_ > 0 ? "power" : "minmax";
     options_.program_version = version_text();
@@ -77,8 +77,8 @@ class QuantizeCommand : public Command {
     command.add_option("--group-size,-g", options_.group_size, "Inputs that share a scale; -1: all")
         ->check(CLI::IsMember(std::vector<int64_t>{-1}) | CLI::Range(int64_t{1}, int64_t{1} << 20))
         ->capture_default_str();
-    CLI::Option* symmetric = command.add_flag("--sym", symmetric_, "Zero in the middle of the grid (default)");
-    command.add_flag("--asym", asymmetric_, "A zero of its own for each group")->excludes(symmetric);
+    sym_ = command.add_flag("--sym", symmetric_, "Zero in the middle of the grid (default)");
+    command.add_flag("--asym", asymmetric_, "A zero of its own for each group")->excludes(sym_);
     command.add_option("--skip", options_.skip, "Leave linears dense whose name holds this regex; repeatable")
         ->allow_extra_args(false)
         ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
@@ -133,7 +133,7 @@ class QuantizeCommand : public Command {
   bool desc_act_value_ = true;
   double mse_value_ = 0;
   bool symmetric_ = false, asymmetric_ = false;
-  CLI::Option *samples_ = nullptr, *desc_act_ = nullptr, *mse_ = nullptr;
+  CLI::Option *samples_ = nullptr, *sym_ = nullptr, *desc_act_ = nullptr, *mse_ = nullptr;
 };
 
 }  // namespace
