@@ -17,77 +17,83 @@ std::string spill_file(const StreamStorage& storage, const char* what) {
 
 WindowStream::WindowStream(Forward& forward, const Windows& windows, const StreamStorage& storage)
     : forward_(forward), windows_(windows) {
-  Backend& backend = forward.backend();
-  residuals_ = std::make_unique<ActivationStore>(backend, windows.count(), DType::f32,
+  residuals_ = std::make_unique<ActivationStore>(forward.backend(), windows.count(), DType::f32,
                                                  spill_file(storage, "residual"));
-  inputs_ = std::make_unique<ActivationStore>(backend, windows.count(), DType::bf16,
+  inputs_ = std::make_unique<ActivationStore>(forward.backend(), windows.count(), DType::bf16,
                                               spill_file(storage, "inputs"));
-  const int64_t hidden = forward.config().hidden;
-  if (windows.count() == 0) return;
-  residual_ = backend.allocate(windows.length, hidden, DType::f32);
-  next_residual_ = backend.allocate(windows.length, hidden, DType::f32);
   for (int64_t w = 0; w < windows.count(); ++w) {
-    forward.embed(make_batch({windows.window(w), static_cast<size_t>(windows.length)}, windows.length),
-                  residual_);
-    residuals_->put(w, residual_);
+    forward.embed(batch(w), residual(w));
+    residuals_->keep(w);
   }
 }
 
-const Tensor& WindowStream::scratch(Tensor& tensor, int64_t cols, DType dtype) {
-  if (tensor.cols() != cols || tensor.dtype() != dtype || tensor.rows() != windows_.length) {
+Batch WindowStream::batch(int64_t w) const {
+  return make_batch({windows_.window(w), static_cast<size_t>(windows_.length)}, windows_.length);
+}
+
+View WindowStream::residual(int64_t w) {
+  return residuals_->open(w, windows_.length, forward_.config().hidden);
+}
+
+View WindowStream::scratch(Tensor& tensor, int64_t cols, DType dtype) {
+  if (tensor.cols() != cols || tensor.dtype() != dtype) {
     tensor = Tensor();
     tensor = forward_.backend().allocate(windows_.length, cols, dtype);
   }
   return tensor;
 }
 
-void WindowStream::apply(int64_t w, const StageId& done) {
-  const DType compute = forward_.compute();
-  const Tensor& x = scratch(input_, forward_.input_width(done.stage), compute);
-  if (recomputed(done.stage)) {
-    residuals_->get(w, residual_);
-    forward_.stage_input(done, {}, residual_, {}, x);
-  } else {
-    inputs_->get(w, x);
+// What the stage's linears take: made again from the residual, or as it was stored.
+ConstView WindowStream::input_of(int64_t w, const StageId& id, ConstView residual) {
+  const int64_t width = forward_.input_width(id.stage);
+  if (recomputed(id.stage)) {
+    const View x = scratch(input_, width, forward_.compute());
+    forward_.stage_input(id, {}, residual, {}, x);
+    return x;
   }
-  const bool joins = !recomputed(done.stage);
-  const Tensor& y = scratch(output_, forward_.output_width(done.stage), DType::f32);
-  forward_.stage_linears(done, x, y);
-  if (!joins) return;
-  residuals_->get(w, residual_);
-  forward_.join(done, y, residual_, next_residual_);
-  std::swap(residual_, next_residual_);
-  residuals_->put(w, residual_);
-}
-
-ConstView WindowStream::advance(int64_t w, const StageId* done, const StageId& next) {
-  if (done)
-    apply(w, *done);
-  else
-    residuals_->get(w, residual_);
-  const Batch batch =
-      make_batch({windows_.window(w), static_cast<size_t>(windows_.length)}, windows_.length);
-  const Tensor& x = scratch(next_input_, forward_.input_width(next.stage), forward_.compute());
-  const bool stored = !recomputed(next.stage);
-  forward_.stage_input(next, batch, residual_, stored ? ConstView(output_) : ConstView(), x);
-  if (stored && w == 0) inputs_->clear();   // of another stage, and another width
-  if (stored) inputs_->put(w, x);
+  const View stored = inputs_->open(w, windows_.length, width);
+  if (stored.dtype == forward_.compute()) return stored;
+  const View x = scratch(input_, width, forward_.compute());
+  forward_.backend().copy(stored, x);
   return x;
 }
 
-void WindowStream::finish_block(int64_t w, const StageId& done) { apply(w, done); }
-
-void WindowStream::run_block(int64_t w, int layer) {
-  residuals_->get(w, residual_);
-  const Batch batch =
-      make_batch({windows_.window(w), static_cast<size_t>(windows_.length)}, windows_.length);
-  forward_.block(layer, batch, residual_, next_residual_);
-  residuals_->put(w, next_residual_);
+void WindowStream::apply(int64_t w, const StageId& done, View residual) {
+  const ConstView x = input_of(w, done, residual);
+  const View y = scratch(output_, forward_.output_width(done.stage), DType::f32);
+  forward_.stage_linears(done, x, y);
+  if (recomputed(done.stage)) return;
+  forward_.join(done, y, residual, residual);
+  residuals_->keep(w);
 }
 
-ConstView WindowStream::residual(int64_t w) {
-  residuals_->get(w, residual_);
-  return residual_;
+ConstView WindowStream::advance(int64_t w, const StageId* done, const StageId& next) {
+  const View stream = residual(w);
+  if (done) apply(w, *done, stream);
+  const int64_t width = forward_.input_width(next.stage);
+  if (recomputed(next.stage)) {
+    const View x = scratch(next_input_, width, forward_.compute());
+    forward_.stage_input(next, batch(w), stream, {}, x);
+    return x;
+  }
+  if (w == 0) inputs_->clear();   // of another stage, and another width
+  const View stored = inputs_->open(w, windows_.length, width);
+  const bool direct = stored.dtype == forward_.compute();
+  const View x = direct ? stored : scratch(next_input_, width, forward_.compute());
+  forward_.stage_input(next, batch(w), stream, output_, x);
+  if (!direct) forward_.backend().copy(x, stored);
+  inputs_->keep(w);
+  return x;
+}
+
+void WindowStream::finish_block(int64_t w, const StageId& done) { apply(w, done, residual(w)); }
+
+void WindowStream::run_block(int64_t w, int layer) {
+  const View stream = residual(w);
+  const View next = scratch(output_, forward_.config().hidden, DType::f32);
+  forward_.block(layer, batch(w), stream, next);
+  forward_.backend().copy(next, stream);
+  residuals_->keep(w);
 }
 
 }  // namespace halftone

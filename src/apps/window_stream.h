@@ -35,20 +35,22 @@ class WindowStream {
   void run_block(int64_t w, int layer);
 
   // The residual (tokens, hidden) f32 of window w; valid until the next call.
-  ConstView residual(int64_t w);
+  View residual(int64_t w);
   // Frees the stage inputs of a block that is done.
   void clear_inputs() { inputs_->clear(); }
 
  private:
-  void apply(int64_t w, const StageId& done);
-  const Tensor& scratch(Tensor& tensor, int64_t cols, DType dtype);
+  Batch batch(int64_t w) const;
+  ConstView input_of(int64_t w, const StageId& id, ConstView residual);
+  void apply(int64_t w, const StageId& done, View residual);
+  View scratch(Tensor& tensor, int64_t cols, DType dtype);
 
   Forward& forward_;
   const Windows& windows_;
   std::unique_ptr<ActivationStore> residuals_, inputs_;
   // One window's; input_ and output_ of the stage that runs, next_input_ of the one that follows, so
   // that a pass over the windows allocates once.
-  Tensor residual_, next_residual_, input_, output_, next_input_;
+  Tensor input_, output_, next_input_;
 };
 
 }  // namespace halftone

@@ -43,11 +43,14 @@ void read_at(int file, void* data, int64_t bytes, int64_t offset, const std::str
 
 ActivationStore::ActivationStore(Backend& backend, int64_t count, DType dtype,
                                  const std::string& spill_path)
-    : backend_(backend), dtype_(dtype), spill_path_(spill_path), held_(static_cast<size_t>(count)) {
+    : backend_(backend),
+      dtype_(dtype),
+      spill_path_(spill_path),
+      held_(static_cast<size_t>(count)),
+      written_(static_cast<size_t>(count)) {
   if (spill_path_.empty()) return;
-  file_ = open(spill_path_.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-  if (file_ < 0)
-    throw bad_input("{}: cannot be created: {}", spill_path_, std::strerror(errno));
+  file_ = ::open(spill_path_.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  if (file_ < 0) throw bad_input("{}: cannot be created: {}", spill_path_, std::strerror(errno));
   unlink(spill_path_.c_str());
 }
 
@@ -55,34 +58,32 @@ ActivationStore::~ActivationStore() {
   if (file_ >= 0) close(file_);
 }
 
-void ActivationStore::put(int64_t index, ConstView x) {
-  Tensor& slot = held_[static_cast<size_t>(index)];
-  if (file_ < 0) {
-    if (slot.rows() != x.rows || slot.cols() != x.cols)
-      slot = backend_.allocate(x.rows, x.cols, dtype_);
-    backend_.copy(x, slot);
-    return;
+View ActivationStore::open(int64_t index, int64_t rows, int64_t cols) {
+  Tensor& tensor = file_ < 0 ? held_[static_cast<size_t>(index)] : opened_;
+  if (tensor.rows() != rows || tensor.cols() != cols) {
+    tensor = Tensor();
+    tensor = backend_.allocate(rows, cols, dtype_);
   }
-  const Tensor staging(host_, x.rows, x.cols, dtype_);
-  backend_.download(x, staging);
-  if (slot_bytes_ == 0) slot_bytes_ = staging.bytes();
-  if (staging.bytes() > slot_bytes_) throw internal_error("activation store: matrices grew");
-  write_at(file_, staging.view().data, staging.bytes(), index * slot_bytes_, spill_path_);
+  if (file_ >= 0 && written_[static_cast<size_t>(index)]) {
+    read_at(file_, staging_.view().data, staging_.bytes(), index * staging_.bytes(), spill_path_);
+    backend_.upload(staging_, tensor);
+  }
+  return tensor;
 }
 
-void ActivationStore::get(int64_t index, View x) {
-  if (file_ < 0) {
-    backend_.copy(held_[static_cast<size_t>(index)], x);
-    return;
-  }
-  const Tensor staging(host_, x.rows, x.cols, dtype_);
-  read_at(file_, staging.view().data, staging.bytes(), index * slot_bytes_, spill_path_);
-  backend_.upload(staging, x);
+void ActivationStore::keep(int64_t index) {
+  if (file_ < 0) return;
+  if (staging_.empty()) staging_ = Tensor(host_, opened_.rows(), opened_.cols(), dtype_);
+  backend_.download(opened_, staging_);
+  write_at(file_, staging_.view().data, staging_.bytes(), index * staging_.bytes(), spill_path_);
+  written_[static_cast<size_t>(index)] = true;
 }
 
 void ActivationStore::clear() {
   for (Tensor& tensor : held_) tensor = Tensor();
-  slot_bytes_ = 0;
+  opened_ = Tensor();
+  staging_ = Tensor();
+  written_.assign(written_.size(), false);
 }
 
 }  // namespace halftone

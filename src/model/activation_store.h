@@ -11,17 +11,20 @@ namespace halftone {
 
 class ActivationStore {
  public:
-  // `count` matrices of at most (rows, cols) of `dtype`. `spill_path` empty: in memory, allocated as
-  // they are put; else in an unlinked file of that name, so that nothing is left behind.
+  // `count` matrices of `dtype`. `spill_path` empty: in memory, allocated when they are first opened;
+  // else in an unlinked file of that name, so that nothing is left behind.
   ActivationStore(Backend& backend, int64_t count, DType dtype, const std::string& spill_path);
   ~ActivationStore();
   ActivationStore(const ActivationStore&) = delete;
   ActivationStore& operator=(const ActivationStore&) = delete;
 
-  // Copies in and out, converting between f32 and bf16. Throws Error(resources) when the disk is full.
-  void put(int64_t index, ConstView x);
-  void get(int64_t index, View x);
-  // Frees what is held; put may follow, with other shapes.
+  DType dtype() const { return dtype_; }
+  // Matrix `index` as (rows, cols): where it lies, or a copy of what is in the file. Valid until
+  // another one is opened. All matrices between two clear()s have the same shape.
+  View open(int64_t index, int64_t rows, int64_t cols);
+  // Says that the open matrix was changed. Throws Error(resources) when the disk is full.
+  void keep(int64_t index);
+  // Forgets everything; open() may follow, with another shape.
   void clear();
 
  private:
@@ -29,8 +32,9 @@ class ActivationStore {
   DType dtype_;
   std::string spill_path_;
   int file_ = -1;
-  int64_t slot_bytes_ = 0;       // in the file: the first matrix's size
-  std::vector<Tensor> held_;
+  std::vector<Tensor> held_;     // in memory
+  std::vector<bool> written_;    // in the file
+  Tensor opened_, staging_;      // of the file: on the device, on the host
   HostAllocator host_;
 };
 
