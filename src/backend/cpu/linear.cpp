@@ -49,9 +49,8 @@ std::unique_ptr<Weight> CpuBackend::prepare(ConstView weight, DType compute) {
 
 void CpuBackend::run_tile(const LinearTile& tile) {
   const int64_t rows = tile.x.rows, outputs = tile.y.cols;
-  // oneDNN 2.x wants x and y contiguous, in the weight's type and in f32 or bf16.
+  // oneDNN wants x in the weight's type and y in it or in f32; 2.x wants both contiguous.
   const bool x_direct = tile.x.dtype == tile.compute && tile.x.contiguous();
-  // f32 products have f32 results only.
   const DType result = tile.y.dtype == tile.compute ? tile.compute : DType::f32;
   const bool y_direct = tile.y.contiguous() && tile.y.dtype == result;
   const MatmulShape shape{.rows = rows,
