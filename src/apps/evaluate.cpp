@@ -4,8 +4,9 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <numeric>
+#include <filesystem>
 
+#include "apps/quantize_output.h"
 #include "apps/token_scores.h"
 #include "base/error.h"
 #include "base/memory_usage.h"
@@ -93,6 +94,22 @@ void check_same_tokenizer(const Tokenizer& tokenizer, const OpenedModel& model,
       .hint("KL divergence compares predictions of the same tokens: pass the model it was made from.");
 }
 
+constexpr double kToleratedOverlap = 0.01;
+
+// Evaluation text is never calibration text: said when the model's own record shows that it was.
+void note_overlap(const OpenedModel& model, const std::string& text_path, Evaluation& result) {
+  const TextFile text = read_text_file(text_path);
+  for (const std::string& path : calibration_files_of(model.checkpoint->path())) {
+    if (!std::filesystem::exists(path)) continue;
+    const double share = overlap({read_text_file(path)}, {text});
+    if (share > kToleratedOverlap)
+      result.notes.push_back(
+          fmt::format("{:.0f} % of {} stands in {}, which {} was calibrated on: its loss looks "
+                      "smaller than it is",
+                      100 * share, text_path, path, model.name()));
+  }
+}
+
 void check_ids(const Windows& windows, const OpenedModel& model) {
   const auto largest = std::max_element(windows.ids.begin(), windows.ids.end());
   if (largest != windows.ids.end() && *largest >= model.config().vocab)
@@ -177,6 +194,8 @@ Evaluation evaluate(Backend& backend, const OpenedModel& model, const OpenedMode
         fmt::format("vocabularies are padded to {} and {}: compared over the first {}",
                     human_count(model.config().vocab), human_count(base->config().vocab),
                     human_count(std::min(model.config().vocab, base->config().vocab))));
+
+  note_overlap(model, text_path, result);
 
   const DType compute = compute_dtype(options.dtype, backend);
   Runner model_runner(backend, model, compute, profile);

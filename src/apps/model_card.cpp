@@ -2,8 +2,10 @@
 // paths of outputs: the same run writes the same bytes.
 #include <cmath>
 #include <filesystem>
+#include <sstream>
 
 #include "apps/quantize_output.h"
+#include "base/file.h"
 #include "base/progress.h"
 
 namespace halftone {
@@ -93,6 +95,17 @@ std::string reproduction_config(const QuantizeOptions& options, const std::strin
     text += fmt::format("scale-search = {}\n", quoted(options.scale_search));
   text += fmt::format("dtype = {}\ndevice = {}\n", quoted(options.dtype), quoted(options.device));
   return text;
+}
+
+std::vector<std::string> calibration_files_of(const std::string& directory) {
+  const std::string path = directory + "/quantize.toml";
+  if (!std::filesystem::exists(path)) return {};
+  std::istringstream lines(read_file(path));
+  constexpr std::string_view kKey = "calib = ";
+  for (std::string line; std::getline(lines, line);)
+    if (line.starts_with(kKey))
+      return parse_json(line.substr(kKey.size()), path).get<std::vector<std::string>>();
+  return {};
 }
 
 }  // namespace halftone

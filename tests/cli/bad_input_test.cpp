@@ -113,6 +113,18 @@ TEST_F(BadInput, EvaluationTextIsChecked) {
   check(eval(folder_.write("latin.txt", "caf\xe9")), 3, "UTF-8");
 }
 
+TEST_F(BadInput, EvaluatingOnTheCalibrationTextIsSaid) {
+  ASSERT_EQ(run({"quantize", model_, "-o", folder_.path("made"), "--group-size", "16", "--calib", text_,
+                 "--samples", "4", "--seq-len", "64"})
+                .code,
+            0);
+  const auto eval = [&](const std::string& text) {
+    return run({"eval", folder_.path("made"), "--text", text, "--seq-len", "64"}).out;
+  };
+  EXPECT_THAT(eval(text_), HasSubstr("was calibrated on"));
+  EXPECT_THAT(eval(folder_.write("fresh.txt", make_text(300, 8))), ::testing::Not(HasSubstr("calibrated on")));
+}
+
 TEST_F(BadInput, ModelsThatAreNotThere) {
   check(run({"inspect", folder_.path("nothing")}), 2, "nothing");
   std::filesystem::create_directory(folder_.path("bare"));
