@@ -46,10 +46,12 @@ class EvalCommand : public Command {
     if (!base_.empty()) base = open_model(base_);
     const Evaluation result =
         evaluate(*backend, model, base ? &*base : nullptr, text_, options_);
-    if (json_)
+    if (json_) {
+      for (const std::string& note : result.notes) spdlog::warn("{}", note);
       fmt::print("{}\n", to_json(result).dump(2));
-    else
+    } else {
       fmt::print("{}", evaluation_table(result, backend->info().device));
+    }
     return check_gate(result);
   }
 
