@@ -27,6 +27,9 @@ def load(path):
     where = dict(gguf_file=path.name) if path.suffix == ".gguf" else {}
     name = path.parent if where else path
     model = AutoModelForCausalLM.from_pretrained(name, dtype=torch.float32, attn_implementation="eager", **where)
+    if where:   # dequantized, but still marked as GGUF's, which save_pretrained() refuses
+        model.hf_quantizer = None
+        del model.config.quantization_config
     return model.eval(), AutoTokenizer.from_pretrained(name, **where)
 
 

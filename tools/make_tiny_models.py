@@ -35,11 +35,12 @@ MODELS = {
     "llama": ("llama", dict(SIZES, num_key_value_heads=4)),
     "llama_bias": ("llama", dict(SIZES, attention_bias=True, mlp_bias=True, tie_word_embeddings=True)),
     "llama_linear": ("llama", dict(SIZES, rope_scaling={"rope_type": "linear", "factor": 4.0})),
-    "llama3": ("llama", dict(SIZES, rope_theta=5e5, head_dim=16, rope_scaling={
+    # Two of the eight frequencies lie in the part that is blended, and so for yarn.
+    "llama3": ("llama", dict(SIZES, rope_theta=1e3, head_dim=16, rope_scaling={
         "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
-        "original_max_position_embeddings": 32})),
-    "llama_yarn": ("llama", dict(SIZES, head_dim=16, rope_scaling={
-        "rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 16})),
+        "original_max_position_embeddings": 48})),
+    "llama_yarn": ("llama", dict(SIZES, rope_theta=1e2, head_dim=16, rope_scaling={
+        "rope_type": "yarn", "factor": 4.0, "beta_fast": 2.0, "original_max_position_embeddings": 40})),
     "mistral": ("mistral", dict(SIZES, sliding_window=8, head_dim=16)),
     "qwen2": ("qwen2", dict(SIZES, tie_word_embeddings=True)),
     "qwen2_window": ("qwen2", dict(SIZES, use_sliding_window=True, sliding_window=8, max_window_layers=1)),
