@@ -151,7 +151,7 @@ void Bpe::encode_word(std::string_view word, BpeCache& cache, std::vector<int32_
   }
   symbols_of(word, cache.symbols);
   if (cache.symbols.size() <= kShortWord) {
-    merge_short(cache.symbols);
+    merge_short(cache);
   } else {
     merge_long(cache);
   }
@@ -195,12 +195,14 @@ void Bpe::symbols_of(std::string_view word, std::vector<int32_t>& symbols) const
   if (waiting) symbols.push_back(unknown_);
 }
 
-void Bpe::merge_short(std::vector<int32_t>& symbols) const {
+void Bpe::merge_short(BpeCache& cache) const {
+  auto& symbols = cache.symbols;
   const MergeTable::Entry* merges[kShortWord];  // merges[i]: of symbols i and i + 1
   for (size_t i = 0; i + 1 < symbols.size(); ++i)
     merges[i] = merges_.find(symbols[i], symbols[i + 1]);
   while (symbols.size() > 1) {
     const size_t pairs = symbols.size() - 1;
+    cache.steps_ += static_cast<int64_t>(pairs);
     size_t best = pairs;
     for (size_t i = 0; i < pairs; ++i) {
       if (merges[i] && (best == pairs || merges[i]->rank < merges[best]->rank)) best = i;
@@ -225,6 +227,7 @@ void Bpe::merge_long(BpeCache& cache) const {
   };
   const auto propose = [&](int32_t at) {
     if (at < 0 || list[at].next < 0) return;
+    ++cache.steps_;
     const auto* merge = merges_.find(list[at].id, list[list[at].next].id);
     if (!merge) return;
     heap.push_back(

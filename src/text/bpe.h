@@ -32,6 +32,10 @@ class MergeTable {
 // What encode() keeps from piece to piece: working memory, and words that were seen before. One for
 // each text that is being encoded.
 class BpeCache {
+ public:
+  // Pairs that were looked up so far: the measure of the work done.
+  int64_t steps() const { return steps_; }
+
  private:
   friend class Bpe;
   struct Word {
@@ -49,6 +53,7 @@ class BpeCache {
     uint64_t order;  // rank, then place
     int32_t result;
   };
+  int64_t steps_ = 0;
   std::unordered_map<std::string, Word, Hash, std::equal_to<>> words;
   std::vector<int32_t> ids;
   std::vector<int32_t> symbols;  // of the word in hand
@@ -66,7 +71,7 @@ class Bpe {
   void encode_word(std::string_view word, BpeCache& cache, std::vector<int32_t>& ids) const;
   void symbols_of(std::string_view word, std::vector<int32_t>& symbols) const;
   bool append_bytes(std::string_view character, std::vector<int32_t>& symbols) const;
-  void merge_short(std::vector<int32_t>& symbols) const;
+  void merge_short(BpeCache& cache) const;
   void merge_long(BpeCache& cache) const;
   void find_joints(const TokenizerSpec& spec);
   bool may_join(char32_t left, char32_t right) const;

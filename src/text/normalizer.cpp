@@ -1,8 +1,6 @@
 // See normalizer.h. Semantics: the `tokenizers` library's src/normalizers.
 #include "text/normalizer.h"
 
-#include <utf8proc.h>
-
 #include <utility>
 
 #include "base/error.h"
@@ -69,19 +67,6 @@ struct Strip : NormalizerStep {
   bool left, right;
 };
 
-struct StripAccents : NormalizerStep {
-  void run(std::string& text) const override {
-    std::string out;
-    for (size_t at = 0; at < text.size();) {
-      const char32_t character = next_character(text, at);
-      const auto kind = utf8proc_category(static_cast<utf8proc_int32_t>(character));
-      if (kind >= UTF8PROC_CATEGORY_MN && kind <= UTF8PROC_CATEGORY_ME) continue;
-      append_utf8(out, character);
-    }
-    text = std::move(out);
-  }
-};
-
 struct ByteLevel : NormalizerStep {
   void run(std::string& text) const override {
     std::string out;
@@ -112,13 +97,11 @@ std::unique_ptr<NormalizerStep> make_step(const Json& json, const std::string& o
   } else if (type == "Strip") {
     const bool left = options.flag("strip_left");
     step = std::make_unique<Strip>(left, options.flag("strip_right"));
-  } else if (type == "StripAccents") {
-    step = std::make_unique<StripAccents>();
   } else if (type == "ByteLevel") {
     step = std::make_unique<ByteLevel>();
   } else {
     options.unknown_type(
-        "Sequence, Prepend, Replace, NFC, NFD, NFKC, NFKD, Lowercase, Strip, StripAccents, "
+        "Sequence, Prepend, Replace, NFC, NFD, NFKC, NFKD, Lowercase, Strip, "
         "ByteLevel");
   }
   options.finish();

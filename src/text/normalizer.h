@@ -14,8 +14,7 @@ struct NormalizerStep;  // normalizer.cpp
 class Normalizer {
  public:
   // null: the text stays. Throws Error(bad_input) for a type or an option that is not known.
-  // Known: Sequence, Prepend, Replace, NFC, NFD, NFKC, NFKD, Lowercase, Strip, StripAccents,
-  // ByteLevel.
+  // Known: Sequence, Prepend, Replace, NFC, NFD, NFKC, NFKD, Lowercase, Strip, ByteLevel.
   Normalizer(const Json& json, const std::string& origin);
   ~Normalizer();
   Normalizer(Normalizer&&) noexcept;

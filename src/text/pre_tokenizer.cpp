@@ -67,6 +67,32 @@ struct ClassStep : PreTokenizerStep {
   SplitRule rule;
 };
 
+// Keeps runs of word characters and runs of what is neither that nor white space.
+struct WordStep : PreTokenizerStep {
+  enum class Kind { space, word, other };
+  static Kind kind_of(char32_t character) {
+    if (is_word(character)) return Kind::word;
+    return is_white_space(character) ? Kind::space : Kind::other;
+  }
+  void run(Pieces& pieces) const override {
+    std::vector<Span> cut;
+    for (const Span& span : pieces.spans) {
+      Kind previous = Kind::space;
+      for (size_t at = span.begin; at < span.end;) {
+        const size_t here = at;
+        const Kind kind = kind_of(next_character(pieces.text, at));
+        if (kind != Kind::space && kind == previous) {
+          cut.back().end = at;
+        } else if (kind != Kind::space) {
+          cut.push_back({here, at});
+        }
+        previous = kind;
+      }
+    }
+    pieces.spans = std::move(cut);
+  }
+};
+
 // One space in front of every piece that has none.
 struct PrefixSpaceStep : PreTokenizerStep {
   void run(Pieces& pieces) const override {
@@ -204,9 +230,7 @@ void add_step(const Json& json, const std::string& origin, Steps& steps) {
                                        : SplitBehavior::isolated;
     steps.push_back(std::make_unique<ClassStep>(is_punctuation, SplitRule{behavior, false}));
   } else if (type == "Whitespace") {
-    // \w+|[^\w\s]+ : what is neither is white space, and goes.
-    steps.push_back(std::make_unique<SplitStep>(Pattern(Regex(R"(\w+|[^\w\s]+)", origin)),
-                                                SplitRule{SplitBehavior::removed, true}));
+    steps.push_back(std::make_unique<WordStep>());
   } else if (type == "WhitespaceSplit") {
     steps.push_back(std::make_unique<ClassStep>(is_white_space, removed));
   } else {

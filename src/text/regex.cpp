@@ -15,8 +15,8 @@
 namespace halftone {
 namespace {
 
-constexpr uint32_t kMatchLimit = 100'000'000;  // steps of one match
-constexpr uint32_t kHeapLimit = 1u << 18;      // kibibytes of one match without JIT
+constexpr uint32_t kMatchLimit = 10'000'000;  // steps of one match
+constexpr uint32_t kHeapLimit = 1u << 18;     // kibibytes of one match without JIT
 constexpr size_t kJitStackLeast = 64 << 10, kJitStackMost = 16 << 20;
 
 std::string pcre2_message(int code) {

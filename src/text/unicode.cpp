@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <cstring>
 #include <iterator>
 #include <new>
@@ -97,8 +98,15 @@ void append_normalized(std::string_view text, NormalForm form, std::string& out)
                                              static_cast<utf8proc_option_t>(options));
   if (size == UTF8PROC_ERROR_NOMEM) throw std::bad_alloc();
   if (size < 0) throw internal_error("normalization: {}", utf8proc_errmsg(size));
+  const size_t begin = out.size();
   out.append(reinterpret_cast<const char*>(mapped), static_cast<size_t>(size));
   std::free(mapped);  // allocated by utf8proc
+  // The one composition that the library does not know (Unicode 13).
+  constexpr std::string_view kComposed = "\U00011938", kParts = "\U00011935\U00011930";
+  for (size_t at = out.find(kComposed, begin); at != std::string::npos;
+       at = out.find(kComposed, at + kParts.size())) {
+    out.replace(at, kComposed.size(), kParts);
+  }
 }
 
 struct ByteAlphabet {

@@ -1,6 +1,6 @@
 // UTF-8, character classes and normal forms, as the `tokenizers` library sees them: white space,
 // numbers and lower case from Unicode 14 and later; punctuation from Unicode 8 and normal forms
-// from Unicode 12, because that is what the library's tables hold and ids must be identical.
+// from Unicode 9, because that is what the library's tables hold and ids must be identical.
 #pragma once
 
 #include <cstddef>
