@@ -43,7 +43,8 @@ class Checkpoint {
   std::vector<ContainerEntry> entries_;
 };
 
-// The tensors of a safetensors checkpoint as they stand: dense ones.
+// The tensors of a safetensors checkpoint as they stand: dense ones. The checkpoint must outlive it.
+// Throws Error(bad_input) for floating-point types other than F32, F16, BF16 and F64.
 std::unique_ptr<WeightSource> open_dense_weights(const Checkpoint& checkpoint);
 
 }  // namespace halftone

@@ -1,7 +1,9 @@
 #include "io/safetensors.h"
 
 #include <gtest/gtest.h>
+#include <sys/mount.h>
 
+#include <cerrno>
 #include <cstring>
 #include <filesystem>
 
@@ -122,6 +124,21 @@ TEST(Safetensors, WriterHoldsCallersToThePlan) {
   EXPECT_THROW(writer.write("a", filled(2, 0)), Error);
   EXPECT_THROW(SafetensorsWriter(place.path(), {plan[0], plan[0]}), Error);
   EXPECT_THROW(SafetensorsWriter(place.path(), {planned("a", "U8", {2}, 3)}), Error);
+}
+
+TEST(Safetensors, FullDiskShowsBeforeTheWork) {
+  const TemporaryDirectory place;
+  if (::mount("tmpfs", place.path().c_str(), "tmpfs", 0, "size=256k") != 0)
+    GTEST_SKIP() << "a small file system cannot be mounted here: " << std::strerror(errno);
+  try {
+    SafetensorsWriter(place.path(), {planned("a", "U8", {1 << 20}, 1 << 20)});
+    ADD_FAILURE() << "a megabyte in 256 kB";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.exit(), Exit::resources);
+    EXPECT_EQ(error.what(),
+              place.file("model.safetensors") + ": cannot be written: No space left on device");
+  }
+  ::umount(place.path().c_str());
 }
 
 TEST(Safetensors, NamesOfTypes) {
