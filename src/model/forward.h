@@ -29,12 +29,6 @@ struct Batch {
 // Whole sequences of `length` ids each (which divides their number); every row in logit_rows.
 Batch make_batch(std::span<const int32_t> ids, int64_t length);
 
-// Whether the values at a stage stayed finite.
-struct StageCheck {
-  StageId stage;
-  bool finite = true;
-};
-
 class Forward {
  public:
   // All outlive this; `weights` give products in `compute`.

@@ -1,3 +1,4 @@
+// Factors drawn by layer, and a weight source that multiplies with them as rows are read.
 #include "tools/regrid/regrid.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// Regridding on the tiny models: the same logits from other weights.
 #include "tools/regrid/regrid.h"
 
 #include <gtest/gtest.h>
