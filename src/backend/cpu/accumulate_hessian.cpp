@@ -9,6 +9,7 @@
 #include <cassert>
 #include <cmath>
 #include <cstring>
+#include <type_traits>
 #include <vector>
 
 #include "backend/cpu/quant_ops.h"
@@ -18,45 +19,71 @@
 namespace halftone::cpu {
 namespace {
 
-constexpr int64_t kColumns = 64;   // of h, in a tile
-constexpr int64_t kRows = 256;     // of h, in a tile
-constexpr int64_t kTokens = 2048;  // multiplied at once: bounds the copies of x
+constexpr int64_t kColumns = kPackColumns;  // of h, in a tile
+constexpr int64_t kRows = 256;              // of h, in a tile
+constexpr int64_t kTokens = 2048;           // multiplied at once: bounds the copies of x
 
 // Rows [row, row_end) of h and column block `block`; those above the diagonal do not count.
 struct HessianTile {
   int64_t row = 0, row_end = 0, block = 0;
 };
 
+// Neighbouring tiles share rows: their turned inputs stay in the cache.
 std::vector<HessianTile> tiles_of(int64_t inputs) {
   std::vector<HessianTile> tiles;
-  for (int64_t block = 0; block * kColumns < inputs; ++block)
-    for (int64_t row = block * kColumns; row < inputs; row += kRows)
-      tiles.push_back({row, std::min(row + kRows, inputs), block});
+  for (int64_t row = 0; row < inputs; row += kRows) {
+    const int64_t row_end = std::min(row + kRows, inputs);
+    for (int64_t block = 0; block * kColumns < row_end; ++block)
+      tiles.push_back({std::max(row, block * kColumns), row_end, block});
+  }
   return tiles;
 }
 
-// One chunk of tokens: turned() is xᵀ, (inputs, tokens); packed(i) the columns of block i of x as
-// oneDNN wants them.
+// words[i] |= the bits of root · x[i], as f32 or as the bf16 that is `half` of the word.
+template <class T>
+void stage_row(const T* x, int64_t count, float root, DType products, int64_t half,
+               uint32_t* words) {
+  const auto value = [&](int64_t i) {
+    if constexpr (std::is_same_v<T, float>)
+      return root * x[i];
+    else
+      return root * to_float(x[i]);
+  };
+  if (products == DType::f32) {
+    for (int64_t i = 0; i < count; ++i) words[i] = std::bit_cast<uint32_t>(value(i));
+  } else {
+    for (int64_t i = 0; i < count; ++i)
+      words[i] |= static_cast<uint32_t>(to_bf16(value(i)).bits) << 16 * half;
+  }
+}
+
+// One chunk of tokens twice: as xᵀ (inputs, tokens), and by blocks of columns as oneDNN wants them
+// on the right of a product.
 class TurnedInputs {
  public:
   TurnedInputs(const HessianTools& tools, ConstView x, DType products)
       : tools_(tools),
+        transpose_(simd::quantizer_kernels_for(tools.isa).transpose),
         x_(x),
         products_(products),
         pack_(tools.matmul.pack_kernel(x.rows, std::min(kColumns, x.cols), products)),
         last_pack_(tools.matmul.pack_kernel(x.rows, (x.cols - 1) % kColumns + 1, products)),
         memory_(tools.scratch.lease(turned_bytes() + blocks() * packed_bytes())) {
-    turned_ = {memory_.take(turned_bytes()), x.cols, x.rows, x.rows, products};
+    turned_ = memory_.take(turned_bytes());
     packed_ = memory_.take(blocks() * packed_bytes());
   }
 
   // row_weights: of the chunk, or null.
   void fill(const float* row_weights) {
     tools_.pool.parallel_for(blocks(), 1, [&](int64_t block, int64_t) {
-      const int64_t begin = block * kColumns, end = std::min(begin + kColumns, x_.cols);
-      for (int64_t token = 0; token < x_.rows; token += tokens_at_once())
-        turn(begin, end, token, row_weights);
-      tools_.matmul.run(pack_of(block), row_of(begin), packed_ + block * packed_bytes());
+      const PackKernel& pack = pack_of(block);
+      std::byte* packed = packed_ + block * packed_bytes();
+      if (pack.direct)
+        return stage_and_turn(block, row_weights, reinterpret_cast<uint32_t*>(packed));
+      Scratch::Lease scratch = tools_.scratch.lease(pack.staged_bytes);
+      std::byte* staged = scratch.take(pack.staged_bytes);
+      stage_and_turn(block, row_weights, reinterpret_cast<uint32_t*>(staged));
+      tools_.matmul.run(pack, staged, packed);
     });
   }
 
@@ -82,74 +109,73 @@ class TurnedInputs {
   }
 
  private:
+  int64_t element() const { return static_cast<int64_t>(size_of(products_)); }
   int64_t blocks() const { return (x_.cols + kColumns - 1) / kColumns; }
-  int64_t turned_bytes() const {
-    return Scratch::aligned(x_.rows * x_.cols * static_cast<int64_t>(size_of(products_)));
-  }
+  int64_t turned_bytes() const { return Scratch::aligned(x_.rows * x_.cols * element()); }
   int64_t packed_bytes() const { return Scratch::aligned(std::max(pack_.bytes, last_pack_.bytes)); }
   const PackKernel& pack_of(int64_t block) const {
     return block + 1 < blocks() ? pack_ : last_pack_;
   }
-  std::byte* row_of(int64_t col) const {
-    return static_cast<std::byte*>(turned_.data) +
-           col * turned_.ld * static_cast<int64_t>(size_of(products_));
-  }
+  std::byte* row_of(int64_t col) const { return turned_ + col * x_.rows * element(); }
   int64_t tokens_a_word() const { return products_ == DType::bf16 ? 2 : 1; }
-  int64_t tokens_at_once() const { return simd::kTurnedRows * tokens_a_word(); }
 
-  float value(int64_t token, int64_t col, float root) const {
-    return root * (x_.dtype == DType::f32 ? x_.row<float>(token)[col]
-                                          : to_float(x_.row<bf16>(token)[col]));
+  // The block's columns as words (tokens / tokens_a_word, kColumns), and turned.
+  void stage_and_turn(int64_t block, const float* row_weights, uint32_t* words) {
+    const int64_t begin = block * kColumns, cols = std::min(kColumns, x_.cols - begin);
+    const int64_t word_rows =
+        pack_of(block).staged_bytes / (kColumns * static_cast<int64_t>(sizeof(uint32_t)));
+    alignas(64) float turned[simd::kTurnedRows * kColumns];
+    for (int64_t first = 0; first < word_rows; first += simd::kTurnedRows) {
+      const int64_t rows = std::min(simd::kTurnedRows, word_rows - first);
+      for (int64_t row = first; row < first + rows; ++row)
+        stage(row * tokens_a_word(), begin, cols, row_weights, words + row * kColumns);
+      const int64_t token = first * tokens_a_word();
+      const int64_t tokens = std::min(rows * tokens_a_word(), x_.rows - token);
+      if (tokens <= 0) continue;
+      turn(words + first * kColumns, rows, turned);
+      for (int64_t i = 0; i < cols; ++i)
+        std::memcpy(row_of(begin + i) + token * element(), turned + i * simd::kTurnedRows,
+                    static_cast<size_t>(tokens * element()));
+    }
   }
 
-  // Words [cols) of a word row: one token as f32, or two of them as bf16.
-  void stage(int64_t token, int64_t begin, int64_t end, const float* row_weights,
+  // turned (kColumns, kTurnedRows) := words (rows, kColumns) transposed.
+  void turn(const uint32_t* words, int64_t rows, float* turned) const {
+    if (rows == simd::kTurnedRows)
+      return transpose_(reinterpret_cast<const float*>(words), kColumns, turned);
+    alignas(64) uint32_t padded[simd::kTurnedRows * kColumns] = {};
+    std::copy(words, words + rows * kColumns, padded);
+    transpose_(reinterpret_cast<const float*>(padded), kColumns, turned);
+  }
+
+  // One row of words: a token as f32, or two of them as bf16; zeros beyond x.
+  void stage(int64_t token, int64_t begin, int64_t cols, const float* row_weights,
              uint32_t* words) const {
-    const int64_t cols = end - begin;
-    const bool second = token + 1 < x_.rows;
-    const float root = row_weights ? std::sqrt(row_weights[token]) : 1;
-    if (products_ == DType::f32) {
-      for (int64_t i = 0; i < cols; ++i)
-        words[i] = std::bit_cast<uint32_t>(value(token, begin + i, root));
-    } else if (!row_weights && second) {
+    std::fill(words, words + kColumns, 0u);
+    if (token >= x_.rows) return;
+    if (products_ == DType::bf16 && !row_weights && token + 1 < x_.rows) {
       const bf16* low = x_.row<bf16>(token) + begin;
       const bf16* high = x_.row<bf16>(token + 1) + begin;
       for (int64_t i = 0; i < cols; ++i)
         words[i] = low[i].bits | static_cast<uint32_t>(high[i].bits) << 16;
-    } else {
-      const float next = second && row_weights ? std::sqrt(row_weights[token + 1]) : 1;
-      for (int64_t i = 0; i < cols; ++i) {
-        words[i] = to_bf16(value(token, begin + i, root)).bits;
-        if (second)
-          words[i] |= static_cast<uint32_t>(to_bf16(value(token + 1, begin + i, next)).bits) << 16;
-      }
+      return;
+    }
+    for (int64_t half = 0; half < tokens_a_word() && token + half < x_.rows; ++half) {
+      const float root = row_weights ? std::sqrt(row_weights[token + half]) : 1;
+      if (x_.dtype == DType::f32)
+        stage_row(x_.row<float>(token + half) + begin, cols, root, products_, half, words);
+      else
+        stage_row(x_.row<bf16>(token + half) + begin, cols, root, products_, half, words);
     }
   }
 
-  // Columns [begin, end) of up to tokens_at_once() tokens, by way of words in the first-level
-  // cache.
-  void turn(int64_t begin, int64_t end, int64_t token, const float* row_weights) {
-    alignas(64) uint32_t words[simd::kTurnedRows * kColumns];
-    alignas(64) float columns[simd::kTurnedRows * kColumns];
-    const int64_t tokens = std::min(tokens_at_once(), x_.rows - token), cols = end - begin;
-    const int64_t word_rows = (tokens + tokens_a_word() - 1) / tokens_a_word();
-    for (int64_t row = 0; row < word_rows; ++row)
-      stage(token + row * tokens_a_word(), begin, end, row_weights, words + row * cols);
-    std::fill(words + word_rows * cols, words + simd::kTurnedRows * cols, 0u);
-    simd::quantizer_kernels_for(tools_.isa)
-        .transpose(reinterpret_cast<const float*>(words), cols, columns);
-    const size_t element = size_of(products_);
-    for (int64_t i = 0; i < cols; ++i)
-      std::memcpy(row_of(begin + i) + static_cast<size_t>(token) * element,
-                  columns + i * simd::kTurnedRows, static_cast<size_t>(tokens) * element);
-  }
-
   const HessianTools& tools_;
+  void (*const transpose_)(const float* words, int64_t cols, float* out);
   ConstView x_;
   DType products_;
   PackKernel pack_, last_pack_;  // of all blocks but the last, and of the last
   Scratch::Lease memory_;
-  View turned_;
+  std::byte* turned_ = nullptr;
   std::byte* packed_ = nullptr;
 };
 

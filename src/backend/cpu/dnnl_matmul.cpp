@@ -204,28 +204,32 @@ void MatmulEngine::run(const MatmulKernel& kernel, const MatmulOperands& operand
 }
 
 PackKernel MatmulEngine::pack_kernel(int64_t inputs, int64_t outputs, DType dtype) {
+  assert(outputs <= kPackColumns);
   const std::lock_guard lock(mutex_);
   const auto key = std::tuple(inputs, outputs, dtype);
   const auto found = pack_kernels_.find(key);
   if (found != pack_kernels_.end()) return found->second;
+  using tag = memory::format_tag;
   const MatmulShape shape{
       .rows = kLayoutRows, .inputs = inputs, .outputs = outputs, .compute = dtype};
-  const memory::desc from({inputs, outputs}, type_of(dtype), memory::dims{1, inputs});
-  const memory::desc layout =
-      describe(engine_, shape, any_layout(inputs, outputs, dtype)).weights_desc();
-  const dnnl::reorder::primitive_desc description(engine_, from, engine_, layout);
+  PackKernel kernel;
+  kernel.staged = memory::desc({inputs, outputs}, type_of(dtype),
+                               dtype == DType::bf16 ? tag::BA16a64b2a : tag::BA16a64b);
+  kernel.layout = describe(engine_, shape, any_layout(inputs, outputs, dtype)).weights_desc();
+  kernel.direct = kernel.staged == kernel.layout;
+  kernel.staged_bytes = static_cast<int64_t>(kernel.staged.get_size());
+  kernel.bytes = static_cast<int64_t>(kernel.layout.get_size());
+  if (!kernel.direct)
+    kernel.primitive = dnnl::reorder(
+        dnnl::reorder::primitive_desc(engine_, kernel.staged, engine_, kernel.layout));
   if (pack_kernels_.size() >= kMostKernels) pack_kernels_.clear();
-  return pack_kernels_
-      .emplace(key, PackKernel{.primitive = dnnl::reorder(description),
-                               .from = from,
-                               .layout = layout,
-                               .bytes = static_cast<int64_t>(layout.get_size())})
-      .first->second;
+  return pack_kernels_.emplace(key, std::move(kernel)).first->second;
 }
 
-void MatmulEngine::run(const PackKernel& kernel, const void* weight, void* packed) {
+void MatmulEngine::run(const PackKernel& kernel, const void* staged, void* packed) {
+  assert(!kernel.direct);
   hold_at_one_thread();
-  memory from(kernel.from, engine_, const_cast<void*>(weight));
+  memory from(kernel.staged, engine_, const_cast<void*>(staged));
   memory to(kernel.layout, engine_, packed);
   dnnl::stream stream(engine_);
   kernel.primitive.execute(stream, from, to);

@@ -52,11 +52,15 @@ struct MatmulKernel {
   int64_t scratch_bytes = 0;
 };
 
-// A compiled reordering of W (outputs, inputs), contiguous, into the layout that oneDNN picks for it.
+// How a block of Wᵀ (inputs, outputs ≤ kPackColumns) that lives for one product becomes what oneDNN
+// wants. It is staged as rows of kPackColumns 32-bit words, a float or two neighbouring inputs in
+// bf16, zeros beyond the edges, which is oneDNN's own layout on most processors.
+inline constexpr int64_t kPackColumns = 64;
 struct PackKernel {
-  dnnl::reorder primitive;
-  dnnl::memory::desc from, layout;
-  int64_t bytes = 0;  // of the packed weight
+  dnnl::reorder primitive;  // not used when direct
+  dnnl::memory::desc staged, layout;
+  bool direct = false;      // staged is the layout
+  int64_t staged_bytes = 0, bytes = 0;
 };
 
 struct MatmulOperands {
@@ -80,9 +84,9 @@ class MatmulEngine {
 
   void run(const MatmulKernel& kernel, const MatmulOperands& operands);
 
-  // For weights that live for one product: compiled at the first call for a shape, like kernel().
+  // Compiled at the first call for a shape, like kernel().
   PackKernel pack_kernel(int64_t inputs, int64_t outputs, DType dtype);
-  void run(const PackKernel& kernel, const void* weight, void* packed);
+  void run(const PackKernel& kernel, const void* staged, void* packed);
 
  private:
   MatmulKernel compile(const MatmulShape& shape, const dnnl::memory::desc& weight) const;
