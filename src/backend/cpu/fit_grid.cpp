@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cassert>
 #include <cmath>
-#include <numbers>
 #include <vector>
 
 #include "backend/cpu/quant_ops.h"
@@ -13,35 +12,6 @@
 
 namespace halftone::cpu {
 namespace {
-
-// Interpolation of x^exponent at the Chebyshev nodes of [0.75, 1.5], by divided differences, spread
-// out into powers of x.
-void fit_power(double exponent, float (&coefficients)[simd::kPowerDegree + 1]) {
-  constexpr int kNodes = simd::kPowerDegree + 1;
-  double nodes[kNodes], differences[kNodes];
-  for (int i = 0; i < kNodes; ++i) {
-    nodes[i] = 1.125 + 0.375 * std::cos(std::numbers::pi * (2 * i + 1) / (2 * kNodes));
-    differences[i] = std::pow(nodes[i], exponent);
-  }
-  for (int order = 1; order < kNodes; ++order)
-    for (int i = kNodes - 1; i >= order; --i)
-      differences[i] = (differences[i] - differences[i - 1]) / (nodes[i] - nodes[i - order]);
-  double polynomial[kNodes] = {};
-  for (int i = kNodes - 1; i >= 0; --i) {  // polynomial := polynomial · (x − node) + difference
-    for (int j = kNodes - 1; j > 0; --j)
-      polynomial[j] = polynomial[j - 1] - nodes[i] * polynomial[j];
-    polynomial[0] = differences[i] - nodes[i] * polynomial[0];
-  }
-  for (int i = 0; i < kNodes; ++i) coefficients[i] = static_cast<float>(polynomial[i]);
-}
-
-simd::PowerTable power_table(double power) {
-  simd::PowerTable table;
-  fit_power(power - 2, table.coefficients);
-  for (int i = 0; i < simd::kPowerOctaves; ++i)
-    table.octaves[i] = static_cast<float>(std::exp2((power - 2) * (i - (simd::kPowerOctaves - 2))));
-  return table;
-}
 
 GroupRange range_of(const float* weights, int64_t count) {
   GroupRange range;
@@ -145,7 +115,7 @@ void cpu_fit_grid(ThreadPool& pool, simd::Isa isa, ConstView w, const GridFit& f
   const int64_t width = fit.grid.group_width(w.cols), groups = fit.grid.groups(w.cols);
   assert(scales.rows == w.rows && scales.cols == groups && scales.dtype == DType::f32);
   assert(zeros.rows == w.rows && zeros.cols == groups && zeros.dtype == DType::u8);
-  const simd::PowerTable table = power_table(fit.power);
+  const simd::PowerTable table = simd::power_table(fit.power);
   const simd::QuantizerKernels& kernels = simd::quantizer_kernels_for(isa);
   constexpr int64_t kRowsAChunk = 4;
   pool.parallel_for(w.rows, kRowsAChunk, [&](int64_t row_begin, int64_t row_end) {

@@ -16,6 +16,7 @@ struct PowerTable {
   float coefficients[kPowerDegree + 1];
   float octaves[kPowerOctaves];
 };
+PowerTable power_table(double power);
 
 // A candidate of fit_grid(): ŵ = scale · clamp(round(w / scale), lowest, highest).
 struct CandidateCodes {
