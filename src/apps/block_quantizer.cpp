@@ -86,10 +86,9 @@ BlockQuantizer::BlockQuantizer(const BlockQuantizerInput& input)
       quantized_(*dense_),
       dense_forward_(input.backend, *input.model.tensors, *dense_, input.compute),
       forward_(input.backend, *input.model.tensors, quantized_, input.compute),
-      samples_(forward_, input.calibration.samples, {input.spill_directory, "samples"}),
-      held_out_(forward_, input.calibration.held_out, {input.spill_directory, "held-out"}),
-      held_out_dense_(dense_forward_, input.calibration.held_out,
-                      {input.spill_directory, "held-out-dense"}) {
+      samples_(forward_, input.calibration.samples, input.spill_directory),
+      held_out_(forward_, input.calibration.held_out, input.spill_directory),
+      held_out_dense_(dense_forward_, input.calibration.held_out, input.spill_directory) {
   forward_.set_profile(input.profile);
   dense_forward_.set_profile(input.profile);
 }
@@ -230,6 +229,10 @@ HeldOutLoss BlockQuantizer::measure_loss() {
                scores);
   }
   const ScoreSummary summary = summarize(scores);
+  if (summary.not_finite + summary.base_not_finite > 0)
+    throw bad_input("the {} model's predictions on the held-out windows are not finite",
+                    summary.base_not_finite > 0 ? "original" : "quantized")
+        .hint("it overflows in this type: try --dtype f32.");
   loss.tokens = scores.count();
   loss.kl_mean = summary.kl_mean;
   loss.kl_stderr = summary.kl_stderr;

@@ -90,8 +90,10 @@ Calibration read_calibration(const Tokenizer& tokenizer, const Plan& plan,
   const int64_t held_out =
       std::min(wanted_held_out(plan.method->needs_hessian ? samples : options.samples),
                all.count() - samples);
+  // Held out are the same windows for every method: those after the ones that a sampler would take.
+  const int64_t first = std::max(samples, std::min(options.samples, all.count() - held_out));
   calibration.samples = pick_windows(all, 0, samples, options.seed);
-  calibration.held_out = pick_windows(all, samples, held_out, options.seed);
+  calibration.held_out = pick_windows(all, first, held_out, options.seed);
   calibration.ids_sha256 = hash_of_ids(calibration.samples) + hash_of_ids(calibration.held_out);
   return calibration;
 }

@@ -22,7 +22,7 @@ constexpr const char* kPrompt = "The printing press changed Europe because";
 constexpr int64_t kAnswerTokens = 40;
 
 struct Contender {
-  std::string label, directory;
+  std::string label;
   Evaluation evaluation;
   std::string answer;
 };
@@ -77,7 +77,6 @@ QuantizeOptions quantize_options(const DemoOptions& demo, const OpenedModel& mod
   options.seq_len = demo.seq_len;
   options.force = true;
   options.quiet = demo.quiet;
-  options.threads = demo.threads;
   options.program_version = demo.program_version;
   // Round-to-nearest as everybody knows it: the range of each group, no search.
   if (method == "rtn") options.scale_search = "minmax";
@@ -148,9 +147,9 @@ void write_page(const Backend& backend, const OpenedModel& original, const DemoO
   input.measured_on = fmt::format("{} protocol: {} windows of {} of {}, {} tokens scored", e.protocol,
                                   e.windows, human_count(e.seq_len),
                                   fs::path(story.text_path).filename().string(), human_count(e.tokens));
-  input.commands.push_back({"the comparison", fmt::format("halftone eval {} --against {} --text {} --windows {}",
+  input.commands.push_back({"the comparison", fmt::format("halftone eval {} --against {} --text {} --windows {} --seq-len {}",
                                                           demo.output, original.checkpoint->path(),
-                                                          story.text_path, demo.windows)});
+                                                          story.text_path, demo.windows, demo.seq_len)});
   write_file_atomically(demo.report, render_report(input));
 }
 
@@ -174,7 +173,7 @@ void run_demo(Backend& backend, const DemoOptions& demo) {
     story.outcome = quantize(backend, original, story.options);
     say(outcome_text(story.outcome, story.options, original));
     const OpenedModel quantized = open_model(output);
-    Contender one{.label = std::string(method) == "rtn" ? "round to nearest" : "GPTQ", .directory = output};
+    Contender one{.label = std::string(method) == "rtn" ? "round to nearest" : "GPTQ"};
     say(fmt::format("Measuring   {} against the original on {} windows of {}", output, demo.windows,
                     story.text_path));
     one.evaluation = evaluate(backend, quantized, &original, story.text_path,

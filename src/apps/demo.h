@@ -11,7 +11,6 @@ struct DemoOptions {
   std::string model, calibration, text;      // empty: what the fetch script got
   std::string output = "demo-4bit", report = "demo-report.html";
   int64_t samples = 16, windows = 8, seq_len = 2048;
-  int threads = 0;
   bool quiet = false;
   std::string program_version;
 };

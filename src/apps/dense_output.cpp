@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/interrupt.h"
 
 namespace halftone {
 namespace {
@@ -45,6 +46,7 @@ void DenseOutput::plan(std::vector<TensorPlan>& tensors) const {
 
 void DenseOutput::write(SafetensorsWriter& writer) const {
   for (const std::string& name : names_) {
+    throw_if_interrupted();
     if (dtype_)
       write_converted(name, *dtype_, writer);
     else

@@ -8,6 +8,7 @@
 #include "apps/block_quantizer.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "base/memory_usage.h"
 #include "base/progress.h"
 
 namespace halftone {
@@ -45,9 +46,10 @@ Widths widths_of(const OpenedModel& model) {
 
 int64_t tied_or_own_head(const OpenedModel& model) { return model.config().vocab * model.config().hidden; }
 
-// A stage's Hessian, its damped copy, and the solver's two f32 copies of the largest linear with codes.
+// A stage's Hessian with what an f64 factorization holds beside it, and the solver's f32 copies of the
+// largest linear with its codes.
 int64_t solver_bytes(const Widths& w) {
-  return 2 * 4 * w.widest_input * w.widest_input + (3 * 4 + 3) * w.largest_linear;
+  return 16 * w.widest_input * w.widest_input + (3 * 4 + 3) * w.largest_linear;
 }
 
 }  // namespace
@@ -63,7 +65,7 @@ Estimate estimate_resources(const OpenedModel& model, const Plan& plan, const Ca
   const int64_t window = length * (2 * hidden * 4 + 2 * w.widest_input * element + w.widest_output * 4);
   const int64_t blocks = 2 * w.block_weights * element;
   // At the end, when the blocks are gone: the head, twice, and tiles of logits.
-  const int64_t head = held_out > 0 ? 2 * tied_or_own_head(model) * element + (int64_t{128} << 20) : 0;
+  const int64_t head = (held_out > 0 ? 2 : 1) * tied_or_own_head(model) * element + (int64_t{128} << 20);
   const int64_t standing = kFixedBytes + 2 * window;
 
   Estimate estimate;
@@ -72,10 +74,12 @@ Estimate estimate_resources(const OpenedModel& model, const Plan& plan, const Ca
   estimate.least_bytes = standing + working;
   // The journal holds codes and scales until the output is published.
   estimate.disk_bytes = plan.output_bytes * 2;
-  if (options.max_memory > 0 && estimate.memory_bytes > options.max_memory) {
-    if (estimate.least_bytes > options.max_memory)
-      throw out_of_resources("--max-memory {}: this model needs at least {}",
-                             human_bytes(options.max_memory), human_bytes(estimate.least_bytes))
+  const int64_t limit = options.max_memory > 0 ? options.max_memory : memory_limit();
+  if (estimate.memory_bytes > limit) {
+    if (estimate.least_bytes > limit)
+      throw out_of_resources("{} {}: this model needs at least {}",
+                             options.max_memory > 0 ? "--max-memory" : "this machine's memory limit",
+                             human_bytes(limit), human_bytes(estimate.least_bytes))
           .hint("raise it, or pass a smaller --seq-len.");
     estimate.spills = true;
     estimate.memory_bytes = estimate.least_bytes;

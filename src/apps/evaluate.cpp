@@ -9,6 +9,7 @@
 #include "apps/quantize_output.h"
 #include "apps/token_scores.h"
 #include "base/error.h"
+#include "base/interrupt.h"
 #include "base/memory_usage.h"
 #include "base/progress.h"
 #include "model/forward.h"
@@ -158,8 +159,10 @@ class Evaluator {
 
 void fill_scores(const TokenScores& scores, bool against, Evaluation& result) {
   const ScoreSummary summary = summarize(scores);
-  if (!std::isfinite(summary.perplexity))
-    throw bad_input("{} of {} predictions are not finite", human_count(summary.not_finite),
+  const int64_t broken = std::max(summary.not_finite, summary.base_not_finite);
+  if (broken > 0)
+    throw bad_input("{}: {} of {} predictions are not finite",
+                    summary.base_not_finite > 0 ? "the base model" : "the model", human_count(broken),
                     human_count(scores.count()))
         .hint("the model overflows in this type: try --dtype f32; see halftone inspect.");
   result.tokens = scores.count();
@@ -208,6 +211,7 @@ Evaluation evaluate(Backend& backend, const OpenedModel& model, const OpenedMode
   Evaluator evaluator(task, model_runner, base_runner ? &*base_runner : nullptr);
   Progress progress("Evaluating", static_cast<double>(windows), options.quiet);
   for (int64_t begin = 0; begin < windows; begin += step) {
+    throw_if_interrupted();
     const int64_t end = std::min(begin + step, windows);
     evaluator.run(begin, end, scores);
     progress.update(static_cast<double>(end),

@@ -37,9 +37,13 @@ std::string loss_section(const QuantizeOutcome& outcome) {
 }
 
 std::string layer_errors(const QuantizeOutcome& outcome) {
-  std::string text = "| module | relative error |\n| --- | --- |\n";
-  for (const FinishedLinear* linear : worst_linears(outcome, 10))
-    text += fmt::format("| {} | {:.2e} |\n", linear->module, linear->report.relative_error);
+  const auto worst = worst_linears(outcome, 10);
+  if (worst.empty()) return "";
+  std::string text =
+      "\nLinears with the largest relative error tr(ΔHΔᵀ) / tr(WHWᵀ):\n\n"
+      "| module | relative error |\n| --- | --- |\n";
+  for (const FinishedLinear* linear : worst)
+    text += fmt::format("| {} | {:.2e} |\n", linear->module, *linear->report.relative_error);
   return text;
 }
 
@@ -70,7 +74,7 @@ std::string model_card(const OutputInput& input) {
   text += fmt::format("- SHA-256 of the original's tensors and configuration {}\n", outcome.model_fingerprint);
   text += "- the same again: `halftone quantize --config quantize.toml -o OUT`\n\n## Loss\n\n";
   text += loss_section(outcome);
-  text += "\nLinears with the largest relative error tr(ΔHΔᵀ) / tr(WHWᵀ):\n\n" + layer_errors(outcome);
+  text += layer_errors(outcome);
   text += "\n## Opens in\n\n" + readers_section(plan);
   return text;
 }

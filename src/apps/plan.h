@@ -34,10 +34,8 @@ struct QuantizeOptions {
   uint64_t seed = 0;
   double damping = 0.01;
   std::string order, scale_search;          // empty: the recipe's
-  int threads = 0;
   int64_t max_memory = 0;                   // bytes, 0: no limit of ours
-  bool dry_run = false, resume = false, force = false, json = false, quiet = false;
-  std::string report, profile;
+  bool resume = false, force = false, quiet = false;
   std::string program_version;              // part of the journal's fingerprint
 };
 

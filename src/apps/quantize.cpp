@@ -24,13 +24,18 @@ namespace {
 namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
-void check_output(const QuantizeOptions& options) {
-  if (options.output.empty()) throw usage_error("no output").hint("pass -o OUT.");
-  if (fs::exists(options.output) && !options.force)
-    throw usage_error("{} exists", options.output).hint("pass --force to replace it, or another -o.");
-  if (options.resume && options.force)
-    throw usage_error("--resume and --force contradict each other")
-        .hint("--resume goes on with what is there, --force starts again.");
+const std::string kPublished = "published";   // the journal's last record
+
+// A hash of what tells one result from another, kept in the journal just before it is published.
+std::string card_hash(const std::string& directory) {
+  return sha256_of(read_file(directory + "/README.md"));
+}
+
+// Whether the journal's job was published before it was killed, with nothing left to do but to drop it.
+bool already_published(const Journal& journal, const std::string& output) {
+  if (!journal.has(kPublished) || !fs::exists(output + "/README.md")) return false;
+  const std::vector<std::byte> hash = journal.read(kPublished);
+  return card_hash(output) == std::string(reinterpret_cast<const char*>(hash.data()), hash.size());
 }
 
 Journal open_journal(const Backend& backend, const QuantizeOutcome& outcome,
@@ -44,7 +49,7 @@ Journal open_journal(const Backend& backend, const QuantizeOutcome& outcome,
       {"compute type", std::string(name_of(compute))},
       {"program", options.program_version},
   };
-  if (options.force) Journal::discard(path);
+  if (options.force && !options.resume) Journal::discard(path);
   if (options.resume && !fs::exists(path))
     spdlog::info("nothing to resume: {} is not there; starting from the first layer", path);
   return Journal::open(path, fingerprint, options.resume);
@@ -60,7 +65,7 @@ void announce(const OpenedModel& model, const QuantizeOutcome& outcome,
   spdlog::info("Machine   {}; about {} of memory, {} on disk", backend.info().device,
                human_bytes(estimate.memory_bytes), human_bytes(estimate.disk_bytes));
   if (estimate.spills)
-    spdlog::info("          activations go to disk beside the output, as --max-memory asks");
+    spdlog::info("          activations go to disk beside the output, to stay within the memory given");
 }
 
 void warn_about_source(const OpenedModel& model, const Plan& plan) {
@@ -71,21 +76,22 @@ void warn_about_source(const OpenedModel& model, const Plan& plan) {
     if (!reader.opens) spdlog::warn("{} will refuse the result: {}", reader.reader, reader.why);
 }
 
-[[noreturn]] void stopped(const Journal& journal, int64_t layers) {
-  int64_t finished = 0;
-  for (const std::string& name : journal.names()) finished += name.ends_with("mlp_out");
-  throw Error(Exit::interrupted,
-              fmt::format("stopped after layer {} of {}; finished work is in {} ({})", finished, layers,
-                          journal.path(), human_bytes(journal.bytes())))
+[[noreturn]] void stopped(const Journal& journal, const std::string& last) {
+  const std::string where = last.empty() ? "before the first layer was done" : "after " + last;
+  throw Error(Exit::interrupted, fmt::format("stopped {}; finished work is in {} ({})", where,
+                                             journal.path(), human_bytes(journal.bytes())))
       .hint("go on with the same command and --resume; drop it with rm.");
 }
 
 BlockQuantizerResult run_blocks(BlockQuantizerInput input, const QuantizeOptions& options,
                                 const MemoryWatch& memory) {
+  std::string last;   // what was finished last
   QuantizeProgress progress(options.output + ".log.jsonl", input.model.config().layers, options.quiet,
                             options.resume, memory);
   input.on_linear = [&](const FinishedLinear& linear, double fraction, bool resumed) {
     progress.linear(linear, fraction, resumed);
+    last = fmt::format("layer {} of {}, {}", linear.key.layer + 1, input.model.config().layers,
+                       name_of(stage_of(linear.key.role)));
   };
   input.on_step = [&](double fraction, const StageId& id) { progress.step(fraction, id); };
   try {
@@ -94,7 +100,7 @@ BlockQuantizerResult run_blocks(BlockQuantizerInput input, const QuantizeOptions
     return result;
   } catch (const Error& error) {
     progress.finish();
-    if (error.exit() == Exit::interrupted) stopped(*input.journal, input.model.config().layers);
+    if (error.exit() == Exit::interrupted) stopped(*input.journal, last);
     throw;
   }
 }
@@ -120,16 +126,28 @@ void publish(Backend& backend, const OpenedModel& model, const Calibration& cali
   throw_if_interrupted();
   verify_output(backend, input, pending.path(), verification_ids(calibration, model.config()), compute);
   outcome.verified = true;
+  const std::string hash = card_hash(pending.path());
+  if (!journal.has(kPublished)) journal.append(kPublished, std::as_bytes(std::span(hash)));
   pending.publish(options.force);
   journal.remove();
 }
 
 }  // namespace
 
-QuantizeOutcome quantize(Backend& backend, const OpenedModel& model, const QuantizeOptions& options,
+void check_output(const QuantizeOptions& options) {
+  if (options.output.empty()) throw usage_error("no output").hint("pass -o OUT.");
+  if (options.resume) return;   // what is there may be this very job's
+  if (fs::exists(options.output) && !options.force)
+    throw usage_error("{} exists", options.output).hint("pass --force to replace it, or another -o.");
+  if (fs::exists(options.output)) check_replaceable(options.output);
+}
+
+QuantizeOutcome quantize(Backend& backend, const OpenedModel& model, const QuantizeOptions& given,
                          Profile* profile) {
   const auto start = Clock::now();
   MemoryWatch memory;
+  QuantizeOptions options = given;
+  options.output = directory_name(given.output);
   check_output(options);
   QuantizeOutcome outcome;
   outcome.plan = make_plan(model, options);
@@ -146,6 +164,12 @@ QuantizeOutcome quantize(Backend& backend, const OpenedModel& model, const Quant
   announce(model, outcome, calibration, estimate, backend);
 
   Journal journal = open_journal(backend, outcome, calibration, options, compute);
+  if (already_published(journal, options.output)) {
+    journal.remove();
+    throw usage_error("nothing to resume: {} was finished", options.output);
+  }
+  if (fs::exists(options.output) && !options.force)
+    throw usage_error("{} exists", options.output).hint("pass --force to replace it, or another -o.");
   const fs::path parent = fs::absolute(options.output).parent_path();
   try {
     BlockQuantizerResult result = run_blocks({.backend = backend,
@@ -162,6 +186,7 @@ QuantizeOutcome quantize(Backend& backend, const OpenedModel& model, const Quant
     const ProfileScope scope(profile, "write, verify");
     publish(backend, model, calibration, journal, options, compute, outcome);
   } catch (const Error& error) {
+    if (error.exit() == Exit::interrupted && error.hint().empty()) stopped(journal, "the last layer");
     if (error.exit() != Exit::resources) throw;
     throw Error(Exit::resources, error.what())
         .hint((error.hint().empty() ? "" : error.hint() + " ") + "Finished work is in " + journal.path() +
@@ -175,7 +200,8 @@ QuantizeOutcome quantize(Backend& backend, const OpenedModel& model, const Quant
 std::vector<const FinishedLinear*> worst_linears(const QuantizeOutcome& outcome, size_t count) {
   std::vector<const FinishedLinear*> linears;
   for (const StageRecord& stage : outcome.stages)
-    for (const FinishedLinear& linear : stage.linears) linears.push_back(&linear);
+    for (const FinishedLinear& linear : stage.linears)
+      if (linear.report.relative_error) linears.push_back(&linear);
   std::stable_sort(linears.begin(), linears.end(), [](const FinishedLinear* a, const FinishedLinear* b) {
     return a->report.relative_error > b->report.relative_error;
   });

@@ -28,11 +28,14 @@ struct QuantizeOutcome {
   bool verified = false;
 };
 
+// Throws Error(usage) when OUT is there and is not to be replaced, or must not be.
+void check_output(const QuantizeOptions& options);
+
 // Throws Error. A dry run is dry_run() of apps/estimate.h.
 QuantizeOutcome quantize(Backend& backend, const OpenedModel& model, const QuantizeOptions& options,
                          Profile* profile = nullptr);
 Json to_json(const QuantizeOutcome& outcome);
-// The linears with the largest relative errors, largest first.
+// The linears with the largest relative errors that were measured, largest first.
 std::vector<const FinishedLinear*> worst_linears(const QuantizeOutcome& outcome, size_t count);
 
 }  // namespace halftone

@@ -9,6 +9,7 @@
 #include "apps/dense_output.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "base/interrupt.h"
 #include "model/forward.h"
 
 namespace halftone {
@@ -25,6 +26,7 @@ std::map<std::string, const PlanRow*> quantized_rows(const Plan& plan) {
 
 void write_packed(const OutputInput& input, SafetensorsWriter& writer) {
   for (const StageRecord& stage : input.outcome.stages) {
+    throw_if_interrupted();
     const StageRecord record = deserialize(input.journal.read(record_name(stage.id)));
     for (const FinishedLinear& linear : record.linears)
       for (const PackedTensor& packed : input.outcome.plan.format->pack(linear.module, linear.matrix))

@@ -32,7 +32,7 @@ void QuantizeProgress::linear(const FinishedLinear& linear, double fraction, boo
   line["layer"] = linear.key.layer;
   line["module"] = linear.module;
   line["shape"] = {linear.matrix.rows, linear.matrix.cols};
-  line["relative_error"] = linear.report.relative_error;
+  line["relative_error"] = linear.report.relative_error ? Json(*linear.report.relative_error) : Json();
   line["damping"] = linear.report.damping;
   line["dead_columns"] = linear.report.dead_columns;
   if (!linear.report.note.empty()) line["note"] = linear.report.note;
@@ -44,9 +44,9 @@ void QuantizeProgress::linear(const FinishedLinear& linear, double fraction, boo
   std::fflush(log_);
 
   const std::string text = fmt::format(
-      "layer {}/{}  {}  {}→{}  error {:.2e}  damping {:.3g}  {:.2f} s  peak {}", linear.key.layer + 1,
+      "layer {}/{}  {}  {}→{}  {}  damping {:.3g}  {:.2f} s  peak {}", linear.key.layer + 1,
       layers_, name_of(linear.key.role), linear.matrix.cols, linear.matrix.rows,
-      linear.report.relative_error, linear.report.damping, linear.seconds, human_bytes(memory_.peak()));
+      error_text(linear.report), linear.report.damping, linear.seconds, human_bytes(memory_.peak()));
   spdlog::debug("{}{}{}", text, linear.report.note.empty() ? "" : "; ", linear.report.note);
   progress_.update(fraction, text);
 }

@@ -84,7 +84,7 @@ std::string outcome_text(const QuantizeOutcome& outcome, const QuantizeOptions& 
   std::string worst;
   for (const FinishedLinear* linear : worst_linears(outcome, 2))
     worst += fmt::format("{}{} {:.1e}", worst.empty() ? "" : " │ ", short_module(linear->module),
-                         linear->report.relative_error);
+                         *linear->report.relative_error);
   if (!worst.empty()) text += "          largest: " + worst + "\n";
   for (const auto& [note, count] : count_notes(outcome))
     text += fmt::format("Note      {} linear{}: {}\n", count, count == 1 ? "" : "s", note);
@@ -143,12 +143,13 @@ ReportInput report_of(const Backend& backend, const OpenedModel& model,
   input.subtitle = plan_subtitle(model);
   for (const StageRecord& stage : outcome.stages) {
     for (const FinishedLinear& linear : stage.linears)
-      input.modules.push_back({.layer = linear.key.layer,
+      if (linear.report.relative_error)
+        input.modules.push_back({.layer = linear.key.layer,
                                .role = std::string(name_of(linear.key.role)),
                                .name = linear.module,
                                .rows = model.tensors->shape(linear.key).first,
                                .cols = model.tensors->shape(linear.key).second,
-                               .relative_error = linear.report.relative_error,
+                               .relative_error = *linear.report.relative_error,
                                .damping = linear.report.damping,
                                .note = linear.report.note});
     for (const LoudChannel& loud : stage.loudest)

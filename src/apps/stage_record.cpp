@@ -10,7 +10,7 @@
 namespace halftone {
 namespace {
 
-constexpr uint32_t kVersion = 1;
+constexpr uint32_t kVersion = 2;
 
 class Writer {
  public:
@@ -145,7 +145,8 @@ void put_linear(Writer& out, const FinishedLinear& linear) {
   out.put(linear.key);
   out.put(linear.module);
   put_matrix(out, linear.matrix);
-  out.put(linear.report.relative_error);
+  out.put(linear.report.relative_error.has_value());
+  out.put(linear.report.relative_error.value_or(0));
   out.put(linear.report.damping);
   out.put(linear.report.dead_columns);
   out.put(linear.report.note);
@@ -157,7 +158,11 @@ FinishedLinear get_linear(Reader& in) {
   in.get(linear.key);
   in.get(linear.module);
   linear.matrix = get_matrix(in);
-  in.get(linear.report.relative_error);
+  bool measured = false;
+  double error = 0;
+  in.get(measured);
+  in.get(error);
+  if (measured) linear.report.relative_error = error;
   in.get(linear.report.damping);
   in.get(linear.report.dead_columns);
   in.get(linear.report.note);
@@ -168,7 +173,13 @@ FinishedLinear get_linear(Reader& in) {
 }  // namespace
 
 std::string record_name(const StageId& id) {
-  return fmt::format("layer {} {}", id.layer, name_of(id.stage));
+  return fmt::format("layer {} {}{}", id.layer, name_of(id.stage),
+                     id.expert < 0 ? "" : fmt::format(" expert {}", id.expert));
+}
+
+std::string error_text(const SolveReport& report) {
+  return report.relative_error ? fmt::format("error {:.2e}", *report.relative_error)
+                               : "error not measured";
 }
 
 std::vector<std::byte> serialize(const StageRecord& record) {

@@ -52,7 +52,13 @@ double perplexity_of(const TokenScores& scores) {
 
 ScoreSummary summarize(const TokenScores& scores) {
   ScoreSummary summary;
-  for (float nll : scores.nll) summary.not_finite += !std::isfinite(nll);
+  for (const float nll : scores.nll) summary.not_finite += !std::isfinite(nll);
+  for (const float nll : scores.base_nll) summary.base_not_finite += !std::isfinite(nll);
+  for (const float kl : scores.kl) summary.not_finite += !std::isfinite(kl);
+  if (summary.not_finite + summary.base_not_finite > 0) {
+    summary.perplexity = summary.base_perplexity = summary.kl_mean = std::nan("");
+    return summary;
+  }
   const Moments nll = moments(scores.nll.size(), [&](size_t i) { return double{scores.nll[i]}; });
   summary.perplexity = std::exp(nll.mean);
   summary.perplexity_stderr = summary.perplexity * nll.stderr_;

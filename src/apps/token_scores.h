@@ -23,7 +23,7 @@ struct ScoreSummary {
   double log_ratio_stderr = 0;    // of ln(perplexity / base_perplexity), paired
   double kl_mean = 0, kl_stderr = 0, kl_p50 = 0, kl_p99 = 0, kl_max = 0;
   double top1_agreement = 0;      // fraction
-  int64_t not_finite = 0;
+  int64_t not_finite = 0, base_not_finite = 0;   // predictions; when any, the rest means nothing
 };
 ScoreSummary summarize(const TokenScores& scores);
 double perplexity_of(const TokenScores& scores);   // alone: cheap enough for a progress line

@@ -8,19 +8,14 @@ namespace {
 // A norm of the residual: cheaper to compute twice than to keep.
 bool recomputed(Stage stage) { return stage == Stage::attn_in || stage == Stage::mlp_in; }
 
-std::string spill_file(const StreamStorage& storage, const char* what) {
-  if (storage.spill_directory.empty()) return "";
-  return storage.spill_directory + "/." + storage.name + "." + what;
-}
-
 }  // namespace
 
-WindowStream::WindowStream(Forward& forward, const Windows& windows, const StreamStorage& storage)
+WindowStream::WindowStream(Forward& forward, const Windows& windows, const std::string& spill_directory)
     : forward_(forward), windows_(windows) {
   residuals_ = std::make_unique<ActivationStore>(forward.backend(), windows.count(), DType::f32,
-                                                 spill_file(storage, "residual"));
+                                                 spill_directory);
   inputs_ = std::make_unique<ActivationStore>(forward.backend(), windows.count(), DType::bf16,
-                                              spill_file(storage, "inputs"));
+                                              spill_directory);
   for (int64_t w = 0; w < windows.count(); ++w) {
     forward.embed(batch(w), residual(w));
     residuals_->keep(w);
@@ -60,7 +55,9 @@ ConstView WindowStream::input_of(int64_t w, const StageId& id, ConstView residua
 
 void WindowStream::apply(int64_t w, const StageId& done, View residual) {
   const ConstView x = input_of(w, done, residual);
-  const View y = scratch(output_, forward_.output_width(done.stage), DType::f32);
+  // As Forward::block has it: calibration looks at the network that will run.
+  const DType type = recomputed(done.stage) ? forward_.compute() : DType::f32;
+  const View y = scratch(output_, forward_.output_width(done.stage), type);
   forward_.stage_linears(done, x, y);
   if (recomputed(done.stage)) return;
   forward_.join(done, y, residual, residual);
@@ -81,7 +78,11 @@ ConstView WindowStream::advance(int64_t w, const StageId* done, const StageId& n
   const bool direct = stored.dtype == forward_.compute();
   const View x = direct ? stored : scratch(next_input_, width, forward_.compute());
   forward_.stage_input(next, batch(w), stream, output_, x);
-  if (!direct) forward_.backend().copy(x, stored);
+  if (!direct) {
+    // The Hessian sees what the linears will: the stored values.
+    forward_.backend().copy(x, stored);
+    forward_.backend().copy(stored, x);
+  }
   inputs_->keep(w);
   return x;
 }

@@ -11,19 +11,13 @@
 
 namespace halftone {
 
-// Where the residuals and stage inputs are kept.
-struct StreamStorage {
-  std::string spill_directory;   // empty: in memory
-  std::string name;              // of the spilled files
-};
-
 class WindowStream {
  public:
-  // `windows` and `forward` outlive it. Embeds every window.
-  WindowStream(Forward& forward, const Windows& windows, const StreamStorage& storage);
+  // `windows` and `forward` outlive it. Embeds every window. `spill_directory` empty: activations stay
+  // in memory.
+  WindowStream(Forward& forward, const Windows& windows, const std::string& spill_directory);
 
   int64_t count() const { return windows_.count(); }
-  int64_t window_tokens() const { return windows_.length; }
 
   // The input of `next`'s linears for window w, (tokens, input_width) in the compute dtype. When `done`
   // is given, its linears run first (through the forward's provider), and their result joins the

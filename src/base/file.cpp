@@ -111,4 +111,19 @@ int64_t free_disk_bytes(const std::string& path) {
   return static_cast<int64_t>(status.f_bavail) * static_cast<int64_t>(status.f_frsize);
 }
 
+std::string directory_name(std::string path) {
+  while (path.size() > 1 && path.back() == '/') path.pop_back();
+  return path;
+}
+
+void check_writable(const std::string& path) {
+  std::error_code ignored;
+  if (std::filesystem::is_directory(path, ignored))
+    throw bad_input("{}: is a directory, expected a file to write", path);
+  std::string parent = std::filesystem::path(path).parent_path().string();
+  if (parent.empty()) parent = ".";
+  if (access(parent.c_str(), W_OK | X_OK) != 0)
+    throw bad_input("{}: cannot be written: {}", path, std::strerror(errno));
+}
+
 }  // namespace halftone

@@ -3,6 +3,7 @@
 
 #include "apps/convert.h"
 #include "base/error.h"
+#include "base/file.h"
 #include "base/progress.h"
 #include "cli/command.h"
 
@@ -25,6 +26,7 @@ class ConvertCommand : public Command {
   }
 
   int run(const Globals&) override {
+    options_.output = directory_name(options_.output);
     const OpenedModel model = open_model(model_);
     const int64_t bytes = convert_to_dense(model, options_);
     fmt::print("Wrote {}  {}\n", options_.output, human_bytes(bytes));

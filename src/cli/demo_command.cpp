@@ -1,6 +1,7 @@
 // halftone demo: quantize a small real model twice and compare.
 #include "apps/demo.h"
 #include "base/error.h"
+#include "base/file.h"
 #include "cli/command.h"
 #include "cli/version.h"
 
@@ -33,7 +34,7 @@ class DemoCommand : public Command {
 
   int run(const Globals& globals) override {
     options_.quiet = globals.quiet();
-    options_.threads = device_.threads;
+    options_.output = directory_name(options_.output);
     options_.program_version = version_text();
     const auto backend = make_backend(device_.device, {.threads = device_.threads});
     run_demo(*backend, options_);

@@ -4,7 +4,9 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <cerrno>
 #include <new>
+#include <system_error>
 
 #include "base/error.h"
 #include "base/interrupt.h"
@@ -72,6 +74,11 @@ int guarded_run(Program& program) {
   } catch (const Error& error) {
     print_error(error.what(), error.hint());
     return static_cast<int>(error.exit());
+  } catch (const std::system_error& error) {   // a file system's or a stream's own words
+    const int number = error.code().value();
+    const bool full = number == ENOSPC || number == EDQUOT || number == ENOMEM;
+    print_error(error.what(), full ? "free some space, or write elsewhere." : "");
+    return static_cast<int>(full ? Exit::resources : Exit::bad_input);
   } catch (const std::bad_alloc&) {
     print_error("out of memory", "try --max-memory, fewer --samples or a smaller --seq-len.");
     return static_cast<int>(Exit::resources);

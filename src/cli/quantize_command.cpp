@@ -32,7 +32,6 @@ class QuantizeCommand : public Command {
 
   int run(const Globals& globals) override {
     options_.quiet = globals.quiet();
-    options_.threads = device_.threads;
     options_.device = device_.device;
     options_.samples_given = samples_->count() > 0;
     options_.symmetric = !asymmetric_ && (sym_->count() == 0 || symmetric_);
@@ -41,15 +40,16 @@ class QuantizeCommand : public Command {
     options_.program_version = version_text();
     const auto backend = make_backend(device_.device, {.threads = device_.threads});
     const OpenedModel model = open_model(model_);
-    if (options_.dry_run) return dry(*backend, model);
+    if (dry_run_) return dry(*backend, model);
+    for (const std::string& path : {report_, profile_})
+      if (!path.empty()) check_writable(path);
 
     Profile profile;
     const QuantizeOutcome outcome =
-        quantize(*backend, model, options_, options_.profile.empty() ? nullptr : &profile);
-    if (!options_.profile.empty()) write_profile(*backend, outcome, profile, options_.profile);
-    if (!options_.report.empty())
-      write_quantize_report(*backend, model, outcome, options_, options_.report);
-    if (options_.json)
+        quantize(*backend, model, options_, profile_.empty() ? nullptr : &profile);
+    if (!profile_.empty()) write_profile(*backend, outcome, profile, profile_);
+    if (!report_.empty()) write_quantize_report(*backend, model, outcome, options_, report_);
+    if (json_)
       fmt::print("{}\n", to_json(outcome).dump(2));
     else
       fmt::print("{}", outcome_text(outcome, options_, model));
@@ -62,10 +62,10 @@ class QuantizeCommand : public Command {
     command.add_option("--format", options_.format, "gptq")->capture_default_str();
     command.add_flag("--force", options_.force, "Replace OUT; drop a journal that is in the way");
     command.add_flag("--resume", options_.resume, "Go on where an interrupted run stopped");
-    command.add_flag("--dry-run", options_.dry_run, "Plan, sizes, memory, disk and time; writes nothing");
-    command.add_option("--report", options_.report, "Write an HTML report to this file");
-    command.add_option("--profile", options_.profile, "Write where the time went to this file (JSON)");
-    command.add_flag("--json", options_.json, "The result as JSON");
+    command.add_flag("--dry-run", dry_run_, "Plan, sizes, memory, disk and time; writes nothing");
+    command.add_option("--report", report_, "Write an HTML report to this file");
+    command.add_option("--profile", profile_, "Write where the time went to this file (JSON)");
+    command.add_flag("--json", json_, "The result as JSON");
   }
 
   void add_method_options(CLI::App& command) {
@@ -123,11 +123,12 @@ class QuantizeCommand : public Command {
   int dry(Backend& backend, const OpenedModel& model) {
     Json json;
     const std::string text = dry_run(backend, model, options_, &json);
-    fmt::print("{}", options_.json ? json.dump(2) + "\n" : text);
+    fmt::print("{}", json_ ? json.dump(2) + "\n" : text);
     return static_cast<int>(Exit::done);
   }
 
-  std::string model_;
+  std::string model_, report_, profile_;
+  bool dry_run_ = false, json_ = false;
   QuantizeOptions options_;
   DeviceOptions device_;
   bool desc_act_value_ = true;

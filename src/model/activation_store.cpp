@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 
 #include "base/error.h"
@@ -39,19 +40,29 @@ void read_at(int file, void* data, int64_t bytes, int64_t offset, const std::str
   }
 }
 
+// A file of its own in `directory` that vanishes with its descriptor.
+int open_nameless(const std::string& directory) {
+  int file = ::open(directory.c_str(), O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
+  if (file >= 0) return file;
+  std::string name = directory + "/.halftone-activations-XXXXXX";   // not on every file system
+  file = mkostemp(name.data(), O_CLOEXEC);
+  if (file < 0)
+    throw bad_input("{}: cannot hold activations: {}", directory, std::strerror(errno));
+  unlink(name.c_str());
+  return file;
+}
+
 }  // namespace
 
 ActivationStore::ActivationStore(Backend& backend, int64_t count, DType dtype,
-                                 const std::string& spill_path)
+                                 const std::string& spill_directory)
     : backend_(backend),
       dtype_(dtype),
-      spill_path_(spill_path),
+      spill_directory_(spill_directory),
       held_(static_cast<size_t>(count)),
       written_(static_cast<size_t>(count)) {
-  if (spill_path_.empty()) return;
-  file_ = ::open(spill_path_.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-  if (file_ < 0) throw bad_input("{}: cannot be created: {}", spill_path_, std::strerror(errno));
-  unlink(spill_path_.c_str());
+  if (spill_directory_.empty()) return;
+  file_ = open_nameless(spill_directory_);
 }
 
 ActivationStore::~ActivationStore() {
@@ -65,7 +76,7 @@ View ActivationStore::open(int64_t index, int64_t rows, int64_t cols) {
     tensor = backend_.allocate(rows, cols, dtype_);
   }
   if (file_ >= 0 && written_[static_cast<size_t>(index)]) {
-    read_at(file_, staging_.view().data, staging_.bytes(), index * staging_.bytes(), spill_path_);
+    read_at(file_, staging_.view().data, staging_.bytes(), index * staging_.bytes(), spill_directory_);
     backend_.upload(staging_, tensor);
   }
   return tensor;
@@ -75,7 +86,7 @@ void ActivationStore::keep(int64_t index) {
   if (file_ < 0) return;
   if (staging_.empty()) staging_ = Tensor(host_, opened_.rows(), opened_.cols(), dtype_);
   backend_.download(opened_, staging_);
-  write_at(file_, staging_.view().data, staging_.bytes(), index * staging_.bytes(), spill_path_);
+  write_at(file_, staging_.view().data, staging_.bytes(), index * staging_.bytes(), spill_directory_);
   written_[static_cast<size_t>(index)] = true;
 }
 

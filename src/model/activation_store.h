@@ -11,9 +11,9 @@ namespace halftone {
 
 class ActivationStore {
  public:
-  // `count` matrices of `dtype`. `spill_path` empty: in memory, allocated when they are first opened;
-  // else in an unlinked file of that name, so that nothing is left behind.
-  ActivationStore(Backend& backend, int64_t count, DType dtype, const std::string& spill_path);
+  // `count` matrices of `dtype`. `spill_directory` empty: in memory, allocated when they are first
+  // opened; else in a nameless file there, so that nothing is left behind.
+  ActivationStore(Backend& backend, int64_t count, DType dtype, const std::string& spill_directory);
   ~ActivationStore();
   ActivationStore(const ActivationStore&) = delete;
   ActivationStore& operator=(const ActivationStore&) = delete;
@@ -30,7 +30,7 @@ class ActivationStore {
  private:
   Backend& backend_;
   DType dtype_;
-  std::string spill_path_;
+  std::string spill_directory_;
   int file_ = -1;
   std::vector<Tensor> held_;     // in memory
   std::vector<bool> written_;    // in the file

@@ -1,6 +1,7 @@
 // Methods and recipes as tables: a method is a solver, a recipe the steps around it.
 #pragma once
 
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -26,7 +27,7 @@ class Factor;
 
 // What one matrix came to.
 struct SolveReport {
-  double relative_error = 0;  // tr(Δ H Δᵀ) / tr(W H Wᵀ); 0 without a Hessian
+  std::optional<double> relative_error;  // tr(Δ H Δᵀ) / tr(W H Wᵀ); none without a Hessian
   double damping = 0;         // used, as a fraction of the mean diagonal
   int dead_columns = 0;       // inputs that calibration never moved
   std::string note;           // "factored in f64; damping raised to 0.04", "fell back to rtn: …"

@@ -63,7 +63,6 @@ TEST_F(BadInput, UnknownWordsGetTheNearestRightOne) {
 TEST_F(BadInput, ContradictionsAreRefused) {
   refuse(2, "--sym", {"--sym", "--asym"});
   refuse(2, "--order", {"--order", "act", "--desc-act", "true"});
-  refuse(2, "contradict", {"--resume", "--force"});
   refuse(2, "--bits", {"--bits", "5"});
   refuse(2, "gptq", {"--method", "magic"});
   refuse(2, "gptq", {"--format", "magic"});

@@ -150,8 +150,17 @@ TEST_F(Commands, ALowMemoryCapChangesNoByte) {
   const std::string cap = std::to_string(plan["peak_memory_bytes"].get<int64_t>() - 4096);
   const Outcome capped = run(quantize("capped", {"--max-memory", cap}));
   ASSERT_EQ(capped.code, 0) << capped.err;
-  EXPECT_THAT(capped.err, HasSubstr("disk"));
+  EXPECT_THAT(capped.err, HasSubstr("activations go to disk"));
   EXPECT_EQ(read(folder_.path("free/model.safetensors")), read(folder_.path("capped/model.safetensors")));
+}
+
+TEST_F(Commands, ASlashAtTheEndOfTheOutputIsNoPartOfItsName) {
+  std::vector<std::string> all = quantize("out/");
+  ASSERT_EQ(run(all).code, 0);
+  EXPECT_EQ(listing(folder_.path()), "model out out.log.jsonl text.txt");
+  all.push_back("--force");
+  EXPECT_EQ(run(all).code, 0);
+  EXPECT_EQ(listing(folder_.path()), "model out out.log.jsonl text.txt");
 }
 
 TEST_F(Commands, TokenizeGivesIdsAndPieces) {
