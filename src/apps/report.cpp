@@ -45,9 +45,12 @@ std::string signed_percent(double fraction) {
   return fmt::format("{}{:.2f}\u00A0%", fraction < 0 ? "−" : "+", 100 * std::abs(fraction));
 }
 
-std::optional<double> times_smaller(const ReportRow& row, const ReportRow* base) {
+// "2.73 × smaller"; nothing where a size is not known.
+std::optional<std::string> size_change(const ReportRow& row, const ReportRow* base) {
   if (!base || base->bytes <= 0 || row.bytes <= 0) return std::nullopt;
-  return static_cast<double>(base->bytes) / static_cast<double>(row.bytes);
+  const double ratio = static_cast<double>(base->bytes) / static_cast<double>(row.bytes);
+  return ratio >= 1 ? fmt::format("{:.2f}\u00A0× smaller", ratio)
+                    : fmt::format("{:.2f}\u00A0× larger", 1 / ratio);
 }
 std::optional<double> perplexity_change(const ReportRow& row, const ReportRow* base) {
   if (!base || !base->perplexity || !row.perplexity) return std::nullopt;
@@ -70,8 +73,9 @@ std::string tiles(const std::vector<ReportRow>& rows) {
   if (!best) return "";
   const ReportRow* base = base_of(rows);
   std::string out;
-  if (const auto ratio = times_smaller(*best, base)) {
-    out += tile(fmt::format("{:.2f} ×", *ratio), "smaller than " + base->label);
+  if (const auto change = size_change(*best, base)) {
+    const size_t space = change->find(' ');
+    out += tile(change->substr(0, space), change->substr(space + 1) + " than " + base->label);
   }
   if (const auto change = perplexity_change(*best, base))
     out += tile(signed_percent(*change), "perplexity");
@@ -97,12 +101,12 @@ std::string table_row(const ReportRow& row, const ReportRow* base, bool best) {
   const auto small = [](const std::string& text) {
     return text.empty() ? "" : "<small>" + escaped(text) + "</small>";
   };
-  const auto ratio = times_smaller(row, base);
+  const auto resized = size_change(row, base);
   const auto change = perplexity_change(row, base);
   std::string out = best ? "<tr class=\"best\">" : "<tr>";
   out += "<th scope=\"row\">" + escaped(row.label) + small(row.detail) + "</th>";
   out += "<td>" + (row.bytes > 0 ? escaped(human_bytes(row.bytes)) : "") +
-         small(ratio && !row.base ? fmt::format("{:.2f} × smaller", *ratio) : "") + "</td>";
+         small(resized && !row.base ? *resized : "") + "</td>";
   out += "<td>" + bits(row) + "</td>";
   out += "<td>" + number(row.perplexity, row.perplexity_stderr) +
          small(change && !row.base ? signed_percent(*change) : "") + "</td>";
@@ -243,8 +247,7 @@ std::string report_verdict(const std::vector<ReportRow>& rows) {
   if (!best) return "";
   const ReportRow* base = base_of(rows);
   std::vector<std::string> parts;
-  if (const auto ratio = times_smaller(*best, base))
-    parts.push_back(fmt::format("is {:.2f} × smaller", *ratio));
+  if (const auto change = size_change(*best, base)) parts.push_back("is " + *change);
   if (const auto change = perplexity_change(*best, base)) {
     parts.push_back(fmt::format("changes perplexity by {}", signed_percent(*change)));
   }

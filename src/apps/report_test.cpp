@@ -94,7 +94,7 @@ TEST(Report, IsWellFormedAndSaysTheFigures) {
   EXPECT_EQ(first_fault(page), "");
   EXPECT_THAT(page, HasSubstr("0.0999 ± 0.0014"));
   EXPECT_THAT(page, HasSubstr("90.4\u00A0%"));
-  EXPECT_THAT(page, HasSubstr("3.33 ×"));
+  EXPECT_THAT(page, HasSubstr("3.33\u00A0×"));
   EXPECT_THAT(page, HasSubstr("+10.00\u00A0%"));
   EXPECT_THAT(page, HasSubstr("layers.1.down (64 × 32): relative error 0.00400"));
   EXPECT_THAT(page, HasSubstr("layers.1.down[412]"));
@@ -149,10 +149,13 @@ TEST(Report, StrangeErrorsAreDrawnInsideTheScale) {
 TEST(ReportVerdict, ComparesTheLeastWithTheGreatestLoss) {
   EXPECT_EQ(
       report_verdict(example().rows),
-      "GPTQ is 3.33 × smaller, changes perplexity by +10.00\u00A0% and predicts the same next "
+      "GPTQ is 3.33\u00A0× smaller, changes perplexity by +10.00\u00A0% and predicts the same next "
       "token in "
       "90.4\u00A0% of places. Round to nearest loses 2.2 × as much (KL 0.224 against 0.0999).");
   EXPECT_EQ(report_verdict({}), "");
+  EXPECT_EQ(report_verdict(
+                {{.label = "original", .base = true, .bytes = 100}, {.label = "A", .bytes = 125}}),
+            "A is 1.25\u00A0× larger.");
 }
 
 TEST(ReportMap, ADotForEveryModuleAndARingWhereThereIsNone) {
