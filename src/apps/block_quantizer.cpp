@@ -255,7 +255,6 @@ BlockQuantizerResult BlockQuantizer::run() {
       samples_.finish_block(w, *done);
     }
     run_held_out(layer);
-    samples_.clear_inputs();
     quantized_.clear(layer);
   }
   return {std::move(finished_), in_.measure_loss ? measure_loss() : HeldOutLoss()};

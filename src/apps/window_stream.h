@@ -30,8 +30,6 @@ class WindowStream {
 
   // The residual (tokens, hidden) f32 of window w; valid until the next call.
   View residual(int64_t w);
-  // Frees the stage inputs of a block that is done.
-  void clear_inputs() { inputs_->clear(); }
 
  private:
   Batch batch(int64_t w) const;

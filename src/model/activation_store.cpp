@@ -70,30 +70,33 @@ ActivationStore::~ActivationStore() {
 }
 
 View ActivationStore::open(int64_t index, int64_t rows, int64_t cols) {
-  Tensor& tensor = file_ < 0 ? held_[static_cast<size_t>(index)] : opened_;
-  if (tensor.rows() != rows || tensor.cols() != cols) {
-    tensor = Tensor();
-    tensor = backend_.allocate(rows, cols, dtype_);
+  Tensor& memory = file_ < 0 ? held_[static_cast<size_t>(index)] : opened_;
+  if (memory.rows() * memory.cols() < rows * cols) {
+    memory = Tensor();
+    memory = backend_.allocate(rows, cols, dtype_);
   }
-  if (file_ >= 0 && written_[static_cast<size_t>(index)]) {
+  View view = memory;
+  view.rows = rows;
+  view.cols = view.ld = cols;
+  shape_ = view;
+  if (file_ < 0) return view;
+  if (staging_.rows() != rows || staging_.cols() != cols)
+    staging_ = Tensor(host_, rows, cols, dtype_);
+  if (written_[static_cast<size_t>(index)]) {
     read_at(file_, staging_.view().data, staging_.bytes(), index * staging_.bytes(), spill_directory_);
-    backend_.upload(staging_, tensor);
+    backend_.upload(staging_, view);
   }
-  return tensor;
+  return view;
 }
 
 void ActivationStore::keep(int64_t index) {
   if (file_ < 0) return;
-  if (staging_.empty()) staging_ = Tensor(host_, opened_.rows(), opened_.cols(), dtype_);
-  backend_.download(opened_, staging_);
+  backend_.download(shape_, staging_);
   write_at(file_, staging_.view().data, staging_.bytes(), index * staging_.bytes(), spill_directory_);
   written_[static_cast<size_t>(index)] = true;
 }
 
 void ActivationStore::clear() {
-  for (Tensor& tensor : held_) tensor = Tensor();
-  opened_ = Tensor();
-  staging_ = Tensor();
   written_.assign(written_.size(), false);
 }
 

@@ -24,7 +24,8 @@ class ActivationStore {
   View open(int64_t index, int64_t rows, int64_t cols);
   // Says that the open matrix was changed. Throws Error(resources) when the disk is full.
   void keep(int64_t index);
-  // Forgets everything; open() may follow, with another shape.
+  // Forgets everything; open() may follow, with another shape. The memory is kept for it: the next stage
+  // and the next block want it again.
   void clear();
 
  private:
@@ -35,6 +36,7 @@ class ActivationStore {
   std::vector<Tensor> held_;     // in memory
   std::vector<bool> written_;    // in the file
   Tensor opened_, staging_;      // of the file: on the device, on the host
+  View shape_;                   // what is open
   HostAllocator host_;
 };
 
