@@ -67,6 +67,17 @@ std::vector<Sequence> sequences_of(const Batch& batch) {
   return sequences;
 }
 
+// The output of one linear among those of a stage: `width` columns, of which `begin` lie before it.
+template <class AnyView>
+AnyView part_of(AnyView outputs, int64_t begin, int64_t width) {
+  assert(outputs.ld == outputs.cols);
+  using Byte = std::conditional_t<std::is_same_v<AnyView, View>, std::byte, const std::byte>;
+  const auto offset = outputs.rows * begin * static_cast<int64_t>(size_of(outputs.dtype));
+  outputs.data = static_cast<Byte*>(outputs.data) + offset;
+  outputs.cols = outputs.ld = width;
+  return outputs;
+}
+
 }  // namespace
 
 Batch make_batch(std::span<const int32_t> ids, int64_t length) {
@@ -146,7 +157,7 @@ void Forward::stage_input(const StageId& id, const Batch& batch, ConstView resid
     case Stage::mlp_out: {
       const ProfileScope scope(profile_, "activation");
       const int64_t width = previous.cols / 2;
-      backend_.gated_activation(previous.cols_of(0, width), previous.cols_of(width, 2 * width),
+      backend_.gated_activation(part_of(previous, 0, width), part_of(previous, width, width),
                                 config_.activation, x);
       break;
     }
@@ -189,10 +200,10 @@ void Forward::attention_input(int layer, const Batch& batch, ConstView previous,
   const DType dtype = cache ? cache->dtype() : previous.dtype;
   const View q = scratch(kQuery, tokens, q_width, dtype);
   const View k = scratch(kKey, tokens, kv_width, dtype);
-  rotate({.layer = layer, .role = Role::q_norm}, batch, previous.cols_of(0, q_width), q);
+  rotate({.layer = layer, .role = Role::q_norm}, batch, part_of(previous, 0, q_width), q);
   rotate({.layer = layer, .role = Role::k_norm}, batch,
-         previous.cols_of(q_width, q_width + kv_width), k);
-  const ConstView v = previous.cols_of(q_width + kv_width, q_width + 2 * kv_width);
+         part_of(previous, q_width, kv_width), k);
+  const ConstView v = part_of(previous, q_width + kv_width, kv_width);
 
   const std::vector<Sequence> sequences = sequences_of(batch);
   const AttentionSpec spec = attention_spec(layer);
@@ -221,7 +232,7 @@ void Forward::stage_linears(const StageId& id, ConstView x, View y) {
     const Weight& weight = *lease->weight;
     const ProfileScope scope(profile_, "linear",
                              2.0 * static_cast<double>(x.rows * weight.rows * weight.cols));
-    backend_.linear(x, weight, lease->bias, y.cols_of(begin, begin + weight.rows));
+    backend_.linear(x, weight, lease->bias, part_of(y, begin, weight.rows));
     begin += weight.rows;
   }
 }

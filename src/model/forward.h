@@ -39,7 +39,9 @@ class Forward {
   Backend& backend() const { return backend_; }
   const ModelConfig& config() const { return config_; }
   DType compute() const { return compute_; }
-  // (inputs) of a stage's linears, and their outputs side by side: q|k|v, o, gate|up, down.
+  // (inputs) of a stage's linears, and their outputs together: q, k, v; o; gate, up; down. They lie one
+  // after the other, each contiguous (matrix products write whole rows fastest), in a matrix of tokens ×
+  // output_width elements whose rows mean nothing.
   int64_t input_width(Stage stage) const;
   int64_t output_width(Stage stage) const;
 
@@ -48,12 +50,12 @@ class Forward {
 
   // The input of a stage's linears, x (tokens, input_width) in the compute dtype:
   //   attn_in   norm(residual)                          previous: unused
-  //   attn_out  attention over previous = q|k|v         (rotated, normed, cached here)
+  //   attn_out  attention over previous = q, k, v         (rotated, normed, cached here)
   //   mlp_in    norm(residual)
-  //   mlp_out   act(gate) · up, previous = gate|up
+  //   mlp_out   act(gate) · up, previous = gate, up
   void stage_input(const StageId& id, const Batch& batch, ConstView residual, ConstView previous,
                    View x);
-  // The stage's linears: y (tokens, output_width), f32 or compute dtype.
+  // The stage's linears: y (tokens, output_width) contiguous, f32 or compute dtype.
   void stage_linears(const StageId& id, ConstView x, View y);
   // What attn_out and mlp_out do with their result: out := residual + [norm](y), all (tokens,
   // hidden).
