@@ -152,7 +152,8 @@ class Backend {
 
   // --- matrices of the quantizer; all f32 unless said ---
   // h (in, in) += xᵀ · diag(row_weights) · x, the lower triangle only; x (n, in), row_weights (1, n)
-  // or empty for ones. bf16 products are exact, sums in f32.
+  // or empty for ones, not negative. bf16 products are exact, sums in f32; √weight · x may be rounded
+  // to x's type once more.
   virtual void accumulate_hessian(ConstView x, ConstView row_weights, View h) = 0;
   // out (n, n) := lower triangle of h[order, order] + damping on the diagonal; h lower (n, n) f32, out
   // f32 or f64. A zero on h's diagonal becomes `dead_diagonal` before damping.
