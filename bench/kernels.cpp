@@ -175,8 +175,13 @@ void bench_rows(Backend& backend, DType dtype) {
 
   const Tensor gate = random_tensor(backend, kRows, kInner, dtype);
   const Tensor up = random_tensor(backend, kRows, kInner, dtype);
+  const Tensor inner = backend.allocate(kRows, kInner, dtype);
   report_bytes("silu(gate) * up 4864", dtype, 3 * gate.bytes(),
-               seconds([&] { backend.gated_activation(gate, up, Activation::silu, up); }));
+               seconds([&] { backend.gated_activation(gate, up, Activation::silu, inner); }));
+
+  const Tensor weight = random_tensor(backend, kInner, kHidden, DType::f32);
+  report_bytes("prepare 4864 x 896 of f32", dtype, weight.bytes(),
+               seconds([&] { backend.prepare(weight, dtype); }));
 }
 
 void bench_score(Backend& backend) {

@@ -10,7 +10,7 @@ namespace {
 
 // Rows (queries times the heads that share a key-value head) of a task: enough to pay for packing
 // its keys and values, few enough that queries and output stay in the second-level cache.
-constexpr int64_t kTaskRows = 240;
+constexpr int64_t kTaskRows = 384;
 
 struct Block {
   const Sequence* sequence;

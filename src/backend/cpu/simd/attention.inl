@@ -4,6 +4,7 @@
 //
 // The includer defines Vec and, for the products, a `struct Product`:
 //   kPair                     elements in a word: 1 (f32) or 2 (bf16)
+//   kExponentialTerms         what the precision of the weights asks for
 //   multiply_add(acc, a, b)   acc + the product of words, lane by lane
 //   load_words(source, i, n)  n elements from the i-th on as words, zeros behind them
 //   interleave(a, b, n)       kPair rows of n elements as words
@@ -72,8 +73,10 @@ struct AttentionState {
         scale_log2(given.spec->softcap > 0 ? kLog2E : given.spec->scale * kLog2E) {}
 
   float* at(int64_t offset) const { return static_cast<float*>(task.scratch) + offset; }
-  // Keys that row r sees: [first_key, last_key).
-  int64_t last_key(int64_t r) const { return task.first_position + r / task.group + 1; }
+  // Keys that row r sees: [first_key, last_key). From a table: divisions would cost as much as a
+  // vector's exponentials.
+  int32_t* last_keys() const { return static_cast<int32_t*>(task.scratch) + layout.last_keys; }
+  int64_t last_key(int64_t r) const { return last_keys()[r]; }
   int64_t first_key(int64_t r) const {
     const int64_t window = task.spec->window;
     return window > 0 && last_key(r) > window ? last_key(r) - window : 0;
@@ -96,8 +99,17 @@ inline void pack_queries(const AttentionState& s) {
     s.at(s.layout.output)[i] = 0;
   for (int64_t r = 0; r < s.layout.padded_rows; ++r) {
     s.at(s.layout.largest)[r] = kNoScore;
-    s.at(s.layout.sum)[r] = 0;
+    s.last_keys()[r] = static_cast<int32_t>(s.task.first_position + r / s.task.group + 1);
+    for (int64_t lane = 0; lane < kLanes; ++lane) s.at(s.layout.sum)[r * kLanes + lane] = 0;
   }
+}
+
+// The next tile's rows, too far apart for the hardware to foresee.
+inline void prefetch_row(ConstView x, int64_t row, int64_t count) {
+  if (row >= x.rows) return;
+  const char* bytes = static_cast<const char*>(source(x, row).data);
+  const int64_t size = count * (x.dtype == DType::f32 ? 4 : 2);
+  for (int64_t i = 0; i < size; i += 64) __builtin_prefetch(bytes + i, 0, 2);
 }
 
 // Keys [begin, begin + count) to (depth, kKeyTile), values to (keys / kPair, padded_dim); zeros
@@ -105,8 +117,11 @@ inline void pack_queries(const AttentionState& s) {
 inline void pack_tile(const AttentionState& s, int64_t begin, int64_t count) {
   const int64_t dim = s.task.spec->head_dim;
   float* staging = s.at(s.layout.staging);
-  for (int64_t key = 0; key < count; ++key)
+  for (int64_t key = 0; key < count; ++key) {
     Product::copy_words(source(s.task.k, begin + key), dim, staging + key * s.depth);
+    prefetch_row(s.task.k, begin + key + kKeyTile, dim);
+    prefetch_row(s.task.v, begin + key + kKeyTile, dim);
+  }
   for (int64_t i = count * s.depth; i < kKeyTile * s.depth; ++i) staging[i] = 0;
   transpose(staging, s.depth, s.at(s.layout.keys));
 
@@ -118,6 +133,8 @@ inline void pack_tile(const AttentionState& s, int64_t begin, int64_t count) {
     for (int64_t i = dim; i < s.layout.padded_dim; ++i) values[i] = 0;
   }
 }
+
+inline Vec exponential(Vec x) { return exp2_of_negative<Product::kExponentialTerms>(x); }
 
 // Scores of row r to keys [begin, begin + width) become weights; returns the factor by which what
 // was summed before shrinks.
@@ -142,17 +159,17 @@ inline float weigh_row(const AttentionState& s, int64_t r, int64_t begin, int64_
   *largest_seen = now;
 
   const float shift = now * s.scale_log2;
-  Vec total = broadcast(0.0f);
+  float shrink = 1;
+  if (now > before) shrink = first_of(exponential(broadcast(before * s.scale_log2 - shift)));
+  float* sum = s.at(s.layout.sum) + r * kLanes;
+  Vec total = load(sum) * broadcast(shrink);
   for (int64_t i = 0; i < width; i += Vec::kWidth) {
-    const Vec weight = exp2_of(fma(load(row + i), broadcast(s.scale_log2), broadcast(-shift)));
+    const Vec weight = exponential(fma(load(row + i), broadcast(s.scale_log2), broadcast(-shift)));
     total = total + weight;
     Product::store_weights(weight, i, row);
   }
-  float shrink[Vec::kWidth];
-  store(exp2_of(broadcast(before * s.scale_log2 - shift)), shrink);
-  float* sum = s.at(s.layout.sum) + r;
-  *sum = *sum * shrink[0] + sum_of(total);
-  return shrink[0];
+  store(total, sum);
+  return shrink;
 }
 
 // Rows [row, row + count) of the task against the tile of keys [begin, end).
@@ -161,8 +178,8 @@ inline void attend_block(const AttentionState& s, int64_t row, int64_t begin, in
   const int64_t padded = (left + kRowTile - 1) / kRowTile * kRowTile;
   const int64_t seen = s.last_key(row + left - 1) < end ? s.last_key(row + left - 1) : end;
   if (seen <= begin || s.first_key(row) >= end) return;
-  // Whole vectors, and whole words of weights.
-  const int64_t width = (seen - begin + kPad - 1) / kPad * kPad;
+  // Whole register tiles: masking what is too much is cheaper than narrow tiles.
+  const int64_t width = (seen - begin + kWideTile - 1) / kWideTile * kWideTile;
 
   float* scores = s.at(s.layout.scores);
   multiply({.a = s.at(s.layout.queries) + row * s.depth,
@@ -192,7 +209,7 @@ inline void store_output(const AttentionState& s) {
   const int64_t dim = s.task.spec->head_dim;
   for (int64_t r = 0; r < s.rows; ++r) {
     const float* out = s.at(s.layout.output) + r * s.layout.padded_dim;
-    const Vec inverse = broadcast(1.0f / s.at(s.layout.sum)[r]);
+    const Vec inverse = broadcast(1.0f / sum_of(load(s.at(s.layout.sum) + r * kLanes)));
     const Target y = target(s.task.y, r / s.task.group, r % s.task.group * dim);
     for_vectors(dim,
                 [&](int64_t i, int lanes) { store(load(out + i, lanes) * inverse, y, i, lanes); });

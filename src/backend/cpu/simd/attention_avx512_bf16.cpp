@@ -29,6 +29,7 @@ namespace avx512_bf16 {
 // (values and weights).
 struct Product {
   static constexpr int kPair = 2;
+  static constexpr int kExponentialTerms = 4;
 
   static Vec multiply_add(Vec sum, Vec a, Vec b) {
     return {

@@ -1,6 +1,7 @@
 // Attention's products in f32, whatever the inputs are stored in.
 struct Product {
   static constexpr int kPair = 1;
+  static constexpr int kExponentialTerms = 5;
 
   static Vec multiply_add(Vec sum, Vec a, Vec b) { return fma(a, b, sum); }
   static void copy_words(Source x, int64_t count, float* words) {

@@ -27,17 +27,31 @@ inline Vec times_power_of_two(Vec a, Vec n) { return {_mm512_scalef_ps(a.v, n.v)
 inline Vec select_less(Vec a, Vec b, Vec x, Vec y) {
   return {_mm512_mask_blend_ps(_mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ), y.v, x.v)};
 }
+inline float first_of(Vec a) { return _mm512_cvtss_f32(a.v); }
 inline float sum_of(Vec a) { return _mm512_reduce_add_ps(a.v); }
 inline float largest_of(Vec a) { return _mm512_reduce_max_ps(a.v); }
 
 inline Vec load(const float* x) { return {_mm512_loadu_ps(x)}; }
-inline Vec load(const float* x, int count) { return {_mm512_maskz_loadu_ps(first(count), x)}; }
+inline Vec load(const float* x, int count) {
+  return {count == Vec::kWidth ? _mm512_loadu_ps(x) : _mm512_maskz_loadu_ps(first(count), x)};
+}
 inline void store(Vec a, float* x) { _mm512_storeu_ps(x, a.v); }
-inline void store(Vec a, float* x, int count) { _mm512_mask_storeu_ps(x, first(count), a.v); }
+inline void store(Vec a, float* x, int count) {
+  if (count == Vec::kWidth) return _mm512_storeu_ps(x, a.v);
+  _mm512_mask_storeu_ps(x, first(count), a.v);
+}
 
+// Whole vectors without a mask: it costs a round through the general registers.
+inline __m256i load_halves(const void* x, int count) {
+  if (count == Vec::kWidth) return _mm256_loadu_si256(static_cast<const __m256i*>(x));
+  return _mm256_maskz_loadu_epi16(first(count), x);
+}
+inline void store_halves(__m256i bits, void* x, int count) {
+  if (count == Vec::kWidth) return _mm256_storeu_si256(static_cast<__m256i*>(x), bits);
+  _mm256_mask_storeu_epi16(x, first(count), bits);
+}
 inline Vec load(const bf16* x, int count) {
-  const __m256i bits = _mm256_maskz_loadu_epi16(first(count), x);
-  return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16))};
+  return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(load_halves(x, count)), 16))};
 }
 inline __m256i to_bf16_bits(Vec a) {
   const __m512i bits = _mm512_castps_si512(a.v);
@@ -47,14 +61,10 @@ inline __m256i to_bf16_bits(Vec a) {
   const __mmask16 nan = _mm512_cmp_ps_mask(a.v, a.v, _CMP_UNORD_Q);
   return _mm512_cvtepi32_epi16(_mm512_srli_epi32(_mm512_mask_blend_epi32(nan, rounded, quiet), 16));
 }
-inline void store(Vec a, bf16* x, int count) {
-  _mm256_mask_storeu_epi16(x, first(count), to_bf16_bits(a));
-}
-inline Vec load(const f16* x, int count) {
-  return {_mm512_cvtph_ps(_mm256_maskz_loadu_epi16(first(count), x))};
-}
+inline void store(Vec a, bf16* x, int count) { store_halves(to_bf16_bits(a), x, count); }
+inline Vec load(const f16* x, int count) { return {_mm512_cvtph_ps(load_halves(x, count))}; }
 inline void store(Vec a, f16* x, int count) {
-  _mm256_mask_storeu_epi16(x, first(count), _mm512_cvtps_ph(a.v, _MM_FROUND_TO_NEAREST_INT));
+  store_halves(_mm512_cvtps_ph(a.v, _MM_FROUND_TO_NEAREST_INT), x, count);
 }
 
 // Sums of sixteen lanes in f64.

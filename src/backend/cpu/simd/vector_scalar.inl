@@ -46,6 +46,7 @@ inline Vec times_power_of_two(Vec a, Vec n) {
 inline Vec select_less(Vec a, Vec b, Vec x, Vec y) {
   return each([&](int i) { return a.v[i] < b.v[i] ? x.v[i] : y.v[i]; });
 }
+inline float first_of(Vec a) { return a.v[0]; }
 inline float sum_of(Vec a) { return (a.v[0] + a.v[1]) + (a.v[2] + a.v[3]); }
 inline float largest_of(Vec a) {
   const float left = a.v[0] > a.v[1] ? a.v[0] : a.v[1];
