@@ -257,6 +257,7 @@ BlockQuantizerResult BlockQuantizer::run() {
     run_held_out(layer);
     quantized_.clear(layer);
   }
+  samples_.release();   // makes room for the head and its logits
   return {std::move(finished_), in_.measure_loss ? measure_loss() : HeldOutLoss()};
 }
 

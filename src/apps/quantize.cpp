@@ -153,8 +153,9 @@ QuantizeOutcome quantize(Backend& backend, const OpenedModel& model, const Quant
   outcome.plan = make_plan(model, options);
   warn_about_source(model, outcome.plan);
   const DType compute = compute_dtype(options.dtype, backend);
-  const Tokenizer tokenizer = Tokenizer::load(model.checkpoint->metadata());
-  const Calibration calibration = read_calibration(tokenizer, outcome.plan, options);
+  // The tokenizer's tables are as large as a block of a small model: not kept.
+  const Calibration calibration = read_calibration(
+      Tokenizer::load(model.checkpoint->metadata()), outcome.plan, options);
   outcome.samples = calibration.samples.count();
   outcome.seq_len = options.seq_len;
   outcome.calibration_source = calibration.source;

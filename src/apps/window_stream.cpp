@@ -89,6 +89,14 @@ ConstView WindowStream::advance(int64_t w, const StageId* done, const StageId& n
 
 void WindowStream::finish_block(int64_t w, const StageId& done) { apply(w, done, residual(w)); }
 
+void WindowStream::release() {
+  residuals_.reset();
+  inputs_.reset();
+  input_ = Tensor();
+  output_ = Tensor();
+  next_input_ = Tensor();
+}
+
 void WindowStream::run_block(int64_t w, int layer) {
   const View stream = residual(w);
   const View next = scratch(output_, forward_.config().hidden, DType::f32);

@@ -28,6 +28,8 @@ class WindowStream {
   // One whole block at once, for streams that nobody stops within it.
   void run_block(int64_t w, int layer);
 
+  // Frees all activations: nothing may be asked of it afterwards.
+  void release();
   // The residual (tokens, hidden) f32 of window w; valid until the next call.
   View residual(int64_t w);
 
