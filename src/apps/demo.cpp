@@ -147,7 +147,8 @@ void write_page(const Backend& backend, const OpenedModel& original, const DemoO
   input.measured_on = fmt::format("{} protocol: {} windows of {} of {}, {} tokens scored", e.protocol,
                                   e.windows, human_count(e.seq_len),
                                   fs::path(story.text_path).filename().string(), human_count(e.tokens));
-  input.commands.push_back({"the comparison", fmt::format("halftone eval {} --against {} --text {} --windows {} --seq-len {}",
+  input.commands.push_back({"the comparison",
+                            fmt::format("halftone eval {} --against {} --text {} --windows {} --seq-len {}",
                                                           demo.output, original.checkpoint->path(),
                                                           story.text_path, demo.windows, demo.seq_len)});
   write_file_atomically(demo.report, render_report(input));

@@ -143,7 +143,8 @@ std::string inspect_text(const OpenedModel& model) {
       "vocabulary {}\n",
       model.checkpoint->path(), config.model_type, config.layers, config.hidden, config.heads,
       config.head_dim, config.kv_heads, config.intermediate, human_count(config.vocab));
-  text += fmt::format("quantization    {}\nsize            {}, {} parameters; {:.3f} bits a weight in the linears, {:.2f} over the file\n",
+  text += fmt::format("quantization    {}\nsize            {}, {} parameters; {:.3f} bits a weight "
+                      "in the linears, {:.2f} over the file\n",
                       model.quantized() ? model.quantization : "none",
                       human_bytes(size.file_bytes), human_count(size.parameters),
                       size.bits_per_weight_linears, size.bits_per_weight_file);

@@ -76,7 +76,8 @@ std::string outcome_text(const QuantizeOutcome& outcome, const QuantizeOptions& 
       options.output, human_bytes(outcome.output_bytes), plan.bits_per_weight_file);
   const HeldOutLoss& loss = outcome.loss;
   if (loss.windows > 0)
-    text += fmt::format("Loss      KL {:.4f} ± {:.4f} on {} held-out calibration window{}; perplexity {:.3f} → {:.3f}\n",
+    text += fmt::format("Loss      KL {:.4f} ± {:.4f} on {} held-out calibration window{}; "
+                        "perplexity {:.3f} → {:.3f}\n",
                         loss.kl_mean, loss.kl_stderr, loss.windows, loss.windows == 1 ? "" : "s",
                         loss.base_perplexity, loss.perplexity);
   else

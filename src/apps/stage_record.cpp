@@ -132,7 +132,8 @@ QuantizedMatrix get_matrix(Reader& in) {
   const int bits = matrix.grid.bits;
   const bool sane = bits >= 1 && bits <= 8 && matrix.rows > 0 && matrix.cols > 0 &&
                     matrix.rows < (int64_t{1} << 31) && matrix.cols < (int64_t{1} << 31) &&
-                    (static_cast<size_t>(matrix.rows * matrix.cols) * static_cast<size_t>(bits) + 7) / 8 == packed.size();
+                    (static_cast<size_t>(matrix.rows * matrix.cols) * static_cast<size_t>(bits) + 7) / 8 ==
+                        packed.size();
   if (!sane) throw bad_input("journal: a matrix does not have the size it says");
   matrix.codes = unpack_codes(packed, static_cast<size_t>(matrix.rows * matrix.cols), bits);
   in.get(matrix.scales);

@@ -1,3 +1,4 @@
+// What GGUF keys become: configuration, tokenizer data, names of tensors.
 #include <gtest/gtest.h>
 
 #include <functional>
