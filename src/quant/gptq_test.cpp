@@ -49,11 +49,11 @@ TEST_P(Gptq, WorkedExample) {
   EXPECT_THAT(gptq.matrix.scales, ElementsAre(1, 1));
   EXPECT_THAT(gptq.matrix.zeros, ElementsAre(4, 4));
   EXPECT_THAT(gptq.matrix.codes, ElementsAre(4 + 1, 4 + 1, 4 - 3, 4 - 3, 4 + 1, 4 + 1));
-  EXPECT_NEAR(gptq.report.relative_error, 5.0521875 / 122.9146875, 1e-7);
+  EXPECT_NEAR(gptq.report.relative_error.value(), 5.0521875 / 122.9146875, 1e-7);
 
   const SolveResult rtn = solve_rtn(*backend_, weight, &factor, options(3, -1));
   EXPECT_THAT(rtn.matrix.codes, ElementsAre(4 + 1, 4 + 1, 4 - 4, 4 - 4, 4 + 1, 4 + 1));
-  EXPECT_NEAR(rtn.report.relative_error, 7.2271875 / 122.9146875, 1e-7);
+  EXPECT_NEAR(rtn.report.relative_error.value(), 7.2271875 / 122.9146875, 1e-7);
 }
 
 // docs/methods.md §4: scales belong to groups of the original columns, whatever the order.
@@ -79,7 +79,7 @@ TEST_P(Gptq, IndependentInputsAreRounded) {
     const SolveResult gptq = solve_gptq(*backend_, weight, &factor, options(3, -1));
     const SolveResult rtn = solve_rtn(*backend_, weight, &factor, options(3, -1));
     EXPECT_EQ(gptq.matrix, rtn.matrix);
-    EXPECT_NEAR(gptq.report.relative_error, rtn.report.relative_error, 1e-6);
+    EXPECT_NEAR(gptq.report.relative_error.value(), rtn.report.relative_error.value(), 1e-6);
   }
 }
 
@@ -95,7 +95,7 @@ TEST_P(Gptq, DeadColumnsBecomeZero) {
   EXPECT_EQ(result.report.dead_columns, 1);
   EXPECT_THAT(result.matrix.scales, ElementsAre(1));
   EXPECT_EQ(result.matrix.value(0, 1), 0);
-  EXPECT_LT(result.report.relative_error, 0.05);
+  EXPECT_LT(result.report.relative_error.value(), 0.05);
 }
 
 // More rows than one panel holds: every row comes out as it would alone.
@@ -142,8 +142,8 @@ TEST_P(Gptq, FallsBackWhenFeedbackRunsAway) {
                            .cols = 66};
   const check_gptq::Outcome outcome = check_gptq::run_case(*backend_, c);
   EXPECT_THAT(outcome.report.note, HasSubstr("fell back to rtn: GPTQ's error"));
-  EXPECT_LT(outcome.report.relative_error, 0.5 * outcome.published_error);
-  EXPECT_NEAR(outcome.report.relative_error / outcome.relative_error, 1, 1e-4);
+  EXPECT_LT(outcome.report.relative_error.value(), 0.5 * outcome.published_error);
+  EXPECT_NEAR(outcome.report.relative_error.value() / outcome.relative_error, 1, 1e-4);
 }
 
 INSTANTIATE_TEST_SUITE_P(Backends, Gptq, testing::ValuesIn(backend_names()),

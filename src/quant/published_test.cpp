@@ -20,7 +20,7 @@ class PublishedGptq : public testing::TestWithParam<std::string> {
     const check_gptq::Outcome outcome = check_gptq::run_case(*backend_, c);
     EXPECT_EQ(outcome.wrong_rows, 0) << "worst " << outcome.worst;
     EXPECT_NEAR(outcome.relative_error / outcome.published_error, 1, 1e-5);
-    EXPECT_NEAR(outcome.report.relative_error / outcome.relative_error, 1, 1e-4);
+    EXPECT_NEAR(outcome.report.relative_error.value() / outcome.relative_error, 1, 1e-4);
     EXPECT_EQ(outcome.report.note.find("fell back"), std::string::npos) << outcome.report.note;
     tie_rows_ += outcome.tie_rows;
     rows_ += c.rows;
