@@ -141,7 +141,9 @@ TEST_F(Commands, SkippedModulesStayAsTheyWere) {
   EXPECT_EQ(parse_json(made.out, "quantize")["modules"].size(), 12u);
   const Outcome look = run({"inspect", folder_.path("out"), "--json"});
   for (const Json& role : parse_json(look.out, "inspect")["roles"])
-    if (role["role"] == "down") EXPECT_GE(role["bits_per_weight"], 16.0);
+    if (role["role"] == "down") {
+      EXPECT_GE(role["bits_per_weight"], 16.0);
+    }
 }
 
 TEST_F(Commands, ALowMemoryCapChangesNoByte) {
