@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "apps/dense_output.h"
+#include "apps/quantize.h"
 #include "base/error.h"
 #include "base/file.h"
 
@@ -27,6 +28,7 @@ std::string torch_name(DType dtype) {
 }  // namespace
 
 int64_t convert_to_dense(const OpenedModel& model, const ConvertOptions& options) {
+  check_not_source(options.output, model);
   if (fs::exists(options.output) && !options.force)
     throw usage_error("{} exists", options.output).hint("pass --force to replace it, or another -o.");
   if (fs::exists(options.output)) check_replaceable(options.output);

@@ -65,7 +65,7 @@ std::vector<std::string> plan_lines(const OpenedModel& model, const Plan& plan) 
 
 std::string dry_run(Backend& backend, const OpenedModel& model, const QuantizeOptions& options,
                     Json* json) {
-  check_output(options);
+  check_output(options, model);
   const Plan plan = make_plan(model, options);
   const DType compute = compute_dtype(options.dtype, backend);
   const Tokenizer tokenizer = Tokenizer::load(model.checkpoint->metadata());

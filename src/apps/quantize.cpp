@@ -80,7 +80,7 @@ void warn_about_source(const OpenedModel& model, const Plan& plan) {
   const std::string where = last.empty() ? "before the first layer was done" : "after " + last;
   throw Error(Exit::interrupted, fmt::format("stopped {}; finished work is in {} ({})", where,
                                              journal.path(), human_bytes(journal.bytes())))
-      .hint("go on with the same command and --resume; drop it with rm.");
+      .hint(fmt::format("go on with the same command and --resume; drop it with rm {}", journal.path()));
 }
 
 BlockQuantizerResult run_blocks(BlockQuantizerInput input, const QuantizeOptions& options,
@@ -99,7 +99,6 @@ BlockQuantizerResult run_blocks(BlockQuantizerInput input, const QuantizeOptions
     progress.finish();
     return result;
   } catch (const Error& error) {
-    progress.finish();
     if (error.exit() == Exit::interrupted) stopped(*input.journal, last);
     throw;
   }
@@ -134,12 +133,20 @@ void publish(Backend& backend, const OpenedModel& model, const Calibration& cali
 
 }  // namespace
 
-void check_output(const QuantizeOptions& options) {
+void check_output(const QuantizeOptions& options, const OpenedModel& model) {
   if (options.output.empty()) throw usage_error("no output").hint("pass -o OUT.");
-  if (options.resume) return;   // what is there may be this very job's
+  check_not_source(options.output, model);
+  // What is there may be this very job's, when its journal is there too.
+  if (options.resume && fs::exists(options.output + ".journal")) return;
   if (fs::exists(options.output) && !options.force)
     throw usage_error("{} exists", options.output).hint("pass --force to replace it, or another -o.");
   if (fs::exists(options.output)) check_replaceable(options.output);
+}
+
+void check_not_source(const std::string& output, const OpenedModel& model) {
+  std::error_code none;
+  if (fs::exists(output) && fs::equivalent(output, model.checkpoint->path(), none))
+    throw usage_error("-o {}: is the model itself", output).hint("pass another -o.");
 }
 
 QuantizeOutcome quantize(Backend& backend, const OpenedModel& model, const QuantizeOptions& given,
@@ -148,7 +155,7 @@ QuantizeOutcome quantize(Backend& backend, const OpenedModel& model, const Quant
   MemoryWatch memory;
   QuantizeOptions options = given;
   options.output = directory_name(given.output);
-  check_output(options);
+  check_output(options, model);
   QuantizeOutcome outcome;
   outcome.plan = make_plan(model, options);
   warn_about_source(model, outcome.plan);

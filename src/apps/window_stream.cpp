@@ -43,7 +43,7 @@ ConstView WindowStream::input_of(int64_t w, const StageId& id, ConstView residua
   const int64_t width = forward_.input_width(id.stage);
   if (recomputed(id.stage)) {
     const View x = scratch(input_, width, forward_.compute());
-    forward_.stage_input(id, {}, residual, {}, x);
+    forward_.stage_input(id, batch(w), residual, {}, x);
     return x;
   }
   const View stored = inputs_->open(w, windows_.length, width);

@@ -65,7 +65,13 @@ void move_into_place(const std::string& temporary, const std::string& final_path
 
 void check_replaceable(const std::string& path) {
   std::error_code ignored;
-  if (!fs::is_directory(path, ignored)) return;
+  if (!fs::exists(path, ignored)) return;
+  if (!fs::is_directory(path, ignored))
+    throw usage_error("{}: is a file, expected a directory of ours: not replaced", path)
+        .hint("Delete it yourself, or name another output.");
+  if (!fs::is_empty(path, ignored) && !fs::exists(path + "/config.json", ignored))
+    throw usage_error("{}: holds no config.json, so it is no model: not replaced", path)
+        .hint("Delete it yourself, or name another output.");
   for (const auto& entry : fs::directory_iterator(path, ignored)) {
     if (entry.is_directory(ignored) && !entry.is_symlink(ignored))
       throw usage_error("{}: holds a directory ({}), expected only files: not replaced", path,

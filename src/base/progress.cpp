@@ -5,6 +5,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <string_view>
+#include <cstdlib>
+#include <cctype>
 #include <cmath>
 #include <cstdio>
 
@@ -98,6 +101,26 @@ void Progress::draw(bool last) {
                last ? "\n" : "");
   }
   std::fflush(stderr);
+}
+
+std::optional<int64_t> parse_bytes(const std::string& text) {
+  char* end = nullptr;
+  double value = std::strtod(text.c_str(), &end);
+  std::string unit;
+  for (; *end != 0; ++end)
+    if (*end != ' ') unit += static_cast<char>(std::tolower(static_cast<unsigned char>(*end)));
+  if (!unit.empty() && unit.back() == 'b') unit.pop_back();
+  double base = 1000;
+  if (!unit.empty() && unit.back() == 'i') {
+    base = 1024;
+    unit.pop_back();
+  }
+  constexpr std::string_view kPrefixes = "kmgt";
+  const size_t power = unit.empty() ? 0 : kPrefixes.find(unit) + 1;   // 0 too when it is unknown
+  if (unit.size() > 1 || (!unit.empty() && power == 0) || end == text.c_str()) return std::nullopt;
+  value *= std::pow(base, static_cast<double>(power));
+  if (!(value >= 1 && value < 0x1p62)) return std::nullopt;
+  return static_cast<int64_t>(value);
 }
 
 std::string human_bytes(int64_t bytes) {

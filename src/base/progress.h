@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 
 namespace halftone {
@@ -28,6 +29,8 @@ class Progress {
 
 // "1.24 GB", "312 kB"; "3 min 12 s", "0.63 s"; "298,862".
 std::string human_bytes(int64_t bytes);
+// The other way: "1.5G", "800 MB", "2GiB", "123456"; nothing when it is not a size above zero.
+std::optional<int64_t> parse_bytes(const std::string& text);
 std::string human_seconds(double seconds);
 std::string human_count(int64_t count);
 

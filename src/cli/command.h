@@ -37,6 +37,10 @@ struct DeviceOptions {
   int threads = 0;
 };
 void add_device_options(CLI::App& command, DeviceOptions& options);
+// Checks that say what they want; std::nan and the like pass none of them.
+CLI::Validator number_between(double least, double most);
+CLI::Validator whole_number(int64_t least);
+void add_size_option(CLI::App& command, const std::string& name, int64_t& bytes, const std::string& what);
 void add_example(CLI::App& command, const std::string& text);   // below --help
 
 }  // namespace halftone

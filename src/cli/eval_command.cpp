@@ -20,13 +20,14 @@ class EvalCommand : public Command {
         ->check(CLI::IsMember({"hf", "llama.cpp"}))
         ->capture_default_str();
     command->add_option("--seq-len,--ctx-size", options_.seq_len, "Tokens a window (2048 or 512)")
-        ->check(CLI::PositiveNumber);
+        ->check(whole_number(1));
     command->add_option("--windows,--chunks", options_.windows, "Only the first N windows")
-        ->check(CLI::PositiveNumber);
+        ->check(whole_number(1));
     command->add_option("--against", base_, "The model that it was made from");
     gate_ = command
                 ->add_option("--max-ppl-increase", max_increase_,
                              "Exit with 6 when perplexity rose by more percent")
+                ->check(number_between(-100, 1e9))
                 ->needs(command->get_option("--against"));
     command->add_option("--dtype", options_.dtype, "auto, f32 or bf16")
         ->check(CLI::IsMember({"auto", "f32", "bf16"}))

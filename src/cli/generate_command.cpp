@@ -19,12 +19,14 @@ class GenerateCommand : public Command {
     command->add_option("model", model_, "Directory, .gguf file or org/name")->required();
     command->add_option("--prompt,-p", prompt_, "Text to go on from")->required();
     command->add_option("-n,--max-tokens", options_.tokens, "Tokens at most")
-        ->check(CLI::Range(int64_t{1}, int64_t{1} << 24))
+        ->check(whole_number(1))
         ->capture_default_str();
     command->add_option("--temperature", options_.sampler.temperature, "0: always the likeliest token")
-        ->check(CLI::Range(0.0, 100.0))
+        ->check(number_between(0, 100))
         ->capture_default_str();
-    command->add_option("--seed", options_.sampler.seed, "Of the sampling")->capture_default_str();
+    command->add_option("--seed", options_.sampler.seed, "Of the sampling")
+        ->check(whole_number(0))
+        ->capture_default_str();
     command->add_option("--dtype", options_.dtype, "auto, f32 or bf16")
         ->check(CLI::IsMember({"auto", "f32", "bf16"}))
         ->capture_default_str();

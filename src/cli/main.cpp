@@ -42,6 +42,7 @@ void set_up(Program& program) {
                "More detail; twice: everything");
   // The last of several wins, as scripts expect that add to a command line.
   app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+  app.allow_config_extras(CLI::config_extras_mode::error);
   app.require_subcommand(1);
   app.fallthrough();
   app.get_formatter()->column_width(34);

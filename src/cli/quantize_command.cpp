@@ -83,7 +83,7 @@ class QuantizeCommand : public Command {
         ->allow_extra_args(false)
         ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
     command.add_option("--damp,--damp-percent", options_.damping, "Damping, of the mean of H's diagonal")
-        ->check(CLI::Range(0.0, 1.0))
+        ->check(number_between(0, 1))
         ->capture_default_str();
     CLI::Option* order = command.add_option("--order", options_.order, "act or none (default: the recipe's)")
                              ->check(CLI::IsMember({"act", "none"}));
@@ -103,20 +103,21 @@ class QuantizeCommand : public Command {
         ->allow_extra_args(false)
         ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
     samples_ = command.add_option("--samples,--nsamples", options_.samples, "Windows to calibrate on")
-                   ->check(CLI::Range(int64_t{1}, int64_t{1} << 24))
+                   ->check(whole_number(1))
                    ->capture_default_str();
     command.add_option("--seq-len,--seqlen", options_.seq_len, "Tokens a window")
-        ->check(CLI::Range(int64_t{16}, int64_t{1} << 20))
+        ->check(whole_number(16))
         ->capture_default_str();
-    command.add_option("--seed", options_.seed, "Of the choice of windows")->capture_default_str();
+    command.add_option("--seed", options_.seed, "Of the choice of windows")
+        ->check(whole_number(0))
+        ->capture_default_str();
   }
 
   void add_run_options(CLI::App& command) {
     command.add_option("--dtype", options_.dtype, "auto, f32 or bf16")
         ->check(CLI::IsMember({"auto", "f32", "bf16"}))
         ->capture_default_str();
-    command.add_option("--max-memory", options_.max_memory, "Stay below this, e.g. 1.5G")
-        ->transform(CLI::AsSizeValue(false));
+    add_size_option(command, "--max-memory", options_.max_memory, "Stay below this, e.g. 1.5G");
     add_device_options(command, device_);
   }
 

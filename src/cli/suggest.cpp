@@ -73,7 +73,20 @@ std::string nearest(std::string_view word, const std::vector<std::string>& candi
   return best;
 }
 
+// An item of a configuration file that no option has: "quantize.bitz", or "quantise.++" for a section.
+Complaint unknown_item(const CLI::App& app, const CLI::ConfigError& error) {
+  std::string item = error.what();
+  item = item.substr(item.rfind(' ') + 1);
+  const bool section = item.ends_with(".++") || item.ends_with(".--");
+  if (section) item.resize(item.size() - 3);
+  return {fmt::format("{}: {} {} is not known", app.get_config_ptr()->as<std::string>(),
+                      section ? "section" : "option", item),
+          "sections are named like commands, and hold their options without --."};
+}
+
 Complaint explain(const CLI::App& app, const CLI::ParseError& error) {
+  if (const auto* config = dynamic_cast<const CLI::ConfigError*>(&error))
+    return unknown_item(app, *config);
   // A slip in a name explains the rest: what is "required" may be what was misspelt.
   for (const std::string& word : parsed_command(app).remaining()) return unknown_word(app, word);
   for (const std::string& word : app.remaining(true)) return unknown_word(app, word);

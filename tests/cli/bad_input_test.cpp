@@ -60,6 +60,31 @@ TEST_F(BadInput, UnknownWordsGetTheNearestRightOne) {
   check(run({"quantize"}), 2, "model");
 }
 
+TEST_F(BadInput, NumbersAreChecked) {
+  for (const auto& [option, value] :
+       {std::pair<const char*, const char*>{"--damp", "nan"}, {"--damp", "-1"}, {"--seed", "-1"},
+        {"--seed", "99999999999999999999999"}, {"--samples", "0"}, {"--max-memory", "lots"},
+        {"--max-memory", "-1"}, {"--max-memory", "0"}})
+    refuse(2, option, {option, value});
+  check(run({"eval", model_, "--text", text_, "--windows", "0"}), 2, "whole number");
+  check(run({"generate", model_, "--prompt", "a", "--temperature", "nan"}), 2, "--temperature");
+}
+
+TEST_F(BadInput, AConfigurationFileIsReadStrictly) {
+  for (const char* text : {"[quantize]\nbitz = 3\n", "[quantise]\nbits = 3\n"}) {
+    const std::string config = folder_.write("bad.toml", text);
+    refuse(2, "bad.toml", {"--config", config});
+  }
+}
+
+TEST_F(BadInput, TheModelIsNeverItsOwnOutput) {
+  check(run({"quantize", model_, "-o", model_, "--force", "--group-size", "16", "--calib", text_}), 2,
+        "is the model itself");
+  check(run({"quantize", model_, "-o", text_, "--force", "--group-size", "16", "--calib", text_}), 2,
+        "not replaced");
+  EXPECT_EQ(read(text_).size(), make_text(300).size());
+}
+
 TEST_F(BadInput, ContradictionsAreRefused) {
   refuse(2, "--sym", {"--sym", "--asym"});
   refuse(2, "--order", {"--order", "act", "--desc-act", "true"});
