@@ -28,10 +28,7 @@ std::string torch_name(DType dtype) {
 }  // namespace
 
 int64_t convert_to_dense(const OpenedModel& model, const ConvertOptions& options) {
-  check_not_source(options.output, model);
-  if (fs::exists(options.output) && !options.force)
-    throw usage_error("{} exists", options.output).hint("pass --force to replace it, or another -o.");
-  if (fs::exists(options.output)) check_replaceable(options.output);
+  check_place(options.output, model, options.force);
   const std::optional<DType> dtype = output_dtype(model, options.dtype);
   PendingDirectory pending(options.output);
   const DenseOutput dense(model, [](const std::string&) { return true; }, dtype);

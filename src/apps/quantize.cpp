@@ -135,18 +135,22 @@ void publish(Backend& backend, const OpenedModel& model, const Calibration& cali
 
 void check_output(const QuantizeOptions& options, const OpenedModel& model) {
   if (options.output.empty()) throw usage_error("no output").hint("pass -o OUT.");
-  check_not_source(options.output, model);
   // What is there may be this very job's, when its journal is there too.
   if (options.resume && fs::exists(options.output + ".journal")) return;
-  if (fs::exists(options.output) && !options.force)
-    throw usage_error("{} exists", options.output).hint("pass --force to replace it, or another -o.");
-  if (fs::exists(options.output)) check_replaceable(options.output);
+  check_place(options.output, model, options.force);
 }
 
-void check_not_source(const std::string& output, const OpenedModel& model) {
+void check_place(const std::string& output, const OpenedModel& model, bool force) {
+  if (!fs::exists(output)) return;
   std::error_code none;
-  if (fs::exists(output) && fs::equivalent(output, model.checkpoint->path(), none))
+  if (fs::equivalent(output, model.checkpoint->path(), none))
     throw usage_error("-o {}: is the model itself", output).hint("pass another -o.");
+  if (!force)
+    throw usage_error("{} exists", output).hint("pass --force to replace it, or another -o.");
+  check_replaceable(output);
+  if (!fs::is_empty(output, none) && !fs::exists(output + "/config.json", none))
+    throw usage_error("{}: holds no config.json, so it is no model: not replaced", output)
+        .hint("delete it yourself, or pass another -o.");
 }
 
 QuantizeOutcome quantize(Backend& backend, const OpenedModel& model, const QuantizeOptions& given,
@@ -176,8 +180,7 @@ QuantizeOutcome quantize(Backend& backend, const OpenedModel& model, const Quant
     journal.remove();
     throw usage_error("nothing to resume: {} was finished", options.output);
   }
-  if (fs::exists(options.output) && !options.force)
-    throw usage_error("{} exists", options.output).hint("pass --force to replace it, or another -o.");
+  check_place(options.output, model, options.force);
   const fs::path parent = fs::absolute(options.output).parent_path();
   try {
     BlockQuantizerResult result = run_blocks({.backend = backend,

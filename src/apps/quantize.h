@@ -30,8 +30,8 @@ struct QuantizeOutcome {
 
 // Throws Error(usage) when OUT is there and is not to be replaced, or must not be.
 void check_output(const QuantizeOptions& options, const OpenedModel& model);
-// Throws Error(usage) when `output` is where the model lies.
-void check_not_source(const std::string& output, const OpenedModel& model);
+// The same of any directory to be made from a model.
+void check_place(const std::string& output, const OpenedModel& model, bool force);
 
 // Throws Error. A dry run is dry_run() of apps/estimate.h.
 QuantizeOutcome quantize(Backend& backend, const OpenedModel& model, const QuantizeOptions& options,

@@ -19,8 +19,7 @@ std::string directory_name(std::string path);
 void check_writable(const std::string& path);
 int64_t free_disk_bytes(const std::string& path);  // of the file system that holds path or its parent
 
-// Throws Error(usage) when `path` is a file, a directory without config.json, or one that holds other
-// directories: nothing that this program wrote, and not to be deleted for --force.
+// Throws Error(usage) when `path` is a file, or a directory that holds other directories: nothing that this program wrote, and not to be deleted for --force.
 void check_replaceable(const std::string& path);
 
 // A directory that is filled under a temporary name beside its place and published by one rename; left

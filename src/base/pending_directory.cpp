@@ -69,9 +69,6 @@ void check_replaceable(const std::string& path) {
   if (!fs::is_directory(path, ignored))
     throw usage_error("{}: is a file, expected a directory of ours: not replaced", path)
         .hint("Delete it yourself, or name another output.");
-  if (!fs::is_empty(path, ignored) && !fs::exists(path + "/config.json", ignored))
-    throw usage_error("{}: holds no config.json, so it is no model: not replaced", path)
-        .hint("Delete it yourself, or name another output.");
   for (const auto& entry : fs::directory_iterator(path, ignored)) {
     if (entry.is_directory(ignored) && !entry.is_symlink(ignored))
       throw usage_error("{}: holds a directory ({}), expected only files: not replaced", path,
