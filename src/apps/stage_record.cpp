@@ -3,6 +3,7 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "base/error.h"
@@ -10,15 +11,13 @@
 namespace halftone {
 namespace {
 
-constexpr uint32_t kVersion = 2;
+constexpr uint32_t kVersion = 3;
 
 class Writer {
  public:
   template <class T>
-    requires std::is_trivially_copyable_v<T>
-  void put(const T& value) {
-    put_bytes(&value, sizeof value);
-  }
+  requires std::is_trivially_copyable_v<T>
+  void put(const T& value) { put_bytes(&value, sizeof value); }
   void put(const std::string& text) {
     put(static_cast<uint64_t>(text.size()));
     put_bytes(text.data(), text.size());
@@ -43,9 +42,18 @@ class Reader {
   explicit Reader(std::span<const std::byte> bytes) : bytes_(bytes) {}
 
   template <class T>
-    requires std::is_trivially_copyable_v<T>
-  void get(T& value) {
-    std::memcpy(&value, take(sizeof value), sizeof value);
+  requires std::is_trivially_copyable_v<T>
+  void get(T& value) { std::memcpy(&value, take(sizeof value), sizeof value); }
+  // Bytes that no bool and no enumerator has are refused, not made into one.
+  bool get_flag() { return get_enum<uint8_t>(1) != 0; }
+  template <class Enum>
+  Enum get_enum(Enum last) {
+    uint8_t value = 0;
+    get(value);
+    if (value > static_cast<uint8_t>(last))
+      throw bad_input("journal: a record holds {} where {} is the most", value,
+                      static_cast<uint8_t>(last));
+    return static_cast<Enum>(value);
   }
   void get(std::string& text) {
     const size_t size = count(1);
@@ -55,7 +63,7 @@ class Reader {
   void get(std::vector<T>& values) {
     const size_t size = count(sizeof(T));
     values.resize(size);
-    std::memcpy(values.data(), take(size * sizeof(T)), size * sizeof(T));
+    if (size > 0) std::memcpy(values.data(), take(size * sizeof(T)), size * sizeof(T));
   }
   bool done() const { return bytes_.empty(); }
   // A count of items of `size` bytes each that are still there.
@@ -104,6 +112,20 @@ std::vector<uint8_t> unpack_codes(const std::vector<uint8_t>& packed, size_t cou
   return codes;
 }
 
+void put_id(Writer& out, const StageId& id) {
+  out.put(id.layer);
+  out.put(id.stage);
+  out.put(id.expert);
+}
+
+StageId get_id(Reader& in) {
+  StageId id;
+  in.get(id.layer);
+  id.stage = in.get_enum(Stage::mlp_out);
+  in.get(id.expert);
+  return id;
+}
+
 void put_matrix(Writer& out, const QuantizedMatrix& matrix) {
   out.put(matrix.grid.bits);
   out.put(matrix.grid.group_size);
@@ -117,33 +139,57 @@ void put_matrix(Writer& out, const QuantizedMatrix& matrix) {
   out.put(matrix.group_of);
 }
 
+// rows·cols codes of `bits` in `bytes` bytes: sizes first, so that no product can overflow.
+bool sizes_agree(const QuantizedMatrix& matrix, size_t bytes) {
+  constexpr int64_t kMost = int64_t{1} << 31;
+  const Grid& grid = matrix.grid;
+  if (grid.bits < 1 || grid.bits > 8 || (grid.group_size != -1 && grid.group_size < 1))
+    return false;
+  if (matrix.rows < 1 || matrix.cols < 1 || matrix.rows >= kMost || matrix.cols >= kMost)
+    return false;
+  const auto codes = static_cast<uint64_t>(matrix.rows * matrix.cols);
+  return codes / 8 <= bytes && (codes * static_cast<uint64_t>(grid.bits) + 7) / 8 == bytes;
+}
+
+// What value() and pack() index with.
+bool groups_agree(const QuantizedMatrix& matrix) {
+  const int64_t groups = matrix.grid.groups(matrix.cols);
+  const auto count = static_cast<size_t>(matrix.rows) * static_cast<size_t>(groups);
+  if (matrix.scales.size() != count || matrix.zeros.size() != count) return false;
+  if (!matrix.group_of.empty() && matrix.group_of.size() != static_cast<size_t>(matrix.cols))
+    return false;
+  return std::all_of(matrix.group_of.begin(), matrix.group_of.end(),
+                     [&](int32_t group) { return group >= 0 && group < groups; }) &&
+         std::all_of(matrix.zeros.begin(), matrix.zeros.end(),
+                     [&](uint8_t zero) { return zero < matrix.grid.levels(); });
+}
+
 QuantizedMatrix get_matrix(Reader& in) {
   QuantizedMatrix matrix;
-  uint8_t symmetric = 0;
   std::vector<uint8_t> packed;
   in.get(matrix.grid.bits);
   in.get(matrix.grid.group_size);
-  in.get(symmetric);
-  in.get(matrix.grid.scales);
+  matrix.grid.symmetric = in.get_flag();
+  matrix.grid.scales = in.get_enum(ScaleStore::bf16);
   in.get(matrix.rows);
   in.get(matrix.cols);
   in.get(packed);
-  matrix.grid.symmetric = symmetric != 0;
-  const int bits = matrix.grid.bits;
-  const bool sane = bits >= 1 && bits <= 8 && matrix.rows > 0 && matrix.cols > 0 &&
-                    matrix.rows < (int64_t{1} << 31) && matrix.cols < (int64_t{1} << 31) &&
-                    (static_cast<size_t>(matrix.rows * matrix.cols) * static_cast<size_t>(bits) + 7) / 8 ==
-                        packed.size();
-  if (!sane) throw bad_input("journal: a matrix does not have the size it says");
-  matrix.codes = unpack_codes(packed, static_cast<size_t>(matrix.rows * matrix.cols), bits);
+  if (!sizes_agree(matrix, packed.size()))
+    throw bad_input("journal: a matrix does not have the size it says");
+  matrix.codes =
+      unpack_codes(packed, static_cast<size_t>(matrix.rows * matrix.cols), matrix.grid.bits);
   in.get(matrix.scales);
   in.get(matrix.zeros);
   in.get(matrix.group_of);
+  if (!groups_agree(matrix)) throw bad_input("journal: a matrix does not have the groups it says");
   return matrix;
 }
 
 void put_linear(Writer& out, const FinishedLinear& linear) {
-  out.put(linear.key);
+  out.put(linear.key.layer);
+  out.put(linear.key.role);
+  out.put(linear.key.part);
+  out.put(linear.key.expert);
   out.put(linear.module);
   put_matrix(out, linear.matrix);
   out.put(linear.report.relative_error.has_value());
@@ -156,12 +202,14 @@ void put_linear(Writer& out, const FinishedLinear& linear) {
 
 FinishedLinear get_linear(Reader& in) {
   FinishedLinear linear;
-  in.get(linear.key);
+  in.get(linear.key.layer);
+  linear.key.role = in.get_enum(Role::head);
+  linear.key.part = in.get_enum(Part::bias);
+  in.get(linear.key.expert);
   in.get(linear.module);
   linear.matrix = get_matrix(in);
-  bool measured = false;
+  const bool measured = in.get_flag();
   double error = 0;
-  in.get(measured);
   in.get(error);
   if (measured) linear.report.relative_error = error;
   in.get(linear.report.damping);
@@ -186,7 +234,7 @@ std::string error_text(const SolveReport& report) {
 std::vector<std::byte> serialize(const StageRecord& record) {
   Writer out;
   out.put(kVersion);
-  out.put(record.id);
+  put_id(out, record.id);
   out.put(static_cast<uint64_t>(record.linears.size()));
   for (const FinishedLinear& linear : record.linears) put_linear(out, linear);
   out.put(record.loudest);
@@ -202,7 +250,7 @@ StageRecord deserialize(std::span<const std::byte> bytes) {
   if (version != kVersion)
     throw bad_input("journal: record version {}, expected {}", version, kVersion)
         .hint("it was written by another halftone: start again with --force.");
-  in.get(record.id);
+  record.id = get_id(in);
   const size_t linears = in.count(1);
   for (size_t i = 0; i < linears; ++i) record.linears.push_back(get_linear(in));
   in.get(record.loudest);
