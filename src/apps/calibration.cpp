@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
+#include <optional>
 
 #include "base/error.h"
 #include "base/progress.h"
@@ -15,7 +16,9 @@ namespace {
 constexpr int64_t kMostHeldOut = 8;
 
 // One window in sixteen, at least one, at most eight.
-int64_t wanted_held_out(int64_t samples) { return std::clamp<int64_t>(samples / 16, 1, kMostHeldOut); }
+int64_t wanted_held_out(int64_t samples) {
+  return std::clamp<int64_t>(samples / 16, 1, kMostHeldOut);
+}
 
 std::vector<std::string> calibration_paths(const Plan& plan, const QuantizeOptions& options) {
   if (!options.calibration.empty()) return options.calibration;
@@ -38,29 +41,47 @@ std::string describe(const std::vector<TextFile>& files, const Windows& all) {
     names += (names.empty() ? "" : ", ") + std::filesystem::path(file.path).filename().string();
   }
   const std::string count =
-      documents > files.size() ? fmt::format("{} documents, ", human_count(static_cast<int64_t>(documents))) : "";
+      documents > files.size()
+          ? fmt::format("{} documents, ", human_count(static_cast<int64_t>(documents)))
+          : "";
   return fmt::format("{} ({}{} tokens)", names, count, human_count(all.tokens_in_text));
 }
 
-// How many windows to learn from, of `available`.
-int64_t sample_count(const Plan& plan, const QuantizeOptions& options, const Windows& all,
-                     const std::string& names, std::string& note) {
-  if (!plan.method->needs_hessian) return 0;
+// Where the shuffled windows are parted: [0, samples) to learn from, then those that are held out.
+struct Parts {
+  int64_t samples = 0, held_out = 0;
+};
+
+// As many samples as were asked for; all but the held-out windows when no number was given and
+// there are fewer; nothing when the text is too short.
+std::optional<Parts> part(const QuantizeOptions& options, int64_t available) {
+  if (available >= options.samples + (options.samples_given ? 0 : 1))
+    return Parts{options.samples,
+                 std::min(wanted_held_out(options.samples), available - options.samples)};
+  if (options.samples_given || available < 2) return std::nullopt;
+  const int64_t held_out = wanted_held_out(available);
+  return Parts{available - held_out, held_out};
+}
+
+[[noreturn]] void too_short(const QuantizeOptions& options, const Windows& all,
+                            const std::string& names) {
   const int64_t available = all.count();
-  if (available >= options.samples + (options.samples_given ? 0 : 1)) return options.samples;
-  const int64_t needed = options.samples * options.seq_len;
-  if (options.samples_given || available < 2)
-    throw bad_input("calibration: {} holds {} tokens; {} sample{} of {} need {}", names,
-                    human_count(all.tokens_in_text), options.samples,
-                    options.samples == 1 ? "" : "s", human_count(options.seq_len),
-                    human_count(needed))
-        .hint(available > 0 ? fmt::format("pass --samples {}, or more text (--calib may be repeated).",
-                                          available)
-                            : "pass more text (--calib may be repeated) or a smaller --seq-len.");
-  const int64_t samples = available - wanted_held_out(available);
-  note = fmt::format("the text holds {} windows: {} to calibrate on, {} held out", available, samples,
-                     available - samples);
-  return samples;
+  throw bad_input("calibration: {} holds {} tokens; {} sample{} of {} need {}", names,
+                  human_count(all.tokens_in_text), options.samples, options.samples == 1 ? "" : "s",
+                  human_count(options.seq_len), human_count(options.samples * options.seq_len))
+      .hint(
+          available > 0
+              ? fmt::format("pass --samples {}, or more text (--calib may be repeated).", available)
+              : "pass more text (--calib may be repeated) or a smaller --seq-len.");
+}
+
+// A method that samples nothing is measured on the windows that one which samples leaves, so that
+// their losses compare; when that leaves none, on the last ones.
+Parts part_without_samples(const QuantizeOptions& options, int64_t available) {
+  const std::optional<Parts> parts = part(options, available);
+  if (parts && parts->held_out > 0) return *parts;
+  const int64_t held_out = std::min(wanted_held_out(options.samples), available);
+  return {available - held_out, held_out};
 }
 
 }  // namespace
@@ -86,14 +107,19 @@ Calibration read_calibration(const Tokenizer& tokenizer, const Plan& plan,
   const Windows all = cut_windows(tokenizer, files, options.seq_len);
   calibration.sha256 = hash.hex();
   calibration.source = describe(files, all);
-  const int64_t samples = sample_count(plan, options, all, paths.front(), calibration.note);
-  const int64_t held_out =
-      std::min(wanted_held_out(plan.method->needs_hessian ? samples : options.samples),
-               all.count() - samples);
-  // Held out are the same windows for every method: those after the ones that a sampler would take.
-  const int64_t first = std::max(samples, std::min(options.samples, all.count() - held_out));
-  calibration.samples = pick_windows(all, 0, samples, options.seed);
-  calibration.held_out = pick_windows(all, first, held_out, options.seed);
+  Parts parts;
+  if (!plan.method->needs_hessian) {
+    parts = part_without_samples(options, all.count());
+  } else {
+    const std::optional<Parts> found = part(options, all.count());
+    if (!found) too_short(options, all, paths.front());
+    parts = *found;
+    calibration.samples = pick_windows(all, 0, parts.samples, options.seed);
+    if (parts.samples < options.samples)
+      calibration.note = fmt::format("the text holds {} windows: {} to calibrate on, {} held out",
+                                     all.count(), parts.samples, parts.held_out);
+  }
+  calibration.held_out = pick_windows(all, parts.samples, parts.held_out, options.seed);
   calibration.ids_sha256 = hash_of_ids(calibration.samples) + hash_of_ids(calibration.held_out);
   return calibration;
 }
