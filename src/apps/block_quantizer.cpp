@@ -1,5 +1,5 @@
-// Each linear is forwarded once a window: the pass that runs a stage's quantized linears also fills the
-// Hessian of the stage after it.
+// Each linear is forwarded once a window: the pass that runs a stage's quantized linears also fills
+// the Hessian of the stage after it.
 #include "apps/block_quantizer.h"
 
 #include <algorithm>
@@ -11,6 +11,7 @@
 #include "apps/token_scores.h"
 #include "base/error.h"
 #include "base/interrupt.h"
+#include "base/log.h"
 #include "quant/gptq.h"
 #include "quant/hessian.h"
 
@@ -50,7 +51,7 @@ class BlockQuantizer {
  private:
   struct StagePlan {
     StageId id;
-    std::vector<const PlanRow*> rows;   // to be quantized; may be empty
+    std::vector<const PlanRow*> rows;  // to be quantized; may be empty
   };
 
   std::vector<StagePlan> stages_of(int layer) const;
@@ -95,7 +96,8 @@ BlockQuantizer::BlockQuantizer(const BlockQuantizerInput& input)
 
 std::vector<BlockQuantizer::StagePlan> BlockQuantizer::stages_of(int layer) const {
   std::vector<StagePlan> stages(kStages);
-  for (int s = 0; s < kStages; ++s) stages[static_cast<size_t>(s)].id = {layer, static_cast<Stage>(s)};
+  for (int s = 0; s < kStages; ++s)
+    stages[static_cast<size_t>(s)].id = {layer, static_cast<Stage>(s)};
   for (const PlanRow& row : in_.plan.rows)
     if (row.key.layer == layer && !row.method.empty())
       stages[static_cast<size_t>(stage_of(row.key.role))].rows.push_back(&row);
@@ -103,8 +105,7 @@ std::vector<BlockQuantizer::StagePlan> BlockQuantizer::stages_of(int layer) cons
 }
 
 bool BlockQuantizer::needs_hessian(const StagePlan& stage) const {
-  return in_.plan.method->needs_hessian && !stage.rows.empty() &&
-         !in_journal(stage.id);
+  return in_.plan.method->needs_hessian && !stage.rows.empty() && !in_journal(stage.id);
 }
 
 void BlockQuantizer::step(const StageId& id, double within) {
@@ -154,7 +155,8 @@ StageRecord BlockQuantizer::solve(const StagePlan& stage, const std::optional<He
     const ProfileScope scope(in_.profile, "factor");
     if (hessian->finite()) {
       note_channels(in_.backend, *hessian, record);
-      factor = Factor::compute(in_.backend, *hessian, in_.plan.solver.order, in_.plan.solver.damping);
+      factor =
+          Factor::compute(in_.backend, *hessian, in_.plan.solver.order, in_.plan.solver.damping);
     } else {
       trouble = "activations overflowed: rounded to nearest instead";
     }
@@ -164,7 +166,10 @@ StageRecord BlockQuantizer::solve(const StagePlan& stage, const std::optional<He
     PlanRow solved = *row;
     if (!trouble.empty()) solved.method = "rtn";
     SolveResult result = solve_linear(solved, factor ? &*factor : nullptr);
-    if (!trouble.empty()) result.report.note = trouble;
+    if (!trouble.empty()) {
+      result.report.note = trouble;
+      spdlog::warn("{}: {}", row->module, trouble);
+    }
     const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
     record.linears.push_back(
         {row->key, row->module, std::move(result.matrix), result.report, seconds});
@@ -175,7 +180,8 @@ StageRecord BlockQuantizer::solve(const StagePlan& stage, const std::optional<He
 
 void BlockQuantizer::report(const StageRecord& record, bool resumed) {
   const double stages = static_cast<double>(layers() * kStages);
-  const double at = static_cast<double>(record.id.layer * kStages + static_cast<int>(record.id.stage) + 1);
+  const double at =
+      static_cast<double>(record.id.layer * kStages + static_cast<int>(record.id.stage) + 1);
   for (const FinishedLinear& linear : record.linears)
     if (in_.on_linear) in_.on_linear(linear, at / stages, resumed);
 }
@@ -257,7 +263,7 @@ BlockQuantizerResult BlockQuantizer::run() {
     run_held_out(layer);
     quantized_.clear(layer);
   }
-  samples_.release();   // makes room for the head and its logits
+  samples_.release();  // makes room for the head and its logits
   return {std::move(finished_), in_.measure_loss ? measure_loss() : HeldOutLoss()};
 }
 
