@@ -1,0 +1,150 @@
+// A plan of a tiny model, row by row and byte by byte.
+#include "apps/plan.h"
+
+#include <gmock/gmock.h>
+
+#include "apps/test_model_folder.h"
+#include "base/error.h"
+
+namespace halftone {
+namespace {
+
+using ::testing::HasSubstr;
+
+// Two layers, 32 wide, 48 in the MLP, vocabulary of 128, bf16, head of its own.
+class PlanTest : public ::testing::Test {
+ protected:
+  QuantizeOptions options() const { return {.output = folder_.path("out"), .group_size = 16}; }
+  std::string refused(const QuantizeOptions& given, Exit exit = Exit::usage) const {
+    try {
+      make_plan(model_, given);
+    } catch (const Error& error) {
+      EXPECT_EQ(error.exit(), exit);
+      return std::string(error.what()) + " " + error.hint();
+    }
+    ADD_FAILURE() << "planned";
+    return "";
+  }
+
+  TestModelFolder folder_;
+  OpenedModel model_ = folder_.open();
+};
+
+TEST_F(PlanTest, RowsStandInTheOrderOfQuantizing) {
+  const Plan plan = make_plan(model_, options());
+  std::vector<std::string> modules;
+  for (const PlanRow& row : plan.rows) {
+    modules.push_back(row.module);
+    EXPECT_EQ(row.method, "gptq");
+    EXPECT_EQ(row.skip_reason, "");
+    EXPECT_EQ(row.grid,
+              (Grid{.bits = 4, .group_size = 16, .symmetric = true, .scales = ScaleStore::f16}));
+    const bool down = row.module.ends_with("down_proj"),
+               wide = row.module.ends_with("gate_proj") || row.module.ends_with("up_proj");
+    EXPECT_EQ(row.rows, wide ? 48 : 32) << row.module;
+    EXPECT_EQ(row.cols, down ? 48 : 32) << row.module;
+  }
+  std::vector<std::string> expected;
+  for (const char* layer : {"model.layers.0.", "model.layers.1."})
+    for (const char* name : {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj",
+                             "self_attn.o_proj", "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj"})
+      expected.push_back(std::string(layer) + name);
+  EXPECT_EQ(modules, expected);
+}
+
+TEST_F(PlanTest, SkippedRowsStayAndSayWhy) {
+  QuantizeOptions given = options();
+  given.skip = {"layers\\.1\\.mlp", "k_proj$"};
+  const Plan plan = make_plan(model_, given);
+  ASSERT_EQ(plan.rows.size(), 14u);
+  for (const PlanRow& row : plan.rows) {
+    const bool second_mlp = row.module.find("layers.1.mlp") != std::string::npos;
+    const bool keys = row.module.ends_with("k_proj");
+    EXPECT_EQ(row.method, second_mlp || keys ? "" : "gptq") << row.module;
+    EXPECT_EQ(row.skip_reason, second_mlp ? "--skip layers\\.1\\.mlp"
+                               : keys     ? "--skip k_proj$"
+                                          : "")
+        << row.module;
+  }
+  EXPECT_NE(plan.text(), make_plan(model_, options()).text());
+}
+
+TEST_F(PlanTest, SizesAreThoseOfTheFiles) {
+  const Plan plan = make_plan(model_, options());
+  const int64_t weights = 2 * (4 * 32 * 32 + 3 * 32 * 48);
+  // Codes, fp16 scales, packed zeros, and four bytes a column for g_idx.
+  const int64_t columns = 2 * (6 * 32 + 48);
+  const int64_t packed = weights / 2 + weights / 16 * 2 + weights / 16 / 2 + columns * 4;
+  const int64_t dense = 2 * (2 * 128 * 32 + 5 * 32);  // embedding, head, five norms
+  EXPECT_EQ(plan.output_bytes, packed + dense + 4096);
+  EXPECT_DOUBLE_EQ(plan.bits_per_weight_linears, 4 + 16.0 / 16);
+  const double parameters = static_cast<double>(weights + 2 * 128 * 32 + 5 * 32);
+  EXPECT_DOUBLE_EQ(plan.bits_per_weight_file,
+                   8.0 * static_cast<double>(plan.output_bytes) / parameters);
+
+  QuantizeOptions given = options();
+  given.skip = {"down_proj"};
+  const Plan fewer = make_plan(model_, given);
+  const double share = 2 * 32.0 * 48 / static_cast<double>(weights);
+  EXPECT_DOUBLE_EQ(fewer.bits_per_weight_linears, 16 * share + 5 * (1 - share));
+  EXPECT_GT(fewer.output_bytes, plan.output_bytes);
+}
+
+TEST_F(PlanTest, OthersNamesForTheStepsWinOverTheRecipe) {
+  const Plan recipe = make_plan(model_, options());
+  EXPECT_EQ(recipe.solver.order, ColumnOrder::activation);
+  EXPECT_EQ(recipe.solver.fit.search, ScaleSearch::power);
+  QuantizeOptions given = options();
+  given.order = "none";
+  given.scale_search = "minmax";
+  given.damping = 0.1;
+  const Plan plan = make_plan(model_, given);
+  EXPECT_EQ(plan.solver.order, ColumnOrder::none);
+  EXPECT_EQ(plan.solver.fit.search, ScaleSearch::minmax);
+  EXPECT_EQ(plan.solver.damping, 0.1);
+}
+
+// The journal's fingerprint is made of it: whatever changes a code changes the text.
+TEST_F(PlanTest, TheTextTellsPlansApart) {
+  std::vector<std::string> texts = {make_plan(model_, options()).text()};
+  const auto changed = [&](auto change) {
+    QuantizeOptions given = options();
+    change(given);
+    texts.push_back(make_plan(model_, given).text());
+  };
+  changed([](QuantizeOptions& o) { o.bits = 8; });
+  changed([](QuantizeOptions& o) { o.group_size = -1; });
+  changed([](QuantizeOptions& o) { o.symmetric = false; });
+  changed([](QuantizeOptions& o) { o.method = "rtn"; });
+  changed([](QuantizeOptions& o) { o.damping = 0.02; });
+  changed([](QuantizeOptions& o) { o.order = "none"; });
+  changed([](QuantizeOptions& o) { o.scale_search = "minmax"; });
+  changed([](QuantizeOptions& o) { o.skip = {"o_proj"}; });
+  EXPECT_EQ(make_plan(model_, options()).text(), texts[0]);
+  std::sort(texts.begin(), texts.end());
+  EXPECT_EQ(std::unique(texts.begin(), texts.end()), texts.end());
+}
+
+TEST_F(PlanTest, WhatCannotBeIsRefused) {
+  QuantizeOptions given = options();
+  given.group_size = 24;
+  EXPECT_THAT(refused(given), HasSubstr("model.layers.0.self_attn.q_proj"));
+  given = options();
+  given.skip = {"nothing_like_this"};
+  EXPECT_THAT(refused(given), HasSubstr("matches no linear"));
+  given = options();
+  given.method = "magic";
+  EXPECT_THAT(refused(given), HasSubstr("gptq"));
+}
+
+// A group that does not divide a module is no matter when that module stays dense.
+TEST_F(PlanTest, SkippedRowsNeedNoGrid) {
+  QuantizeOptions given = options();
+  given.group_size = 32;  // divides 32, not 48
+  EXPECT_THAT(refused(given), HasSubstr("down_proj"));
+  given.skip = {"down_proj"};
+  EXPECT_NO_THROW(make_plan(model_, given));
+}
+
+}  // namespace
+}  // namespace halftone
