@@ -25,6 +25,11 @@ Isa detect_isa() {
   return __builtin_cpu_supports("avx512bf16") ? Isa::avx512_bf16 : Isa::avx512;
 }
 
+bool has_fast_bf16_pairs() {
+  __builtin_cpu_init();
+  return detect_isa() == Isa::avx512_bf16 && __builtin_cpu_is("amd");
+}
+
 const Kernels& kernels_for(Isa isa) {
   static const Kernels bf16 = with_bf16_products();
   switch (isa) {
