@@ -1,11 +1,18 @@
 // One clear line for each mistake, its exit code, and nothing left behind.
+#include <fmt/core.h>
 #include <gmock/gmock.h>
 
+#include <chrono>
+#include <csignal>
+#include <cstring>
 #include <filesystem>
-#include <fstream>
 #include <functional>
+#include <limits>
+#include <sstream>
+#include <thread>
 
 #include "base/json.h"
+#include "io/gguf_test_file.h"
 #include "program.h"
 
 namespace halftone::test {
@@ -19,8 +26,8 @@ class BadInput : public ::testing::Test {
 
   // Runs quantize with these arguments added; checks code, words, and that no output is there.
   void refuse(int code, const std::string& words, std::vector<std::string> more) {
-    std::vector<std::string> all = {"quantize", model_, "-o", folder_.path("out"), "--samples", "4",
-                                    "--seq-len", "64"};
+    std::vector<std::string> all = {"quantize",  model_, "-o",        folder_.path("out"),
+                                    "--samples", "4",    "--seq-len", "64"};
     const auto has = [&](const std::string& name) {
       return std::find(more.begin(), more.end(), name) != more.end();
     };
@@ -50,6 +57,8 @@ class BadInput : public ::testing::Test {
     folder_.write("model/" + name, bytes);
   }
 
+  std::string weights() const { return model_ + "/model.safetensors"; }
+
   Folder folder_;
   std::string model_, text_;
 };
@@ -61,10 +70,14 @@ TEST_F(BadInput, UnknownWordsGetTheNearestRightOne) {
 }
 
 TEST_F(BadInput, NumbersAreChecked) {
-  for (const auto& [option, value] :
-       {std::pair<const char*, const char*>{"--damp", "nan"}, {"--damp", "-1"}, {"--seed", "-1"},
-        {"--seed", "99999999999999999999999"}, {"--samples", "0"}, {"--max-memory", "lots"},
-        {"--max-memory", "-1"}, {"--max-memory", "0"}})
+  for (const auto& [option, value] : {std::pair<const char*, const char*>{"--damp", "nan"},
+                                      {"--damp", "-1"},
+                                      {"--seed", "-1"},
+                                      {"--seed", "99999999999999999999999"},
+                                      {"--samples", "0"},
+                                      {"--max-memory", "lots"},
+                                      {"--max-memory", "-1"},
+                                      {"--max-memory", "0"}})
     refuse(2, option, {option, value});
   check(run({"eval", model_, "--text", text_, "--windows", "0"}), 2, "whole number");
   check(run({"generate", model_, "--prompt", "a", "--temperature", "nan"}), 2, "--temperature");
@@ -78,10 +91,10 @@ TEST_F(BadInput, AConfigurationFileIsReadStrictly) {
 }
 
 TEST_F(BadInput, TheModelIsNeverItsOwnOutput) {
-  check(run({"quantize", model_, "-o", model_, "--force", "--group-size", "16", "--calib", text_}), 2,
-        "is the model itself");
-  check(run({"quantize", model_, "-o", text_, "--force", "--group-size", "16", "--calib", text_}), 2,
-        "not replaced");
+  check(run({"quantize", model_, "-o", model_, "--force", "--group-size", "16", "--calib", text_}),
+        2, "is the model itself");
+  check(run({"quantize", model_, "-o", text_, "--force", "--group-size", "16", "--calib", text_}),
+        2, "not replaced");
   EXPECT_EQ(read(text_).size(), make_text(300).size());
 }
 
@@ -106,7 +119,7 @@ TEST_F(BadInput, SkipPatternsMustCompileAndMatch) {
 
 TEST_F(BadInput, CalibrationTextIsChecked) {
   refuse(3, "missing.txt", {"--calib", folder_.path("missing.txt")});
-  refuse(3, "empty", {"--calib", folder_.write("empty.txt", "")});
+  refuse(3, "blank.txt: empty", {"--calib", folder_.write("blank.txt", "")});
   refuse(3, "NUL", {"--calib", folder_.write("binary.txt", std::string("ab\0cd", 5))});
   refuse(3, "UTF-8", {"--calib", folder_.write("latin.txt", "caf\xe9 au lait")});
   refuse(3, "line 2", {"--calib", folder_.write("bad.jsonl", "{\"text\": \"a\"}\nnot json\n")});
@@ -114,16 +127,17 @@ TEST_F(BadInput, CalibrationTextIsChecked) {
 }
 
 TEST_F(BadInput, TooFewTokensSaysHowManyThereAre) {
-  const Outcome made = run({"quantize", model_, "-o", folder_.path("out"), "--group-size", "16",
-                            "--calib", folder_.write("short.txt", make_text(20)), "--samples", "100",
-                            "--seq-len", "64"});
+  const Outcome made =
+      run({"quantize", model_, "-o", folder_.path("out"), "--group-size", "16", "--calib",
+           folder_.write("short.txt", make_text(20)), "--samples", "100", "--seq-len", "64"});
   check(made, 3, "100 samples of 64 need 6,400");
   EXPECT_THAT(made.err, HasSubstr("pass --samples"));
 }
 
 TEST_F(BadInput, WithoutASampleCountAllThereIsIsUsed) {
-  const Outcome made = run({"quantize", model_, "-o", folder_.path("out"), "--group-size", "16", "--calib",
-                            folder_.write("short.txt", make_text(40)), "--seq-len", "64"});
+  const Outcome made =
+      run({"quantize", model_, "-o", folder_.path("out"), "--group-size", "16", "--calib",
+           folder_.write("short.txt", make_text(40)), "--seq-len", "64"});
   EXPECT_EQ(made.code, 0) << made.err;
   EXPECT_THAT(made.err, HasSubstr("held out"));
 }
@@ -138,15 +152,16 @@ TEST_F(BadInput, EvaluationTextIsChecked) {
 }
 
 TEST_F(BadInput, EvaluatingOnTheCalibrationTextIsSaid) {
-  ASSERT_EQ(run({"quantize", model_, "-o", folder_.path("made"), "--group-size", "16", "--calib", text_,
-                 "--samples", "4", "--seq-len", "64"})
+  ASSERT_EQ(run({"quantize", model_, "-o", folder_.path("made"), "--group-size", "16", "--calib",
+                 text_, "--samples", "4", "--seq-len", "64"})
                 .code,
             0);
   const auto eval = [&](const std::string& text) {
     return run({"eval", folder_.path("made"), "--text", text, "--seq-len", "64"}).out;
   };
   EXPECT_THAT(eval(text_), HasSubstr("was calibrated on"));
-  EXPECT_THAT(eval(folder_.write("fresh.txt", make_text(300, 8))), ::testing::Not(HasSubstr("calibrated on")));
+  EXPECT_THAT(eval(folder_.write("fresh.txt", make_text(300, 8))),
+              ::testing::Not(HasSubstr("calibrated on")));
 }
 
 TEST_F(BadInput, ModelsThatAreNotThere) {
@@ -165,11 +180,143 @@ TEST_F(BadInput, DamagedWeights) {
   check(run({"inspect", model_}), 3, "header");
 }
 
-TEST_F(BadInput, NotANumberInTheWeightsIsNamed) {
-  damage("model.safetensors", [](std::string& bytes) { bytes.replace(bytes.size() - 4, 4, "\xff\xff\xff\xff"); });
-  const Outcome made = run({"eval", model_, "--text", text_, "--seq-len", "64"});
+TEST_F(BadInput, WhatIsNotFiniteInTheWeightsIsNamed) {
+  const std::string good = read(weights());
+  for (const char* name :
+       {"model.layers.1.mlp.up_proj.weight", "model.norm.weight", "model.embed_tokens.weight"}) {
+    set_tensor(weights(), name, std::numeric_limits<float>::quiet_NaN());
+    check(run({"eval", model_, "--text", text_, "--seq-len", "64"}), 3, name);
+    refuse(3, name, {"--force"});  // its journal may be there from the name before
+    folder_.write("model/model.safetensors", good);
+  }
+}
+
+TEST_F(BadInput, TensorsThatDoNotBelongTogether) {
+  const std::string good = read(weights());
+  const std::string name = "model.layers.0.mlp.up_proj.weight";
+  const auto broken = [&](const std::string& words, const std::function<void(Json&)>& edit) {
+    edit_header(weights(), edit);
+    const Outcome outcome = run({"inspect", model_});
+    check(outcome, 3, words);
+    EXPECT_THAT(outcome.err, HasSubstr(name));
+    folder_.write("model/model.safetensors", good);
+  };
+  broken("missing", [&](Json& header) {  // its bytes belong to another name now
+    header["model.layers.0.mlp.extra_proj.weight"] = header[name];
+    header.erase(name);
+  });
+  broken("overlap", [&](Json& header) {
+    header[name]["data_offsets"] = header["model.layers.0.mlp.gate_proj.weight"]["data_offsets"];
+  });
+  broken("shape [32, 48], expected [48, 32]", [&](Json& header) {
+    header[name]["shape"] = {32, 48};
+  });
+  broken("bytes of data, expected", [&](Json& header) { header[name]["shape"] = {48, 31}; });
+  broken("expected a floating-point type", [&](Json& header) { header[name]["dtype"] = "I16"; });
+  broken("unknown dtype", [&](Json& header) { header[name]["dtype"] = "Q99"; });
+  broken("data_offsets", [&](Json& header) {
+    header[name]["data_offsets"] = {0, int64_t{1} << 50};
+  });
+}
+
+TEST_F(BadInput, TensorsThatNobodyClaimsOrThatComeTwice) {
+  const std::string good = read(weights());
+  edit_header(weights(), [](Json& header) {
+    const size_t end = header["model.norm.weight"]["data_offsets"][1];
+    header["model.layers.0.mlp.extra_proj.weight"] = {
+        {"dtype", "BF16"}, {"shape", {1, 4}}, {"data_offsets", {end, end + 8}}};
+  });
+  folder_.write("model/model.safetensors", read(weights()) + std::string(8, '\0'));
+  check(run({"inspect", model_}), 3,
+        "model.layers.0.mlp.extra_proj.weight: not a tensor of a llama model");
+
+  // The same name twice: no JSON library writes that.
+  uint64_t size = 0;
+  std::memcpy(&size, good.data(), sizeof size);
+  const size_t end = good.size() - sizeof size - size;
+  const std::string more =
+      fmt::format(R"("model.norm.weight":{{"dtype":"BF16","shape":[32],"data_offsets":[{},{}]}},)",
+                  end, end + 64);
+  const uint64_t longer = size + more.size();
+  const std::string length(reinterpret_cast<const char*>(&longer), sizeof longer);
+  folder_.write("model/model.safetensors",
+                length + "{" + more + good.substr(sizeof size + 1) + std::string(64, '\0'));
+  check(run({"inspect", model_}), 3, "model.norm.weight: appears twice");
+}
+
+// A gain of 1e20 in one norm: its squares are beyond f32 in two Hessians, and the norms that follow
+// make the rest finite again.
+TEST_F(BadInput, ActivationsThatOverflowAreNamedAndRoundedInstead) {
+  std::filesystem::remove_all(model_);
+  make_model(folder_, "gemma3_text");
+  set_tensor(weights(), "model.layers.3.input_layernorm.weight", 1e20f);
+  const Outcome made = run({"quantize", model_, "-o", folder_.path("out"), "--calib", text_,
+                            "--group-size", "16", "--samples", "4", "--seq-len", "64"});
+  ASSERT_EQ(made.code, 0) << made.err;
+  EXPECT_THAT(made.err, HasSubstr("model.layers.3.self_attn.q_proj: activations overflowed"));
+  EXPECT_THAT(made.err, HasSubstr("rounded to nearest"));
+  EXPECT_THAT(made.err, ::testing::Not(HasSubstr("model.layers.2.")));
+  EXPECT_THAT(made.err, ::testing::Not(HasSubstr("model.layers.4.")));
+  EXPECT_THAT(made.out, HasSubstr("overflowed"));
+  std::istringstream log(read(folder_.path("out.log.jsonl")));
+  int rounded = 0;
+  for (std::string line; std::getline(log, line);) {
+    const Json entry = Json::parse(line);
+    const bool overflowed = entry.value("note", "").find("overflowed") != std::string::npos;
+    rounded += overflowed;
+    EXPECT_EQ(entry["relative_error"].is_null(), overflowed) << line;
+    if (overflowed) {
+      EXPECT_EQ(entry["layer"], 3) << line;
+    }
+  }
+  EXPECT_GE(rounded, 3);
+}
+
+// Nothing can be made of a network whose own predictions are not finite; the journal is no loss
+// then.
+TEST_F(BadInput, AModelThatOverflowsByItselfIsSaidToDoSo) {
+  set_tensor(weights(), "model.layers.0.input_layernorm.weight", 3e38f);
+  const Outcome made = run({"quantize", model_, "-o", folder_.path("out"), "--calib", text_,
+                            "--group-size", "16", "--samples", "4", "--seq-len", "64"});
   EXPECT_EQ(made.code, 3) << made.err;
-  EXPECT_THAT(made.err, ::testing::AnyOf(HasSubstr("nan"), HasSubstr("NaN"), HasSubstr("not finite")));
+  EXPECT_THAT(made.err, HasSubstr("halftone: the original model's predictions"));
+  EXPECT_FALSE(std::filesystem::exists(folder_.path("out")));
+  check(run({"eval", model_, "--text", text_, "--seq-len", "64"}), 3, "not finite");
+}
+
+TEST_F(BadInput, TruncatedGguf) {
+  const std::string whole = tiny_gguf("llama").bytes();
+  folder_.write("cut.gguf", whole);
+  ASSERT_EQ(run({"inspect", folder_.path("cut.gguf")}).code, 0);
+  for (const size_t size :
+       {size_t{0}, size_t{3}, size_t{11}, size_t{30}, whole.size() / 2, whole.size() - 40}) {
+    const std::string path = folder_.write("cut.gguf", whole.substr(0, size));
+    check(run({"inspect", path}), 3, "cut.gguf");
+    check(run({"quantize", path, "-o", folder_.path("out"), "--calib", text_}), 3, "cut.gguf");
+  }
+  EXPECT_EQ(listing(folder_.path()), "cut.gguf model text.txt");
+}
+
+TEST_F(BadInput, UnknownFlagsOfEveryCommand) {
+  for (const std::string command :
+       {"quantize", "eval", "generate", "tokenize", "inspect", "convert", "demo"}) {
+    const Outcome outcome = run({command, "--frobnicate-all"});
+    check(outcome, 2, "unknown option --frobnicate-all\n");
+    EXPECT_THAT(outcome.err, HasSubstr("halftone " + command + " --help lists the options."));
+    check(run({command, "--hepl"}), 2, "did you mean --help?");
+  }
+}
+
+// Until its handler stands, a signal ends it as any program, without a word: so that is waited for.
+TEST_F(BadInput, AnInterruptEndsAnEvaluation) {
+  const std::string text = folder_.write("long.txt", make_text(5000));
+  Running program({"eval", model_, "--text", text, "--seq-len", "64"});
+  while (program.alive() && !program.catches(SIGINT))
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  program.signal(SIGINT);
+  const Outcome outcome = program.wait();
+  check(outcome, 130, "interrupted");
+  EXPECT_EQ(listing(folder_.path()), "long.txt model text.txt");
 }
 
 TEST_F(BadInput, ConfigurationsThatCannotBe) {
@@ -177,9 +324,12 @@ TEST_F(BadInput, ConfigurationsThatCannotBe) {
   const Outcome unknown = run({"inspect", model_});
   check(unknown, 3, "mamba");
   EXPECT_THAT(unknown.err, HasSubstr("qwen2"));
-  for (const auto& [key, value] : {std::pair<const char*, int>{"hidden_size", 0}, {"hidden_size", -4},
-                                   {"num_hidden_layers", 100000000}, {"num_attention_heads", 0},
-                                   {"intermediate_size", 7}, {"vocab_size", -1}}) {
+  for (const auto& [key, value] : {std::pair<const char*, int>{"hidden_size", 0},
+                                   {"hidden_size", -4},
+                                   {"num_hidden_layers", 100000000},
+                                   {"num_attention_heads", 0},
+                                   {"intermediate_size", 7},
+                                   {"vocab_size", -1}}) {
     std::filesystem::remove_all(model_);
     make_model(folder_);
     edit_config([&](Json& config) { config[key] = value; });
@@ -193,8 +343,8 @@ TEST_F(BadInput, MissingTokenizer) {
 }
 
 TEST_F(BadInput, QuantizedModelsAreNotQuantizedAgain) {
-  ASSERT_EQ(run({"quantize", model_, "-o", folder_.path("once"), "--group-size", "16", "--calib", text_,
-                 "--samples", "4", "--seq-len", "64"})
+  ASSERT_EQ(run({"quantize", model_, "-o", folder_.path("once"), "--group-size", "16", "--calib",
+                 text_, "--samples", "4", "--seq-len", "64"})
                 .code,
             0);
   check(run({"quantize", folder_.path("once"), "-o", folder_.path("twice"), "--calib", text_}), 3,
@@ -202,12 +352,13 @@ TEST_F(BadInput, QuantizedModelsAreNotQuantizedAgain) {
 }
 
 TEST_F(BadInput, OutputsThatCannotBe) {
-  check(run({"quantize", model_, "-o", text_ + "/out", "--calib", text_, "--group-size", "16", "--samples", "4",
-             "--seq-len", "64"}),
+  check(run({"quantize", model_, "-o", text_ + "/out", "--calib", text_, "--group-size", "16",
+             "--samples", "4", "--seq-len", "64"}),
         3, "out");
   std::filesystem::create_directory(folder_.path("there"));
-  check(run({"quantize", model_, "-o", folder_.path("there"), "--calib", text_, "--group-size", "16"}), 2,
-        "exists");
+  check(run({"quantize", model_, "-o", folder_.path("there"), "--calib", text_, "--group-size",
+             "16"}),
+        2, "exists");
 }
 
 TEST_F(BadInput, TooLittleMemorySaysTheLeast) { refuse(4, "at least", {"--max-memory", "1M"}); }
@@ -217,7 +368,8 @@ TEST_F(BadInput, DifferentTokenizersAreNotCompared) {
   Json tokenizer = read_json_file(other + "/tokenizer.json");
   std::swap(tokenizer["model"]["vocab"]["a"], tokenizer["model"]["vocab"]["b"]);
   folder_.write("other/tokenizer.json", tokenizer.dump());
-  check(run({"eval", model_, "--against", other, "--text", text_, "--seq-len", "64"}), 3, "tokenizer differs");
+  check(run({"eval", model_, "--against", other, "--text", text_, "--seq-len", "64"}), 3,
+        "tokenizer differs");
 }
 
 TEST_F(BadInput, PromptsAreChecked) {

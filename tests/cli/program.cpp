@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <csignal>
 #include <cstdlib>
+#include <cstring>
 #include <fstream>
 #include <iterator>
 #include <map>
@@ -50,14 +51,20 @@ std::string ascii_tokenizer() {
   json["padding"] = nullptr;
   json["added_tokens"] = Json::array();
   json["normalizer"] = nullptr;
-  json["pre_tokenizer"] = {
-      {"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", true}};
+  json["pre_tokenizer"] = {{"type", "ByteLevel"},
+                           {"add_prefix_space", false},
+                           {"trim_offsets", true},
+                           {"use_regex", true}};
   json["post_processor"] = nullptr;
   json["decoder"] = json["pre_tokenizer"];
-  json["model"] = {{"type", "BPE"},         {"dropout", nullptr},
-                   {"unk_token", nullptr},  {"continuing_subword_prefix", nullptr},
-                   {"end_of_word_suffix", nullptr}, {"fuse_unk", false},
-                   {"byte_fallback", false}, {"vocab", vocab},
+  json["model"] = {{"type", "BPE"},
+                   {"dropout", nullptr},
+                   {"unk_token", nullptr},
+                   {"continuing_subword_prefix", nullptr},
+                   {"end_of_word_suffix", nullptr},
+                   {"fuse_unk", false},
+                   {"byte_fallback", false},
+                   {"vocab", vocab},
                    {"merges", Json::array()}};
   return json.dump();
 }
@@ -94,6 +101,14 @@ bool Running::alive() const {
   return !reaped_;
 }
 
+bool Running::catches(int number) const {
+  std::istringstream status(read("/proc/" + std::to_string(pid_) + "/status"));
+  for (std::string line; std::getline(status, line);)
+    if (line.rfind("SigCgt:", 0) == 0)
+      return (std::stoull(line.substr(7), nullptr, 16) >> (number - 1) & 1) != 0;
+  return false;
+}
+
 Outcome Running::wait() {
   if (!reaped_) waitpid(pid_, &status_, 0);
   reaped_ = true;
@@ -116,7 +131,9 @@ Folder::~Folder() {
   fs::remove_all(root_, ignored);
 }
 
-std::string Folder::path(const std::string& name) const { return name.empty() ? root_ : root_ + "/" + name; }
+std::string Folder::path(const std::string& name) const {
+  return name.empty() ? root_ : root_ + "/" + name;
+}
 
 std::string Folder::write(const std::string& name, const std::string& text) const {
   std::ofstream(path(name), std::ios::binary) << text;
@@ -143,6 +160,36 @@ std::string make_text(int lines, unsigned seed) {
   return text;
 }
 
+void edit_header(const std::string& path, const std::function<void(Json& header)>& edit) {
+  const std::string bytes = read(path);
+  uint64_t size = 0;
+  std::memcpy(&size, bytes.data(), sizeof size);
+  Json header = Json::parse(bytes.substr(sizeof size, size));
+  edit(header);
+  const std::string text = header.dump();
+  const uint64_t written = text.size();
+  std::ofstream(path, std::ios::binary)
+          .write(reinterpret_cast<const char*>(&written), sizeof written)
+      << text << bytes.substr(sizeof size + size);
+}
+
+void set_tensor(const std::string& path, const std::string& name, float value) {
+  std::string bytes = read(path);
+  uint64_t size = 0;
+  std::memcpy(&size, bytes.data(), sizeof size);
+  const Json entry = Json::parse(bytes.substr(sizeof size, size)).at(name);
+  uint32_t bits = 0;
+  std::memcpy(&bits, &value, sizeof bits);
+  const size_t data = sizeof size + size;
+  const auto begin = entry["data_offsets"][0].get<size_t>(),
+             end = entry["data_offsets"][1].get<size_t>();
+  for (size_t at = data + begin; at < data + end; at += 2) {
+    bytes[at] = static_cast<char>(bits >> 16);
+    bytes[at + 1] = static_cast<char>(bits >> 24);
+  }
+  std::ofstream(path, std::ios::binary) << bytes;
+}
+
 std::string read(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
@@ -154,7 +201,8 @@ std::string tree(const std::string& directory) {
     if (entry.is_regular_file())
       files[fs::relative(entry.path(), directory).string()] = read(entry.path().string());
   std::string all;
-  for (const auto& [name, bytes] : files) all += name + "\n" + std::to_string(bytes.size()) + "\n" + bytes;
+  for (const auto& [name, bytes] : files)
+    all += name + "\n" + std::to_string(bytes.size()) + "\n" + bytes;
   return all;
 }
 

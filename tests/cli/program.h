@@ -4,13 +4,16 @@
 #include <sys/types.h>
 
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
+
+#include "base/json.h"
 
 namespace halftone::test {
 
 struct Outcome {
-  int code = 0;          // exit code; 128 + signal when killed
+  int code = 0;  // exit code; 128 + signal when killed
   std::string out, err;
 };
 
@@ -22,6 +25,8 @@ class Running {
   Running(const Running&) = delete;
   void signal(int number) const;
   bool alive() const;
+  // Whether it has installed a handler: before that, a signal kills it as it would any program.
+  bool catches(int number) const;
   Outcome wait();
 
  private:
@@ -50,6 +55,11 @@ std::string make_model(const Folder& folder, const std::string& family = "llama"
                        const std::string& name = "model");
 // `lines` lines of words, ASCII, no two alike.
 std::string make_text(int lines, unsigned seed = 1);
+
+// Rewrites a safetensors header; the data stay as they are.
+void edit_header(const std::string& path, const std::function<void(Json& header)>& edit);
+// Sets every value of a bf16 tensor.
+void set_tensor(const std::string& path, const std::string& name, float value);
 
 std::string read(const std::string& path);
 // Every file below `directory` with its bytes, in one string: equal strings, equal trees.

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <csignal>
 #include <filesystem>
+#include <fstream>
 #include <thread>
 
 #include "base/rng.h"
@@ -14,19 +15,28 @@
 namespace halftone::test {
 namespace {
 
-using ::testing::HasSubstr;
 using std::chrono::milliseconds;
+using ::testing::HasSubstr;
 
 class Resume : public ::testing::Test {
  protected:
   // Large enough to be caught in the middle.
-  Resume() : model_(make_model(folder_, "gemma3_text")), text_(folder_.write("text.txt", make_text(4000))) {}
+  Resume()
+      : model_(make_model(folder_, "gemma3_text")),
+        text_(folder_.write("text.txt", make_text(4000))) {}
 
   std::vector<std::string> quantize(const std::string& out, const std::string& more = "") const {
-    std::vector<std::string> all = {"quantize", model_, "-o", out, "--group-size", "16", "--calib",
-                                    text_, "--samples", "400", "--seq-len", "256"};
+    std::vector<std::string> all = {"quantize", model_, "-o",        out,   "--group-size", "16",
+                                    "--calib",  text_,  "--samples", "400", "--seq-len",    "256"};
     if (!more.empty()) all.push_back(more);
     return all;
+  }
+
+  // The output of a run that nothing happens to; quantize.toml and the model card name no output.
+  std::string undisturbed() const {
+    const Outcome made = run(quantize(folder_.path("undisturbed")));
+    EXPECT_EQ(made.code, 0) << made.err;
+    return tree(folder_.path("undisturbed"));
   }
 
   // Until the journal holds a finished stage.
@@ -41,7 +51,7 @@ class Resume : public ::testing::Test {
 };
 
 TEST_F(Resume, KilledAtRandomMomentsTheResultIsTheSame) {
-  ASSERT_EQ(run(quantize(folder_.path("whole"))).code, 0);
+  const std::string whole = undisturbed();
   Rng rng(11);
   const std::string out = folder_.path("killed");
   int kills = 0;
@@ -60,7 +70,7 @@ TEST_F(Resume, KilledAtRandomMomentsTheResultIsTheSame) {
     ASSERT_EQ(last.code, 0) << last.err;
   }
   EXPECT_GT(kills, 0);
-  EXPECT_EQ(tree(folder_.path("whole")), tree(out));
+  EXPECT_EQ(tree(out), whole);
   EXPECT_FALSE(std::filesystem::exists(out + ".journal"));
 }
 
@@ -108,18 +118,104 @@ TEST_F(Resume, ASecondRunIsRefusedWhileTheFirstLives) {
   EXPECT_EQ(first.wait().code, 0);
 }
 
-TEST_F(Resume, AFullDiskLosesNothing) {
-  const std::string disk = folder_.path("disk");
-  std::filesystem::create_directory(disk);
-  if (mount("tmpfs", disk.c_str(), "tmpfs", 0, "size=96k") != 0)
-    GTEST_SKIP() << "cannot mount a small tmpfs here (needs root)";
-  const std::string ballast = disk + "/ballast";
-  Outcome full = run(quantize(disk + "/out"));
-  const bool refused_before = full.code == 4;
-  EXPECT_TRUE(refused_before) << full.code << full.err;
-  EXPECT_THAT(full.err, HasSubstr("disk"));
-  EXPECT_FALSE(std::filesystem::exists(disk + "/out"));
-  umount(disk.c_str());
+// The state that a kill between publishing and deleting the journal leaves: a second name keeps the
+// journal.
+TEST_F(Resume, KilledAfterPublishingItSaysThatItWasFinished) {
+  const std::string out = folder_.path("out"), journal = out + ".journal",
+                    kept = folder_.path("kept");
+  Running program(quantize(out));
+  wait_for(program, journal);
+  std::filesystem::create_hard_link(journal, kept);
+  ASSERT_EQ(program.wait().code, 0);
+  ASSERT_FALSE(std::filesystem::exists(journal));
+  std::filesystem::rename(kept, journal);
+  const std::string before = tree(out);
+  const Outcome again = run(quantize(out, "--resume"));
+  EXPECT_EQ(again.code, 2);
+  EXPECT_THAT(again.err, HasSubstr(out + " was finished"));
+  EXPECT_FALSE(std::filesystem::exists(journal));
+  EXPECT_EQ(tree(out), before);
+}
+
+TEST_F(Resume, WithForceTheJournalIsGoneOnWithAndTheOutputReplaced) {
+  const std::string out = folder_.path("out");
+  std::filesystem::create_directory(out);
+  std::ofstream(out + "/config.json") << "{}";  // what is no model is not replaced
+  std::ofstream(out + "/README.md") << "an older result";
+  std::vector<std::string> first = quantize(out, "--force");
+  Running program(first);
+  wait_for(program, out + ".journal");
+  program.signal(SIGKILL);
+  ASSERT_EQ(program.wait().code, 128 + SIGKILL);
+  EXPECT_EQ(read(out + "/README.md"), "an older result");
+
+  const Outcome refused =
+      run(quantize(out, "--resume"));  // OUT is there, and was not made by this job
+  EXPECT_EQ(refused.code, 2);
+  EXPECT_THAT(refused.err, HasSubstr("exists"));
+  EXPECT_TRUE(std::filesystem::exists(out + ".journal"));
+
+  std::vector<std::string> both = quantize(out, "--resume");
+  both.push_back("--force");
+  const Outcome done = run(both);
+  ASSERT_EQ(done.code, 0) << done.err;
+  EXPECT_THAT(read(out + ".log.jsonl"), HasSubstr("\"resumed\":true"));
+  EXPECT_EQ(tree(out), undisturbed());
+  EXPECT_FALSE(std::filesystem::exists(out + ".journal"));
+}
+
+// A file system of its own, as small as is asked for.
+class SmallDisk : public Resume {
+ protected:
+  SmallDisk() { std::filesystem::create_directory(disk_); }
+  ~SmallDisk() override {
+    if (mounted_) umount2(disk_.c_str(), MNT_DETACH);
+  }
+  bool mount_disk(const char* size) {
+    mounted_ = mount("tmpfs", disk_.c_str(), "tmpfs", 0, size) == 0;
+    return mounted_;
+  }
+  static constexpr const char* kCannotMount = "cannot mount a small tmpfs here (needs root)";
+
+  std::string disk_ = folder_.path("disk");
+  bool mounted_ = false;
+};
+
+TEST_F(SmallDisk, TooLittleIsRefusedBeforeItStarts) {
+  if (!mount_disk("size=96k")) GTEST_SKIP() << kCannotMount;
+  const Outcome refused = run(quantize(disk_ + "/out"));
+  EXPECT_EQ(refused.code, 4);
+  EXPECT_THAT(refused.err,
+              ::testing::ContainsRegex("needs [0-9.]+ [kM]B of disk, 98.3 kB are free"));
+  EXPECT_EQ(listing(disk_), "");
+}
+
+TEST_F(SmallDisk, FullInTheMiddleLosesNothing) {
+  if (!mount_disk("size=2m")) GTEST_SKIP() << kCannotMount;
+  const std::string out = disk_ + "/out", ballast = disk_ + "/ballast";
+  Running program(quantize(out));
+  wait_for(program, out + ".journal");
+  program.signal(SIGSTOP);  // so that it cannot be done before the disk is full
+  {
+    std::ofstream file(ballast, std::ios::binary);
+    const std::string page(4096, 'x');
+    while (file.write(page.data(), 4096).flush()) {
+    }
+  }
+  program.signal(SIGCONT);
+  const Outcome full = program.wait();
+  EXPECT_EQ(full.code, 4) << full.err;
+  EXPECT_THAT(full.err, HasSubstr(out));
+  EXPECT_THAT(full.err, HasSubstr("--resume goes on"));
+  EXPECT_FALSE(std::filesystem::exists(out));
+  EXPECT_GT(std::filesystem::file_size(out + ".journal"), 2000u);
+
+  std::filesystem::remove(ballast);
+  const Outcome done = run(quantize(out, "--resume"));
+  ASSERT_EQ(done.code, 0) << done.err;
+  EXPECT_THAT(read(out + ".log.jsonl"), HasSubstr("\"resumed\":true"));
+  EXPECT_EQ(tree(out), undisturbed());
+  EXPECT_EQ(listing(disk_), "out out.log.jsonl");
 }
 
 }  // namespace
