@@ -6,6 +6,11 @@
 // factorization failed, something is not finite) are tensors, read late. One instance a device; none
 // of this is global. Shapes are checked by assert: a wrong one is our bug, not the user's.
 //
+// Lifetimes: arguments on the host (spans, views with Place::host, structs) are consumed on return:
+// they may die or be overwritten then, so a backend that needs them longer copies them. Arguments on
+// the device need only live until the call returns, too: whoever owns the allocator releases memory
+// in the order of its queues, after what was enqueued before.
+//
 // Unless an operation says otherwise, x and y may be f32 or bf16 and are computed in f32.
 // backend_test iterates every backend against `ref` on odd sizes.
 #pragma once
@@ -86,6 +91,14 @@ struct GridFit {
   int steps = 80;          // shrink factors 1 − i/100, i < steps
 };
 
+// A matrix of codes on the device, and what they stand for: ŵ_rk = scale · (code − zero), with scale
+// and zero of row r and group_of[k].
+struct CodeView {
+  View codes;                         // (rows, in) u8
+  ConstView scales, zeros;            // (rows, groups) f32, u8
+  std::span<const int32_t> group_of;  // (in): group of each column
+};
+
 // A block of columns of one GPTQ problem; see Backend::quantize_columns.
 struct ColumnBlock {
   int64_t begin = 0, end = 0;               // columns, in factored order
@@ -163,7 +176,7 @@ class Backend {
   // diagonal, D on it. status (1, 1) i32 := 0, or 1 + the index of the first pivot that is not
   // positive and finite (a is then undefined). The upper triangle is neither read nor meant.
   virtual void factor_ldl(View a, View status) = 0;
-  // out (rows, n) := w[:, order].
+  // out (rows, n) := w[:, order]; both f32 or both u8.
   virtual void gather_columns(ConstView w, std::span<const int32_t> order, View out) = 0;
   // Scales (rows, groups) f32, values that fit.grid.scales can store, and zeros (rows, groups) u8 for
   // w (rows, in), by groups of neighbouring columns. docs/methods.md §2 is the definition.
@@ -180,6 +193,17 @@ class Backend {
   virtual void quantize_columns(ConstView w, View target, ConstView factor,
                                 const ColumnBlock& block, const Grid& grid, ConstView scales,
                                 ConstView zeros, View codes, View errors) = 0;
+  // q.codes := those nearest to w (rows, in): round half to even of w / scale, plus zero, clamped to
+  // the grid; 0 for what is not a number.
+  virtual void encode(ConstView w, const Grid& grid, const CodeView& q) = 0;
+  // errors (rows, in) := w − ŵ, ŵ and the difference rounded to f32; errors may be w.
+  virtual void code_errors(ConstView w, const CodeView& q, View errors) = 0;
+  // sum (1, 1) f64 += Σ_rk weights_k · m_rk², products and sums in f64; m (rows, n), weights (n) or
+  // empty for ones. In an order that does not depend on the number of threads.
+  virtual void add_squares(ConstView m, std::span<const double> weights, View sum) = 0;
+  // blocks (n, width) := the diagonal blocks of a (n, n), width columns each but the last, below the
+  // diagonal; zero from the diagonal on, and beyond the last block's columns.
+  virtual void copy_diagonal_blocks(ConstView a, View blocks) = 0;
   // c (m, n) += a (m, k) · b (k, n), f32 products and sums.
   virtual void multiply_add(ConstView a, ConstView b, View c) = 0;
 };

@@ -228,6 +228,80 @@ TEST_P(Solve, RoundsTiesToEvenAndClamps) {
             (std::vector<float>{-5, -0.5f, 0.5f, -0.5f, 0.5f, -0.5f, 0.5f, 6}));
 }
 
+// --- encode, code_errors ---
+
+// Codes and errors of `weights`, with these scales and zeros.
+struct Encoded {
+  Matrix codes, errors;
+};
+struct EncodeCase {
+  Grid grid;
+  Matrix weights, scales, zeros;
+  std::vector<int32_t> group_of;
+};
+
+Encoded encode(Backend& backend, const EncodeCase& test, Layout layout) {
+  const Operand w(backend, test.weights, DType::f32, layout);
+  const Operand scales(backend, test.scales, DType::f32, layout);
+  const Operand zeros(backend, test.zeros, DType::u8, layout);
+  const Operand codes(backend, w.view().rows, w.view().cols, DType::u8, layout);
+  const CodeView q{codes, scales, zeros, test.group_of};
+  backend.encode(w, test.grid, q);
+  backend.code_errors(w, q, w);  // in place
+  return {codes.fetch(), w.fetch()};
+}
+
+TEST_P(Grids, EncodesTiesToEvenAndClamps) {
+  EncodeCase test{.grid = {.bits = 4}, .weights = Matrix(1, 10), .scales = Matrix(1, 1, 1)};
+  test.zeros = Matrix(1, 1, 8);
+  test.group_of.assign(10, 0);
+  test.weights.values = {0.49f, 0.5f, 1.5f, -0.5f, -7.6f, 99, -99, INFINITY, -INFINITY, NAN};
+  EXPECT_EQ(encode(*tested_, test, Layout::dense).codes.values,
+            (std::vector<float>{8, 8, 10, 8, 0, 15, 0, 15, 0, 0}));
+}
+
+TEST_P(Grids, EncodesRowsByTheirGroups) {
+  EncodeCase test{.grid = {.bits = 4}, .weights = Matrix(2, 4), .scales = Matrix(2, 2)};
+  test.weights.values = {1, 2, 1, 2.25f, -4, 4, -4.5f, 4};
+  test.scales.values = {1, 0.5f, 2, 1};
+  test.zeros = Matrix(2, 2, 8);
+  test.group_of = {0, 0, 1, 1};
+  const Encoded encoded = encode(*tested_, test, Layout::dense);
+  EXPECT_EQ(encoded.codes.values, (std::vector<float>{9, 10, 10, 12, 6, 10, 4, 12}));
+  EXPECT_EQ(encoded.errors.values, (std::vector<float>{0, 0, 0, 0.25f, 0, 0, -0.5f, 0}));
+}
+
+TEST_P(Grids, EncodesAsTheReferenceBitForBit) {
+  for (int bits : {2, 3, 4, 8}) {
+    for (int64_t width : {1, 7, 32, 131}) {
+      for (bool ordered : {false, true}) {
+        SCOPED_TRACE(testing::Message() << bits << " bits, groups of " << width);
+        const int64_t rows = 35, cols = 131, groups = (cols + width - 1) / width;
+        EncodeCase test{.grid = {.bits = bits, .symmetric = false}};
+        test.weights = random_matrix(rows, cols, 6);
+        test.scales = random_matrix(rows, groups, 7);
+        test.zeros = Matrix(rows, groups);
+        for (size_t i = 0; i < test.scales.values.size(); ++i) {
+          test.scales.values[i] = std::abs(test.scales.values[i]) / 4 + 1e-6f;
+          test.zeros.values[i] = static_cast<float>(i * 5 % static_cast<size_t>(1 << bits));
+        }
+        for (int64_t row = 0; row < rows; row += 3)  // in the middle between two values
+          for (int64_t col = 0; col < cols; ++col)
+            test.weights.at(row, col) =
+                test.scales.at(row, col / width) * (static_cast<float>(col % 40 - 20) + 0.5f);
+        for (int64_t col = 0; col < cols; ++col)
+          test.group_of.push_back(static_cast<int32_t>(ordered ? col * 11 % groups : col / width));
+        for (Layout layout : {Layout::dense, Layout::strided}) {
+          const Encoded expected = encode(*reference_, test, layout);
+          const Encoded actual = encode(*tested_, test, layout);
+          EXPECT_EQ(expected.codes.values, actual.codes.values);
+          EXPECT_EQ(expected.errors.values, actual.errors.values);
+        }
+      }
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Backends, Grids, testing::ValuesIn(tested_backends()),
                          [](const auto& test) { return test.param; });
 INSTANTIATE_TEST_SUITE_P(Backends, Solve, testing::ValuesIn(tested_backends()),

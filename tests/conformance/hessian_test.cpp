@@ -111,6 +111,90 @@ TEST_P(Hessians, GatherColumns) {
   }
 }
 
+TEST_P(Hessians, GatherColumnsOfCodes) {
+  for (Layout layout : kLayouts) {
+    compare(
+        [&](Backend& backend) {
+          Matrix source(19, 67);
+          for (size_t i = 0; i < source.values.size(); ++i)
+            source.values[i] = static_cast<float>(i * 7 % 256);
+          const Operand codes(backend, source, DType::u8, layout);
+          const Operand out(backend, 19, 67, DType::u8, layout);
+          backend.gather_columns(codes, random_order(67, 7), out);
+          return out.fetch();
+        },
+        kExact);
+  }
+}
+
+// The first block whole, the second short, nothing of what is on the diagonal or above it.
+TEST_P(Hessians, DiagonalBlocks) {
+  for (const auto& [n, width] : {std::pair{1, 1}, {5, 3}, {128, 128}, {67, 16}, {300, 128}}) {
+    for (Layout layout : kLayouts) {
+      compare(
+          [&](Backend& backend) {
+            Matrix source = random_matrix(n, n, 12);
+            for (int64_t row = 0; row < n; ++row) source.at(row, row) = NAN;
+            const Operand a(backend, source, DType::f32, layout);
+            const Operand blocks(backend, n, width, DType::f32, layout);
+            backend.copy_diagonal_blocks(a, blocks);
+            return blocks.fetch();
+          },
+          kExact);
+    }
+  }
+}
+
+TEST_P(Hessians, DiagonalBlocksByHand) {
+  Matrix source(3, 3);
+  source.values = {1, 2, 3, 4, 5, 6, 7, 8, 9};
+  const Operand a(*tested_, source, DType::f32, Layout::dense);
+  const Operand blocks(*tested_, Matrix(3, 2, 77), DType::f32, Layout::dense);
+  tested_->copy_diagonal_blocks(a, blocks);
+  EXPECT_EQ(blocks.fetch().values, (std::vector<float>{0, 0, 4, 0, 0, 0}));
+}
+
+TEST_P(Hessians, AddSquares) {
+  struct Size {
+    int64_t rows, cols;
+  };
+  for (const Size& size : {Size{1, 1}, Size{7, 63}, Size{130, 64}, Size{5000, 131}}) {
+    for (bool weighted : {false, true}) {
+      for (Layout layout : kLayouts) {
+        compare(
+            [&](Backend& backend) {
+              const Operand m(backend, random_matrix(size.rows, size.cols, 13), DType::f32, layout);
+              std::vector<double> weights;
+              for (int64_t i = 0; i < size.cols && weighted; ++i)
+                weights.push_back(1.0 / static_cast<double>(i + 1));
+              const Operand sum(backend, Matrix(1, 1, 0.5f), DType::f64, layout);
+              for (int i = 0; i < 2; ++i) backend.add_squares(m, weights, sum);
+              return sum.fetch();
+            },
+            Tolerance{.relative = 1e-7, .absolute = 0});  // read in f32, summed in f64
+      }
+    }
+  }
+}
+
+// 3² + 2 · (1e-4)² is not seen in f32, nor is 1e20² in its range.
+TEST_P(Hessians, AddsSquaresInF64) {
+  const auto squares = [&](const std::vector<float>& row, const std::vector<double>& weights) {
+    const auto cols = static_cast<int64_t>(row.size());
+    const Tensor m = tested_->allocate(1, cols, DType::f32);
+    tested_->upload({row.data(), 1, cols, cols}, m);
+    const Tensor sum = tested_->allocate(1, 1, DType::f64);
+    tested_->fill(sum, 0);
+    tested_->add_squares(m, weights, sum);
+    double value = 0;
+    tested_->download(sum, {&value, 1, 1, 1, DType::f64});
+    return value;
+  };
+  EXPECT_NEAR(squares({3, 1e-4f}, {1, 2}), 9 + 2e-8, 1e-14);
+  EXPECT_NEAR(squares({1e20f}, {}) / 1e40, 1, 1e-7);
+  EXPECT_TRUE(std::isnan(squares({1, NAN}, {})));
+}
+
 TEST_P(Hessians, FactorsIntoLdl) {
   for (int64_t n : {1, 5, 64, 193, 421}) {
     for (DType dtype : {DType::f32, DType::f64}) {

@@ -94,6 +94,28 @@ TEST_P(Threads, GridAndSolve) {
   });
 }
 
+TEST_P(Threads, CodesAndSquares) {
+  expect_same_bytes([](Backend& backend) {
+    const Operand w(backend, random_matrix(301, 451, 8), DType::f32, Layout::dense);
+    const Operand scales(backend, Matrix(301, 1, 0.25f), DType::f32, Layout::dense);
+    const Operand zeros(backend, Matrix(301, 1, 8), DType::u8, Layout::dense);
+    const Operand codes(backend, 301, 451, DType::u8, Layout::dense);
+    const std::vector<int32_t> group_of(451);
+    const CodeView q{codes, scales, zeros, group_of};
+    backend.encode(w, {}, q);
+    backend.code_errors(w, q, w);
+    const Tensor sum = backend.allocate(1, 1, DType::f64);
+    backend.fill(sum, 0);
+    backend.add_squares(w, {}, sum);
+    double squares = 0;
+    backend.download(sum, {&squares, 1, 1, 1, DType::f64});
+    Matrix result = w.fetch();
+    result.at(0, 0) = static_cast<float>(squares);  // all of the f64's bits
+    result.at(0, 1) = static_cast<float>(squares - static_cast<double>(result.at(0, 0)));
+    return result;
+  });
+}
+
 INSTANTIATE_TEST_SUITE_P(Backends, Threads, testing::ValuesIn(tested_backends()),
                          [](const auto& test) { return test.param; });
 

@@ -88,6 +88,22 @@ void CpuBackend::quantize_columns(ConstView w, View target, ConstView factor,
                        errors);
 }
 
+void CpuBackend::encode(ConstView w, const Grid& grid, const CodeView& q) {
+  cpu_encode(pool_, w, grid, q);
+}
+
+void CpuBackend::code_errors(ConstView w, const CodeView& q, View errors) {
+  cpu_code_errors(pool_, w, q, errors);
+}
+
+void CpuBackend::add_squares(ConstView m, std::span<const double> weights, View sum) {
+  cpu_add_squares(pool_, m, weights, sum);
+}
+
+void CpuBackend::copy_diagonal_blocks(ConstView a, View blocks) {
+  cpu_copy_diagonal_blocks(pool_, a, blocks);
+}
+
 void CpuBackend::multiply_add(ConstView a, ConstView b, View c) {
   cpu_multiply_add(pool_, a, b, c);
 }

@@ -55,6 +55,10 @@ class CpuBackend final : public Backend {
   void quantize_columns(ConstView w, View target, ConstView factor, const ColumnBlock& block,
                         const Grid& grid, ConstView scales, ConstView zeros, View codes,
                         View errors) override;
+  void encode(ConstView w, const Grid& grid, const CodeView& q) override;
+  void code_errors(ConstView w, const CodeView& q, View errors) override;
+  void add_squares(ConstView m, std::span<const double> weights, View sum) override;
+  void copy_diagonal_blocks(ConstView a, View blocks) override;
   void multiply_add(ConstView a, ConstView b, View c) override;
 
  private:

@@ -1,4 +1,5 @@
-// The columns of a matrix, and the rows and columns of a symmetric one, in another order.
+// The columns of a matrix, and the rows and columns of a symmetric one, in another order; the
+// diagonal blocks of a triangular one.
 #include <algorithm>
 #include <cassert>
 
@@ -24,6 +25,13 @@ void gather_rows(ConstView h, std::span<const int32_t> order, int64_t begin, int
           static_cast<T>(from_col <= from_row ? source[from_col] : source_column[from_col * h.ld]);
     }
   }
+}
+
+template <class T>
+void gather_columns(ConstView w, std::span<const int32_t> order, int64_t row, View out) {
+  const T* source = w.row<T>(row);
+  T* target = out.row<T>(row);
+  for (size_t col = 0; col < order.size(); ++col) target[col] = source[order[col]];
 }
 
 }  // namespace
@@ -52,12 +60,26 @@ void cpu_gather_symmetric(ThreadPool& pool, ConstView h, std::span<const int32_t
 
 void cpu_gather_columns(ThreadPool& pool, ConstView w, std::span<const int32_t> order, View out) {
   assert(out.rows == w.rows && out.cols == static_cast<int64_t>(order.size()));
-  assert(w.dtype == DType::f32 && out.dtype == DType::f32);
+  assert(w.dtype == out.dtype && (w.dtype == DType::f32 || w.dtype == DType::u8));
   pool.parallel_for(w.rows, kRowsAChunk, [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
-      const float* source = w.row<float>(row);
-      float* target = out.row<float>(row);
-      for (size_t col = 0; col < order.size(); ++col) target[col] = source[order[col]];
+      if (w.dtype == DType::u8)
+        gather_columns<uint8_t>(w, order, row, out);
+      else
+        gather_columns<float>(w, order, row, out);
+    }
+  });
+}
+
+void cpu_copy_diagonal_blocks(ThreadPool& pool, ConstView a, View blocks) {
+  assert(a.rows == a.cols && blocks.rows == a.rows);
+  assert(a.dtype == DType::f32 && blocks.dtype == DType::f32);
+  pool.parallel_for(a.rows, kRowsAChunk, [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      const int64_t first = row / blocks.cols * blocks.cols;
+      float* target = blocks.row<float>(row);
+      std::copy(a.row<float>(row) + first, a.row<float>(row) + row, target);
+      std::fill(target + (row - first), target + blocks.cols, 0.0f);
     }
   });
 }

@@ -33,6 +33,10 @@ void cpu_fit_grid(ThreadPool& pool, simd::Isa isa, ConstView w, const GridFit& f
 void cpu_quantize_columns(ThreadPool& pool, simd::Isa isa, ConstView w, View target,
                           ConstView factor, const ColumnBlock& block, const Grid& grid,
                           ConstView scales, ConstView zeros, View codes, View errors);
+void cpu_encode(ThreadPool& pool, ConstView w, const Grid& grid, const CodeView& q);
+void cpu_code_errors(ThreadPool& pool, ConstView w, const CodeView& q, View errors);
+void cpu_add_squares(ThreadPool& pool, ConstView m, std::span<const double> weights, View sum);
+void cpu_copy_diagonal_blocks(ThreadPool& pool, ConstView a, View blocks);
 void cpu_multiply_add(ThreadPool& pool, ConstView a, ConstView b, View c);
 
 }  // namespace halftone::cpu

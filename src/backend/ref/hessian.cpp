@@ -1,5 +1,5 @@
-// Reference backend: the second moment of a linear's inputs, its reordering and damping, and its
-// factorization H = L D Lᵀ (docs/methods.md §3).
+// Reference backend: the second moment of a linear's inputs, its reordering and damping, its
+// factorization H = L D Lᵀ (docs/methods.md §3), and what the layer error takes from that (§6).
 #include <algorithm>
 #include <cassert>
 #include <cmath>
@@ -65,6 +65,28 @@ void RefBackend::gather_symmetric(ConstView h, std::span<const int32_t> order, d
 void RefBackend::factor_ldl(View a, View status) {
   assert(a.rows == a.cols && status.dtype == DType::i32);
   *status.row<int32_t>(0) = a.dtype == DType::f64 ? factor<double>(a) : factor<float>(a);
+}
+
+void RefBackend::add_squares(ConstView m, std::span<const double> weights, View sum) {
+  assert(weights.empty() || static_cast<int64_t>(weights.size()) == m.cols);
+  assert(sum.dtype == DType::f64);
+  double total = 0;
+  for (int64_t col = 0; col < m.cols; ++col) {
+    double squares = 0;
+    for (int64_t row = 0; row < m.rows; ++row)
+      squares += static_cast<double>(load(m, row, col)) * load(m, row, col);
+    total += squares * (weights.empty() ? 1.0 : weights[static_cast<size_t>(col)]);
+  }
+  *sum.row<double>(0) += total;
+}
+
+void RefBackend::copy_diagonal_blocks(ConstView a, View blocks) {
+  assert(a.rows == a.cols && blocks.rows == a.rows);
+  for (int64_t row = 0; row < a.rows; ++row) {
+    const int64_t begin = row / blocks.cols * blocks.cols;
+    for (int64_t col = 0; col < blocks.cols; ++col)
+      store(blocks, row, col, begin + col < row ? load(a, row, begin + col) : 0);
+  }
 }
 
 }  // namespace halftone::ref

@@ -1,5 +1,5 @@
 // Reference backend: GPTQ's inner loop as back-substitution with feedback (design: the solver;
-// docs/methods.md §3), and the reordering of columns that goes with it.
+// docs/methods.md §3), the reordering of columns that goes with it, and rounding to nearest.
 #include <algorithm>
 #include <cassert>
 #include <cmath>
@@ -11,9 +11,16 @@ namespace halftone::ref {
 
 void RefBackend::gather_columns(ConstView w, std::span<const int32_t> order, View out) {
   assert(out.rows == w.rows && out.cols == static_cast<int64_t>(order.size()));
-  for (int64_t row = 0; row < w.rows; ++row)
-    for (int64_t col = 0; col < out.cols; ++col)
-      store(out, row, col, load(w, row, order[static_cast<size_t>(col)]));
+  assert(w.dtype == out.dtype);
+  for (int64_t row = 0; row < w.rows; ++row) {
+    for (int64_t col = 0; col < out.cols; ++col) {
+      const int32_t from = order[static_cast<size_t>(col)];
+      if (w.dtype == DType::u8)
+        out.row<uint8_t>(row)[col] = w.row<uint8_t>(row)[from];
+      else
+        store(out, row, col, load(w, row, from));
+    }
+  }
 }
 
 void RefBackend::quantize_columns(ConstView w, View target, ConstView factor,
@@ -37,6 +44,30 @@ void RefBackend::quantize_columns(ConstView w, View target, ConstView factor,
       codes.row<uint8_t>(row)[k] = static_cast<uint8_t>(code);
       error[k - block.begin] = load(w, row, k) - value;
       target.row<float>(row)[k] = wanted - value;
+    }
+  }
+}
+
+void RefBackend::encode(ConstView w, const Grid& grid, const CodeView& q) {
+  const float largest = static_cast<float>(grid.levels() - 1);
+  for (int64_t row = 0; row < w.rows; ++row) {
+    for (int64_t col = 0; col < w.cols; ++col) {
+      const int32_t group = q.group_of[static_cast<size_t>(col)];
+      const float zero = q.zeros.row<uint8_t>(row)[group];
+      const float code = std::nearbyint(load(w, row, col) / load(q.scales, row, group)) + zero;
+      q.codes.row<uint8_t>(row)[col] =
+          std::isnan(code) ? 0 : static_cast<uint8_t>(std::clamp(code, 0.0f, largest));
+    }
+  }
+}
+
+void RefBackend::code_errors(ConstView w, const CodeView& q, View errors) {
+  for (int64_t row = 0; row < w.rows; ++row) {
+    for (int64_t col = 0; col < w.cols; ++col) {
+      const int32_t group = q.group_of[static_cast<size_t>(col)];
+      const int steps = q.codes.row<uint8_t>(row)[col] - q.zeros.row<uint8_t>(row)[group];
+      const float value = load(q.scales, row, group) * static_cast<float>(steps);
+      store(errors, row, col, load(w, row, col) - value);
     }
   }
 }
