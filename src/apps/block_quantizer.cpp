@@ -25,16 +25,13 @@ constexpr size_t kLoudest = 4;
 constexpr double kShareOfWindows = 0.85;
 
 // Root mean squares of a stage's input channels, from the diagonal of its Hessian.
-void note_channels(Backend& backend, const Hessian& hessian, StageRecord& record) {
+void note_channels(const Hessian& hessian, StageRecord& record) {
   const int64_t n = hessian.inputs();
-  HostAllocator host;
-  const Tensor diagonal(host, n, 1, DType::f32);
-  const ConstView sum = hessian.sum();
-  backend.download({sum.data, n, 1, sum.ld + 1, sum.dtype, sum.place}, diagonal);
+  const std::vector<float>& sums = hessian.diagonal();
   std::vector<LoudChannel> channels(static_cast<size_t>(n));
   for (int64_t i = 0; i < n; ++i)
     channels[static_cast<size_t>(i)] = {
-        i, std::sqrt(double{*diagonal.row<float>(i)} / static_cast<double>(hessian.tokens()))};
+        i, std::sqrt(double{sums[static_cast<size_t>(i)]} / static_cast<double>(hessian.tokens()))};
   std::sort(channels.begin(), channels.end(), [](const LoudChannel& a, const LoudChannel& b) {
     return std::tuple(-a.rms, a.channel) < std::tuple(-b.rms, b.channel);
   });
@@ -62,8 +59,8 @@ class BlockQuantizer {
   int64_t layers() const { return in_.layers > 0 ? in_.layers : config_.layers; }
   // Brings every window to the input of `stage`, through the linears of `done`.
   std::optional<Hessian> approach(const StageId* done, const StagePlan& stage);
-  void finish_stage(const StagePlan& stage, const std::optional<Hessian>& hessian);
-  StageRecord solve(const StagePlan& stage, const std::optional<Hessian>& hessian);
+  void finish_stage(const StagePlan& stage, std::optional<Hessian> hessian);
+  StageRecord solve(const StagePlan& stage, std::optional<Hessian> hessian);
   SolveResult solve_linear(const PlanRow& row, const Factor* factor);
   void report(const StageRecord& record, bool resumed);
   void run_held_out(int layer);
@@ -146,7 +143,7 @@ SolveResult BlockQuantizer::solve_linear(const PlanRow& row, const Factor* facto
   return find_method(row.method).solve(in_.backend, weight, factor, options);
 }
 
-StageRecord BlockQuantizer::solve(const StagePlan& stage, const std::optional<Hessian>& hessian) {
+StageRecord BlockQuantizer::solve(const StagePlan& stage, std::optional<Hessian> hessian) {
   StageRecord record{.id = stage.id};
   std::optional<Factor> factor;
   std::string trouble;
@@ -154,9 +151,9 @@ StageRecord BlockQuantizer::solve(const StagePlan& stage, const std::optional<He
   if (hessian) {
     const ProfileScope scope(in_.profile, "factor");
     if (hessian->finite()) {
-      note_channels(in_.backend, *hessian, record);
-      factor =
-          Factor::compute(in_.backend, *hessian, in_.plan.solver.order, in_.plan.solver.damping);
+      note_channels(*hessian, record);
+      factor = Factor::compute(in_.backend, std::move(*hessian), in_.plan.solver.order,
+                               in_.plan.solver.damping);
     } else {
       trouble = "activations overflowed: rounded to nearest instead";
     }
@@ -186,7 +183,7 @@ void BlockQuantizer::report(const StageRecord& record, bool resumed) {
     if (in_.on_linear) in_.on_linear(linear, at / stages, resumed);
 }
 
-void BlockQuantizer::finish_stage(const StagePlan& stage, const std::optional<Hessian>& hessian) {
+void BlockQuantizer::finish_stage(const StagePlan& stage, std::optional<Hessian> hessian) {
   if (stage.rows.empty()) return;
   const std::string name = record_name(stage.id);
   const bool resumed = in_journal(stage.id);
@@ -194,7 +191,7 @@ void BlockQuantizer::finish_stage(const StagePlan& stage, const std::optional<He
   if (resumed) {
     record = deserialize(in_.journal->read(name));
   } else {
-    record = solve(stage, hessian);
+    record = solve(stage, std::move(hessian));
     const ProfileScope scope(in_.profile, "journal");
     if (in_.journal) in_.journal->append(name, serialize(record));
   }
@@ -252,8 +249,7 @@ BlockQuantizerResult BlockQuantizer::run() {
   for (int layer = 0; layer < layers(); ++layer) {
     std::optional<StageId> done;
     for (const StagePlan& stage : stages_of(layer)) {
-      const std::optional<Hessian> hessian = approach(done ? &*done : nullptr, stage);
-      finish_stage(stage, hessian);
+      finish_stage(stage, approach(done ? &*done : nullptr, stage));
       done = stage.id;
     }
     for (int64_t w = 0; w < samples_.count(); ++w) {

@@ -1,4 +1,4 @@
-// H' = L D Lᵀ with damping that escalates, and tr(M H Mᵀ) from it: docs/methods.md §3, §5, §6.
+// H' = L D Lᵀ with damping that escalates: docs/methods.md §3 and §5.
 #include "quant/factor.h"
 
 #include <fmt/core.h>
@@ -7,7 +7,7 @@
 #include <cassert>
 #include <cmath>
 #include <numeric>
-#include <span>
+#include <utility>
 
 namespace halftone {
 namespace {
@@ -26,7 +26,7 @@ View column_of(std::vector<float>& values) {
 // The Hessian as the factorization needs it: sums over tokens, dead columns standing at 1 in the
 // units of H = (2/N) · sum, as published.
 struct Problem {
-  const Hessian& hessian;
+  Hessian hessian;
   double scale = 0;          // 2/N
   std::vector<double> sums;  // the diagonal of the sum, 1/scale where dead
   double mean = 0;           // of `sums`
@@ -112,32 +112,14 @@ void factorize(Backend& backend, const Problem& problem, double damping, Factor&
   factor.note = "not positive definite with any damping: only the Hessian's diagonal used";
 }
 
-// The diagonal blocks of L with zeros from the diagonal on: products with L are taken block by
-// block, and inside a block the part above the diagonal must not count.
-Tensor diagonal_blocks(Backend& backend, ConstView lower) {
-  constexpr int64_t kBlock = Factor::kBlock;
-  const int64_t n = lower.rows;
-  HostAllocator host;
-  Tensor staging(host, kBlock, kBlock, DType::f32);
-  Tensor blocks = backend.allocate(n, kBlock, DType::f32);
-  for (int64_t begin = 0; begin < n; begin += kBlock) {
-    const int64_t end = std::min(n, begin + kBlock), width = end - begin;
-    const View block = staging.view().rows_of(0, width);
-    backend.download(lower.rows_of(begin, end).cols_of(begin, end), block.cols_of(0, width));
-    for (int64_t r = 0; r < width; ++r)
-      std::fill(block.row<float>(r) + r, block.row<float>(r + 1), 0.f);
-    backend.upload(block, blocks.view().rows_of(begin, end));
-  }
-  return blocks;
-}
-
 }  // namespace
 
-Factor Factor::compute(Backend& backend, const Hessian& hessian, ColumnOrder order,
-                       double damping) {
+Factor Factor::compute(Backend& backend, Hessian&& hessian, ColumnOrder order, double damping) {
   Factor factor;
-  const std::vector<float> sums = hessian.diagonal();
-  if (hessian.tokens() == 0) {
+  Problem problem{std::move(hessian), 0, {}, 0};
+  const int64_t tokens = problem.hessian.tokens();
+  const std::vector<float>& sums = problem.hessian.diagonal();
+  if (tokens == 0) {
     factor.note = "no calibration token reached it";
   } else if (!std::ranges::all_of(sums, [](float sum) { return std::isfinite(sum); })) {
     factor.note = "its activations overflowed in calibration";
@@ -146,7 +128,7 @@ Factor Factor::compute(Backend& backend, const Hessian& hessian, ColumnOrder ord
   }
   if (!factor.note.empty()) return factor;
 
-  Problem problem{hessian, 2.0 / static_cast<double>(hessian.tokens()), {}, 0};
+  problem.scale = 2.0 / static_cast<double>(tokens);
   problem.sums.assign(sums.begin(), sums.end());
   for (size_t i = 0; i < sums.size(); ++i) {
     factor.diagonal.push_back(problem.scale * problem.sums[i]);
@@ -159,7 +141,8 @@ Factor Factor::compute(Backend& backend, const Hessian& hessian, ColumnOrder ord
                  static_cast<double>(sums.size());
   factor.order = factored_order(problem.sums, order);
   factorize(backend, problem, damping, factor);
-  factor.blocks = diagonal_blocks(backend, factor.lower);
+  factor.blocks = backend.allocate(factor.inputs(), kBlock, DType::f32);
+  backend.copy_diagonal_blocks(factor.lower, factor.blocks);
   return factor;
 }
 
@@ -169,78 +152,6 @@ void gather_factored(Backend& backend, const Factor& factor, ConstView from, Vie
   for (int64_t c = 0; c < to.cols; ++c)
     if (std::ranges::binary_search(factor.dead, factor.order[static_cast<size_t>(c)]))
       backend.fill(to.cols_of(c, c + 1), 0);
-}
-
-double sum_of_squares(Backend& backend, ConstView m, std::span<const double> weights) {
-  constexpr int64_t kColumns = 256;
-  HostAllocator host;
-  Tensor staging;
-  if (m.place != Place::host)
-    staging = Tensor(host, m.rows, std::min(m.cols, kColumns), DType::f32);
-  double total = 0;
-  for (int64_t begin = 0; begin < m.cols; begin += kColumns) {
-    const int64_t end = std::min(m.cols, begin + kColumns);
-    ConstView part = m.cols_of(begin, end);
-    if (m.place != Place::host) {
-      backend.download(part, staging.view().cols_of(0, end - begin));
-      part = staging.view().cols_of(0, end - begin);
-    }
-    std::vector<double> sums(static_cast<size_t>(end - begin));
-    for (int64_t r = 0; r < part.rows; ++r) {
-      const float* row = part.row<float>(r);
-      for (size_t c = 0; c < sums.size(); ++c) sums[c] += static_cast<double>(row[c]) * row[c];
-    }
-    for (size_t c = 0; c < sums.size(); ++c)
-      total += sums[c] * (weights.empty() ? 1.0 : weights[static_cast<size_t>(begin) + c]);
-  }
-  return total;
-}
-
-double quadratic_form_of_product(Backend& backend, const Factor& factor, ConstView product,
-                                 double squares) {
-  const double damped = sum_of_squares(backend, product, factor.pivots);
-  const double form = damped - factor.lambda * squares;
-  return form < 0 ? 0 : form;  // what is not a number stays so
-}
-
-double quadratic_form(Backend& backend, const Factor& factor, ConstView m, View scratch) {
-  backend.copy(m, scratch);
-  const ConstView lower = factor.lower, blocks = factor.blocks;
-  for (int64_t begin = 0; begin < m.cols; begin += Factor::kBlock) {
-    const int64_t end = std::min(m.cols, begin + Factor::kBlock);
-    const ConstView columns = m.cols_of(begin, end);
-    backend.multiply_add(columns, blocks.rows_of(begin, end).cols_of(0, end - begin),
-                         scratch.cols_of(begin, end));
-    if (begin > 0)
-      backend.multiply_add(columns, lower.rows_of(begin, end).cols_of(0, begin),
-                           scratch.cols_of(0, begin));
-  }
-  return quadratic_form_of_product(backend, factor, scratch, sum_of_squares(backend, m));
-}
-
-LayerError layer_error(Backend& backend, ConstView weight, const QuantizedMatrix& quantized,
-                       const Factor& factor) {
-  constexpr int64_t kPanelRows = 1024;
-  const int64_t rows = weight.rows, cols = weight.cols, most = std::min(rows, kPanelRows);
-  HostAllocator host;
-  Tensor values(host, most, cols, DType::f32), rounded(host, most, cols, DType::f32);
-  Tensor original = backend.allocate(most, cols, DType::f32);
-  Tensor factored = backend.allocate(most, cols, DType::f32);
-  LayerError sum;
-  for (int64_t begin = 0; begin < rows; begin += kPanelRows) {
-    const int64_t end = std::min(rows, begin + kPanelRows), count = end - begin;
-    const View v = values.view().rows_of(0, count), q = rounded.view().rows_of(0, count);
-    const View o = original.view().rows_of(0, count), f = factored.view().rows_of(0, count);
-    gather_factored(backend, factor, weight.rows_of(begin, end), f);
-    sum.energy += quadratic_form(backend, factor, f, o);
-    backend.download(weight.rows_of(begin, end), v);
-    dequantize(quantized, begin, end, q);
-    for (int64_t i = 0; i < count * cols; ++i) v.row<float>(0)[i] -= q.row<float>(0)[i];
-    backend.upload(v, o);
-    gather_factored(backend, factor, o, f);
-    sum.error += quadratic_form(backend, factor, f, o);
-  }
-  return sum;
 }
 
 }  // namespace halftone

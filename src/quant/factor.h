@@ -1,5 +1,4 @@
-// The LDLᵀ factor of a Hessian that GPTQ substitutes back through, and the layer error that follows
-// from it (docs/methods.md §3 to §6).
+// The LDLᵀ factor of a Hessian that GPTQ substitutes back through (docs/methods.md §3 to §5).
 #pragma once
 
 #include <cstdint>
@@ -19,9 +18,9 @@ class Factor {
   // Never throws for what calibration brought: the f32 factorization failing or being inexact, f64
   // is taken, then more damping, at the end the diagonal alone; a Hessian that says nothing (not
   // finite, no token, all zero) gives a factor that is not usable(), and solve_gptq rounds to
-  // nearest. `note` says which.
-  static Factor compute(Backend& backend, const Hessian& hessian, ColumnOrder order,
-                        double damping);
+  // nearest. `note` says which. The Hessian's memory is released: the factor is all that solving
+  // needs.
+  static Factor compute(Backend& backend, Hessian&& hessian, ColumnOrder order, double damping);
 
   bool usable() const { return !lower.empty(); }
   int64_t inputs() const { return static_cast<int64_t>(order.size()); }
@@ -42,24 +41,5 @@ class Factor {
 
 // `from` (rows, in) in original order → `to`: factored order, dead columns zero.
 void gather_factored(Backend& backend, const Factor& factor, ConstView from, View to);
-
-// tr(M H Mᵀ) of m (rows, in), factored order, dead columns zero, as Σ_k D_k ‖(M L)_k‖² − λ‖M‖²: H
-// itself need not be kept. `scratch` (rows, in) f32 receives M L.
-double quadratic_form(Backend& backend, const Factor& factor, ConstView m, View scratch);
-// The same where M L is known already, and ‖M‖² with it.
-double quadratic_form_of_product(Backend& backend, const Factor& factor, ConstView product,
-                                 double squares);
-
-// Σ_r Σ_k weights_k · m_rk², in f64 on the host; weights (cols) or empty for ones.
-double sum_of_squares(Backend& backend, ConstView m, std::span<const double> weights = {});
-
-// tr(Δ H Δᵀ) and tr(W H Wᵀ), with Δ = W − Ŵ.
-struct LayerError {
-  double error = 0, energy = 0;
-  double relative() const { return energy > 0 ? error / energy : error; }
-};
-// weight (rows, in) f32 on the device.
-LayerError layer_error(Backend& backend, ConstView weight, const QuantizedMatrix& quantized,
-                       const Factor& factor);
 
 }  // namespace halftone

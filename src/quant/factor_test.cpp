@@ -8,6 +8,7 @@
 #include <cmath>
 
 #include "quant/gptq.h"
+#include "quant/quadratic_form.h"
 
 namespace halftone {
 namespace {
@@ -37,10 +38,11 @@ class FactorTest : public testing::TestWithParam<std::string> {
 };
 
 TEST_P(FactorTest, WorkedExample) {
-  const Hessian hessian = hessian_of({1.5f, 0.75f, 3, 3, 1.5f, 0, 0, 3, 0}, 3);
+  const std::vector<float> x = {1.5f, 0.75f, 3, 3, 1.5f, 0, 0, 3, 0};
+  Hessian hessian = hessian_of(x, 3);
   EXPECT_EQ(hessian.tokens(), 3);
   EXPECT_THAT(hessian.diagonal(), ElementsAre(11.25f, 11.8125f, 9));
-  const Factor factor = Factor::compute(*backend_, hessian, ColumnOrder::activation, 0);
+  const Factor factor = Factor::compute(*backend_, std::move(hessian), ColumnOrder::activation, 0);
   EXPECT_THAT(factor.order, ElementsAre(2, 0, 1));
   EXPECT_THAT(factor.diagonal, ElementsAre(7.5, 7.875, 6));
   EXPECT_THAT(factor.pivots,
@@ -50,33 +52,36 @@ TEST_P(FactorTest, WorkedExample) {
   EXPECT_FLOAT_EQ(at(factor.lower, 2, 1), 0.5f);
   EXPECT_EQ(factor.note, "");
 
-  const Factor first_to_last = Factor::compute(*backend_, hessian, ColumnOrder::none, 0);
+  const Factor first_to_last = Factor::compute(*backend_, hessian_of(x, 3), ColumnOrder::none, 0);
   EXPECT_THAT(first_to_last.order, ElementsAre(2, 1, 0));
 }
 
 // Two inputs that are always equal: H = [[2, 2], [2, 2]] is singular, damping makes it definite.
 TEST_P(FactorTest, DampingMakesItDefinite) {
-  const Hessian hessian = hessian_of({1, 1, 1, 1}, 2);
-  const Factor damped = Factor::compute(*backend_, hessian, ColumnOrder::activation, 0.01);
+  const auto factor_of = [&](double damping) {
+    return Factor::compute(*backend_, hessian_of({1, 1, 1, 1}, 2), ColumnOrder::activation,
+                           damping);
+  };
+  const Factor damped = factor_of(0.01);
   EXPECT_NEAR(damped.lambda, 0.02, 1e-9);
   EXPECT_NEAR(at(damped.lower, 1, 0), 2 / 2.02, 1e-6);
   EXPECT_NEAR(damped.pivots[1], 2.02 - 4 / 2.02, 1e-5);
   EXPECT_EQ(damped.note, "");
 
-  const Factor raised = Factor::compute(*backend_, hessian, ColumnOrder::activation, 0);
+  const Factor raised = factor_of(0);
   EXPECT_DOUBLE_EQ(raised.damping, 0.01);
   EXPECT_EQ(raised.note, "factored in f64; damping raised to 0.01");
 
   // Little damping: the second pivot keeps 4e-6 of its diagonal, too little for f32.
-  const Factor exact = Factor::compute(*backend_, hessian, ColumnOrder::activation, 2e-6);
+  const Factor exact = factor_of(2e-6);
   EXPECT_EQ(exact.note, "factored in f64");
   EXPECT_NEAR(exact.pivots[1] / (2.000004 - 4 / 2.000004), 1, 1e-6);
 }
 
 // A dead column counts as 1 in the mean, as published; equal columns keep their order.
 TEST_P(FactorTest, DeadColumnsAndTies) {
-  const Hessian hessian = hessian_of({1, 0, 1, 0, 1, 0, -1, 0}, 4);
-  const Factor factor = Factor::compute(*backend_, hessian, ColumnOrder::activation, 0.01);
+  const Factor factor = Factor::compute(*backend_, hessian_of({1, 0, 1, 0, 1, 0, -1, 0}, 4),
+                                        ColumnOrder::activation, 0.01);
   EXPECT_THAT(factor.dead, ElementsAre(1, 3));
   EXPECT_THAT(factor.order, ElementsAre(3, 1, 2, 0));  // diagonal 2, 2 before 1, 1; reversed
   EXPECT_NEAR(factor.lambda, 0.01 * (2 + 1 + 2 + 1) / 4, 1e-9);
@@ -84,18 +89,19 @@ TEST_P(FactorTest, DeadColumnsAndTies) {
 }
 
 TEST_P(FactorTest, SaysWhyItIsNotUsable) {
-  const auto note = [&](const Hessian& hessian) {
-    const Factor factor = Factor::compute(*backend_, hessian, ColumnOrder::activation, 0.01);
+  const auto note = [&](Hessian hessian) {
+    const Factor factor =
+        Factor::compute(*backend_, std::move(hessian), ColumnOrder::activation, 0.01);
     EXPECT_FALSE(factor.usable());
     return factor.note;
   };
   EXPECT_THAT(note(Hessian(*backend_, 3)), HasSubstr("no calibration token"));
   EXPECT_THAT(note(hessian_of({0, 0}, 2)), HasSubstr("all zero"));
-  const Hessian infinite = hessian_of({1e20f, 0}, 2), nan = hessian_of({0, std::nanf("")}, 2);
+  Hessian infinite = hessian_of({1e20f, 0}, 2), nan = hessian_of({0, std::nanf("")}, 2);
   EXPECT_FALSE(infinite.finite());
   EXPECT_FALSE(nan.finite());
-  EXPECT_THAT(note(infinite), HasSubstr("overflowed"));
-  EXPECT_THAT(note(nan), HasSubstr("overflowed"));
+  EXPECT_THAT(note(std::move(infinite)), HasSubstr("overflowed"));
+  EXPECT_THAT(note(std::move(nan)), HasSubstr("overflowed"));
 }
 
 // A "Hessian" that no damping makes definite: the sum is overwritten with one.
@@ -105,7 +111,8 @@ TEST_P(FactorTest, KeepsTheDiagonalAtLast) {
   const ConstView sum = hessian.sum();
   backend_->upload({indefinite, 2, 2, 2, DType::f32, Place::host},
                    View{const_cast<void*>(sum.data), 2, 2, sum.ld, sum.dtype, sum.place});
-  const Factor factor = Factor::compute(*backend_, hessian, ColumnOrder::activation, 0.01);
+  const Factor factor =
+      Factor::compute(*backend_, std::move(hessian), ColumnOrder::activation, 0.01);
   EXPECT_TRUE(factor.usable());
   EXPECT_THAT(factor.note, HasSubstr("only the Hessian's diagonal"));
   EXPECT_DOUBLE_EQ(factor.damping, 1);
@@ -115,15 +122,20 @@ TEST_P(FactorTest, KeepsTheDiagonalAtLast) {
 // tr(M H Mᵀ) from the factor, without H: (1, 2, −1) of the worked example has 48 whatever the
 // damping.
 TEST_P(FactorTest, QuadraticFormIsUndamped) {
-  const Hessian hessian = hessian_of({1.5f, 0.75f, 3, 3, 1.5f, 0, 0, 3, 0}, 3);
   for (const double damping : {0.0, 0.01, 0.5}) {
-    const Factor factor = Factor::compute(*backend_, hessian, ColumnOrder::activation, damping);
+    const Factor factor =
+        Factor::compute(*backend_, hessian_of({1.5f, 0.75f, 3, 3, 1.5f, 0, 0, 3, 0}, 3),
+                        ColumnOrder::activation, damping);
     const float row[] = {1, 2, -1};
     Tensor original = backend_->allocate(1, 3, DType::f32),
            m = backend_->allocate(1, 3, DType::f32);
     backend_->upload({row, 1, 3, 3, DType::f32, Place::host}, original);
     gather_factored(*backend_, factor, original, m);
-    EXPECT_NEAR(quadratic_form(*backend_, factor, m, original), 48, 1e-4);
+    QuadraticForms forms(*backend_, factor, 2);
+    forms.add(1, m, original);
+    EXPECT_THAT(forms.read(), ElementsAre(0, DoubleNear(48, 1e-4)));
+    forms.add(1, m, original);  // as another panel of rows would
+    EXPECT_THAT(forms.read(), ElementsAre(0, DoubleNear(96, 2e-4)));
   }
 }
 

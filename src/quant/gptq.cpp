@@ -10,6 +10,8 @@
 #include <cmath>
 #include <vector>
 
+#include "quant/device_matrix.h"
+#include "quant/quadratic_form.h"
 #include "quant/rtn.h"
 
 namespace halftone {
@@ -23,78 +25,94 @@ struct Problem {
   const Factor& factor;
   const SolverOptions& options;
   std::vector<int32_t> group_of;  // of each column, in factored order
+  std::vector<int32_t> position;  // of each original column, in factored order
+
+  Problem(const Factor& of, const SolverOptions& with)
+      : factor(of), options(with), position(of.order.size()) {
+    const int64_t width = options.fit.grid.group_width(factor.inputs());
+    for (size_t k = 0; k < factor.order.size(); ++k) {
+      group_of.push_back(static_cast<int32_t>(factor.order[k] / width));
+      position[static_cast<size_t>(factor.order[k])] = static_cast<int32_t>(k);
+    }
+  }
+};
+
+// A panel's weights (rows, in) and what becomes of them, all on the device.
+struct Panel {
+  ConstView weight;
+  View codes, scales, zeros;
+  int64_t error = 0, energy = 0;  // its quadratic forms
 };
 
 // Scales and zeros of the original weights, by groups in original order; dead columns count as
 // zero. `scratch` is as large as the weight.
-void fit_static_groups(Backend& backend, const Problem& problem, ConstView weight, View scratch,
-                       View scales, View zeros) {
-  ConstView fitted = weight;
+void fit_static_groups(Backend& backend, const Problem& problem, const Panel& panel, View scratch) {
+  ConstView fitted = panel.weight;
   if (!problem.factor.dead.empty()) {
-    backend.copy(weight, scratch);
+    backend.copy(panel.weight, scratch);
     for (const int32_t c : problem.factor.dead) backend.fill(scratch.cols_of(c, c + 1), 0);
     fitted = scratch;
   }
-  backend.fit_grid(fitted, problem.options.fit, scales, zeros);
+  backend.fit_grid(fitted, problem.options.fit, panel.scales, panel.zeros);
 }
 
-// Codes (rows, in) u8 in factored order → the rows from row_begin of `result`, in original order.
-void store_codes(Backend& backend, const Factor& factor, ConstView codes, int64_t row_begin,
-                 QuantizedMatrix& result) {
-  constexpr int64_t kRows = 64;  // that stay in the cache while their columns are spread
-  const int64_t cols = codes.cols;
-  HostAllocator host;
-  Tensor staging(host, std::min(codes.rows, kRows), cols, DType::u8);
-  for (int64_t begin = 0; begin < codes.rows; begin += kRows) {
-    const int64_t end = std::min(codes.rows, begin + kRows);
-    backend.download(codes.rows_of(begin, end), staging.view().rows_of(0, end - begin));
-    for (int64_t r = begin; r < end; ++r) {
-      const uint8_t* from = staging.row<uint8_t>(r - begin);
-      uint8_t* to = result.codes.data() + (row_begin + r) * cols;
-      for (int64_t c = 0; c < cols; ++c) to[factor.order[static_cast<size_t>(c)]] = from[c];
-    }
-  }
-}
-
-// Quantizes weight (rows, in), the rows from row_begin of the matrix.
-LayerError solve_panel(Backend& backend, const Problem& problem, ConstView weight,
-                       int64_t row_begin, QuantizedMatrix& result) {
-  const Factor& factor = problem.factor;
-  const Grid& grid = problem.options.fit.grid;
-  const int64_t rows = weight.rows, cols = weight.cols, groups = grid.groups(cols);
+// Enqueues everything and reads nothing.
+void solve_panel(Backend& backend, const Problem& problem, const Panel& panel,
+                 QuadraticForms& forms) {
+  const int64_t rows = panel.weight.rows, cols = panel.weight.cols;
   const int64_t block = std::min(cols, problem.options.block);
-  Tensor w = backend.allocate(rows, cols, DType::f32);
-  Tensor target = backend.allocate(rows, cols, DType::f32);
-  Tensor errors = backend.allocate(rows, block, DType::f32);
-  Tensor codes = backend.allocate(rows, cols, DType::u8);
-  Tensor scales = backend.allocate(rows, groups, DType::f32);
-  Tensor zeros = backend.allocate(rows, groups, DType::u8);
-  fit_static_groups(backend, problem, weight, target, scales, zeros);
-  gather_factored(backend, factor, weight, w);
+  const Tensor w = backend.allocate(rows, cols, DType::f32);
+  const Tensor target = backend.allocate(rows, cols, DType::f32);
+  const Tensor errors = backend.allocate(rows, block, DType::f32);
+  const Tensor codes = backend.allocate(rows, cols, DType::u8);
+  fit_static_groups(backend, problem, panel, target);
+  gather_factored(backend, problem.factor, panel.weight, w);
   backend.copy(w, target);
 
-  const ConstView lower = factor.lower;
-  double squares = 0;  // ‖Δ‖²
+  const ConstView lower = problem.factor.lower;
   for (int64_t end = cols; end > 0; end -= block) {
     const int64_t begin = std::max<int64_t>(0, end - block);
-    const View panel_errors = errors.view().cols_of(0, end - begin);
-    backend.quantize_columns(w, target, lower, {begin, end, problem.group_of}, grid, scales, zeros,
-                             codes, panel_errors);
+    const View block_errors = errors.view().cols_of(0, end - begin);
+    backend.quantize_columns(w, target, lower, {begin, end, problem.group_of},
+                             problem.options.fit.grid, panel.scales, panel.zeros, codes,
+                             block_errors);
     if (begin > 0)
-      backend.multiply_add(panel_errors, lower.rows_of(begin, end).cols_of(0, begin),
+      backend.multiply_add(block_errors, lower.rows_of(begin, end).cols_of(0, begin),
                            target.view().cols_of(0, begin));
-    squares += sum_of_squares(backend, panel_errors);
+    forms.add_squares(panel.error, block_errors);
   }
+  backend.gather_columns(codes, problem.position, panel.codes);
+  forms.add_product(panel.error, target);
+  forms.add(panel.energy, w, target);
+}
 
-  store_codes(backend, factor, codes, row_begin, result);
-  backend.download(scales, View{result.scales.data() + row_begin * groups, rows, groups, groups,
-                                DType::f32, Place::host});
-  backend.download(zeros, View{result.zeros.data() + row_begin * groups, rows, groups, groups,
-                               DType::u8, Place::host});
+struct Solution {
+  DeviceMatrix matrix;
   LayerError loss;
-  loss.error = quadratic_form_of_product(backend, factor, target, squares);
-  loss.energy = quadratic_form(backend, factor, w, target);
-  return loss;
+};
+
+Solution solve_panels(Backend& backend, const Problem& problem, ConstView weight) {
+  Solution solution{{backend, problem.options.fit.grid, weight.rows, weight.cols}, {}};
+  const DeviceMatrix& matrix = solution.matrix;
+  const int64_t rows = weight.rows, panels = (rows + kPanelRows - 1) / kPanelRows;
+  QuadraticForms forms(backend, problem.factor, 2 * panels);
+  for (int64_t i = 0; i < panels; ++i) {
+    const int64_t begin = i * kPanelRows, end = std::min(rows, begin + kPanelRows);
+    solve_panel(backend, problem,
+                {.weight = weight.rows_of(begin, end),
+                 .codes = matrix.codes.view().rows_of(begin, end),
+                 .scales = matrix.scales.view().rows_of(begin, end),
+                 .zeros = matrix.zeros.view().rows_of(begin, end),
+                 .error = 2 * i,
+                 .energy = 2 * i + 1},
+                forms);
+  }
+  const std::vector<double> values = forms.read();
+  for (size_t i = 0; i < values.size(); i += 2) {
+    solution.loss.error += values[i];
+    solution.loss.energy += values[i + 1];
+  }
+  return solution;
 }
 
 // What rounding to nearest would lose if its errors were uniform and independent:
@@ -114,14 +132,14 @@ double expected_rounding_error(const Factor& factor, const QuantizedMatrix& matr
 // is all but singular this can run away. Where the result is suspicious it is held against rounding
 // to nearest by the same scales, whose error costs a product more, and given up when that is
 // clearly better.
-void guard(Backend& backend, ConstView weight, const Factor& factor, const LayerError& loss,
+void guard(Backend& backend, ConstView weight, const Factor& factor, const Solution& solution,
            SolveResult& result) {
+  const auto& [matrix, loss] = solution;
   if (loss.error <= 0.9 * expected_rounding_error(factor, result.matrix)) return;  // false for NaN
-  QuantizedMatrix rounded = result.matrix;
-  round_to_nearest(backend, weight, rounded);
-  const LayerError theirs = layer_error(backend, weight, rounded, factor);
+  backend.encode(weight, matrix.grid, matrix.view());
+  const LayerError theirs = layer_error(backend, weight, matrix.view(), factor);
   if (loss.error <= 1.1 * theirs.error) return;
-  result.matrix = std::move(rounded);
+  result.matrix = matrix.download(backend);
   result.report.relative_error = theirs.relative();
   result.report.note = fmt::format("fell back to rtn: GPTQ's error {:.2g} is above its {:.2g}",
                                    loss.relative(), theirs.relative());
@@ -137,31 +155,15 @@ SolveResult solve_gptq(Backend& backend, ConstView weight, const Factor* factor,
         "fell back to rtn: " + (factor == nullptr ? std::string("no Hessian") : factor->note);
     return result;
   }
-  const Grid& grid = options.fit.grid;
-  const int64_t rows = weight.rows, cols = weight.cols, groups = grid.groups(cols);
-  assert(cols == factor->inputs());
-  Problem problem{*factor, options, {}};
-  for (const int32_t c : factor->order)
-    problem.group_of.push_back(static_cast<int32_t>(c / grid.group_width(cols)));
-
+  assert(weight.cols == factor->inputs());
+  const Solution solution = solve_panels(backend, {*factor, options}, weight);
   SolveResult result;
-  result.matrix = {grid, rows, cols, {}, {}, {}, {}};
-  result.matrix.codes.resize(static_cast<size_t>(rows * cols));
-  result.matrix.scales.resize(static_cast<size_t>(rows * groups));
-  result.matrix.zeros.resize(static_cast<size_t>(rows * groups));
-  LayerError loss;
-  for (int64_t begin = 0; begin < rows; begin += kPanelRows) {
-    const int64_t end = std::min(rows, begin + kPanelRows);
-    const LayerError part =
-        solve_panel(backend, problem, weight.rows_of(begin, end), begin, result.matrix);
-    loss.error += part.error;
-    loss.energy += part.energy;
-  }
-  result.report.relative_error = loss.relative();
+  result.matrix = solution.matrix.download(backend);
+  result.report.relative_error = solution.loss.relative();
   result.report.damping = factor->damping;
   result.report.dead_columns = static_cast<int>(factor->dead.size());
   result.report.note = factor->note;
-  guard(backend, weight, *factor, loss, result);
+  guard(backend, weight, *factor, solution, result);
   return result;
 }
 

@@ -29,7 +29,7 @@ class Gptq : public testing::TestWithParam<std::string> {
   Factor factor_of(ConstView tokens, ColumnOrder order, double damping) {
     Hessian hessian(*backend_, tokens.cols);
     hessian.accumulate(tokens);
-    return Factor::compute(*backend_, hessian, order, damping);
+    return Factor::compute(*backend_, std::move(hessian), order, damping);
   }
   static SolverOptions options(int bits, int64_t group_size) {
     SolverOptions options;

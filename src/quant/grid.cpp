@@ -1,8 +1,7 @@
-// Which group sizes divide, and rounding to a grid.
+// Which group sizes divide, and what to propose where one does not.
 #include "quant/grid.h"
 
 #include <cassert>
-#include <cmath>
 
 #include "base/error.h"
 
@@ -37,27 +36,6 @@ void check_grid(const Grid& grid, [[maybe_unused]] int64_t rows, int64_t cols,
     throw usage_error("--group-size {} does not divide {}'s {} inputs", grid.group_size, module,
                       cols)
         .hint(propose_group_size(cols));
-}
-
-uint8_t encode(float value, float scale, int zero, int most) {
-  const float code = std::nearbyint(value / scale) + static_cast<float>(zero);
-  if (!(code > 0)) return 0;  // also what is not a number
-  return static_cast<uint8_t>(code < static_cast<float>(most) ? code : static_cast<float>(most));
-}
-
-void encode_rows(ConstView weight, int64_t row_begin, QuantizedMatrix& matrix) {
-  assert(weight.dtype == DType::f32 && weight.cols == matrix.cols);
-  const int64_t cols = matrix.cols, groups = matrix.groups();
-  const int64_t width = matrix.grid.group_width(cols);
-  const int most = matrix.grid.levels() - 1;
-  for (int64_t r = 0; r < weight.rows; ++r) {
-    const float* values = weight.row<float>(r);
-    uint8_t* codes = matrix.codes.data() + (row_begin + r) * cols;
-    const float* scales = matrix.scales.data() + (row_begin + r) * groups;
-    const uint8_t* zeros = matrix.zeros.data() + (row_begin + r) * groups;
-    for (int64_t c = 0; c < cols; ++c)
-      codes[c] = encode(values[c], scales[c / width], zeros[c / width], most);
-  }
 }
 
 }  // namespace halftone

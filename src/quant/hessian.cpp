@@ -16,14 +16,16 @@ void Hessian::accumulate(ConstView x, ConstView row_weights) {
   assert(x.cols == inputs());
   backend_.accumulate_hessian(x, row_weights, sum_);
   tokens_ += x.rows;
+  diagonal_.clear();
 }
 
-std::vector<float> Hessian::diagonal() const {
+const std::vector<float>& Hessian::diagonal() const {
+  if (!diagonal_.empty()) return diagonal_;
   const int64_t n = inputs();
-  std::vector<float> values(static_cast<size_t>(n));
+  diagonal_.resize(static_cast<size_t>(n));
   const ConstView device{sum_.view().data, n, 1, n + 1, DType::f32, sum_.view().place};
-  backend_.download(device, View{values.data(), n, 1, 1, DType::f32, Place::host});
-  return values;
+  backend_.download(device, View{diagonal_.data(), n, 1, 1, DType::f32, Place::host});
+  return diagonal_;
 }
 
 bool Hessian::finite() const {

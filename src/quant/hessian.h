@@ -21,8 +21,8 @@ class Hessian {
   int64_t inputs() const { return sum_.rows(); }
 
   // The diagonal of sum(), on the host: for each input, the sum of its squares. Waits for the
-  // device.
-  std::vector<float> diagonal() const;
+  // device the first time; valid until more is accumulated.
+  const std::vector<float>& diagonal() const;
   // False when an activation overflowed or was not a number. Reads the diagonal alone, which is
   // enough: |H_ij| ≤ max(H_ii, H_jj), so nothing overflows beside it. Factor::compute copes with
   // such a Hessian; whoever wants to stop earlier, or to name the module, asks here.
@@ -32,6 +32,7 @@ class Hessian {
   Backend& backend_;
   Tensor sum_;
   int64_t tokens_ = 0;
+  mutable std::vector<float> diagonal_;  // empty until it is read
 };
 
 }  // namespace halftone

@@ -116,7 +116,9 @@ inline Outcome run_case(Backend& backend, const Case& c, double tie = 1e-3) {
   backend.upload(weight, device_weight);
   Hessian hessian(backend, c.cols);
   hessian.accumulate(device_x);
-  const Factor factor = Factor::compute(backend, hessian, c.order, c.damping);
+  Tensor sum(host, c.cols, c.cols, DType::f32);
+  backend.download(hessian.sum(), sum);
+  const Factor factor = Factor::compute(backend, std::move(hessian), c.order, c.damping);
   SolverOptions options;
   options.fit = {.grid = c.grid, .search = c.search};
   options.order = c.order;
@@ -124,8 +126,6 @@ inline Outcome run_case(Backend& backend, const Case& c, double tie = 1e-3) {
   const SolveResult ours = solve_gptq(backend, device_weight, &factor, options);
 
   const int64_t groups = ours.matrix.groups();
-  Tensor sum(host, c.cols, c.cols, DType::f32);
-  backend.download(hessian.sum(), sum);
   published::Problem problem{symmetric(sum, 2.0 / static_cast<double>(tokens)),
                              published::Matrix(c.rows, c.cols),
                              published::Matrix(c.rows, groups),

@@ -10,8 +10,4 @@ namespace halftone {
 SolveResult solve_rtn(Backend& backend, ConstView weight, const Factor* factor,
                       const SolverOptions& options);
 
-// codes := those nearest to weight (rows, in) f32 on the device, by the scales and zeros that
-// `matrix` has.
-void round_to_nearest(Backend& backend, ConstView weight, QuantizedMatrix& matrix);
-
 }  // namespace halftone

@@ -27,7 +27,8 @@ struct Tally {
 
 void add(const check_gptq::Outcome& outcome, Tally& tally) {
   ++tally.cases;
-  const double reported = std::abs(outcome.report.relative_error.value() / outcome.relative_error - 1);
+  const double reported =
+      std::abs(outcome.report.relative_error.value() / outcome.relative_error - 1);
   tally.reported = std::max(tally.reported, reported);
   if (outcome.report.note.find("fell back") != std::string::npos) {
     ++tally.fallbacks;

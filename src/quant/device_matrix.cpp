@@ -1,0 +1,28 @@
+// Memory of a quantized matrix on the device, and its way to the host.
+#include "quant/device_matrix.h"
+
+namespace halftone {
+
+DeviceMatrix::DeviceMatrix(Backend& backend, const Grid& matrix_grid, int64_t rows, int64_t cols)
+    : grid(matrix_grid),
+      codes(backend.allocate(rows, cols, DType::u8)),
+      scales(backend.allocate(rows, grid.groups(cols), DType::f32)),
+      zeros(backend.allocate(rows, grid.groups(cols), DType::u8)) {
+  for (int64_t c = 0; c < cols; ++c)
+    group_of.push_back(static_cast<int32_t>(c / grid.group_width(cols)));
+}
+
+QuantizedMatrix DeviceMatrix::download(Backend& backend) const {
+  const int64_t rows = codes.rows(), cols = codes.cols(), groups = scales.cols();
+  QuantizedMatrix matrix{grid, rows, cols, {}, {}, {}, {}};
+  matrix.codes.resize(static_cast<size_t>(rows * cols));
+  matrix.scales.resize(static_cast<size_t>(rows * groups));
+  matrix.zeros.resize(static_cast<size_t>(rows * groups));
+  backend.download(codes, View{matrix.codes.data(), rows, cols, cols, DType::u8, Place::host});
+  backend.download(scales,
+                   View{matrix.scales.data(), rows, groups, groups, DType::f32, Place::host});
+  backend.download(zeros, View{matrix.zeros.data(), rows, groups, groups, DType::u8, Place::host});
+  return matrix;
+}
+
+}  // namespace halftone

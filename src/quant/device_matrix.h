@@ -1,0 +1,25 @@
+// A quantized matrix as it lies on the device while it is made.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "backend/backend.h"
+#include "tensor/quantized.h"
+
+namespace halftone {
+
+struct DeviceMatrix {
+  DeviceMatrix(Backend& backend, const Grid& grid, int64_t rows, int64_t cols);
+
+  CodeView view() const { return {codes, scales, zeros, group_of}; }
+  // Waits for the device.
+  QuantizedMatrix download(Backend& backend) const;
+
+  Grid grid;
+  Tensor codes;                   // (rows, cols) u8, original order
+  Tensor scales, zeros;           // (rows, groups) f32, u8
+  std::vector<int32_t> group_of;  // (cols): groups of neighbouring columns
+};
+
+}  // namespace halftone
