@@ -27,9 +27,8 @@ SolverOptions solver_options(const QuantizeOptions& options, const Grid& grid) {
   solver.fit.search = recipe.search;
   solver.order = recipe.order;
   if (!options.scale_search.empty())
-    solver.fit.search = options.scale_search == "minmax" ? ScaleSearch::minmax : ScaleSearch::power;
-  if (!options.order.empty())
-    solver.order = options.order == "none" ? ColumnOrder::none : ColumnOrder::activation;
+    solver.fit.search = find_scale_search(options.scale_search);
+  if (!options.order.empty()) solver.order = find_order(options.order);
   solver.damping = options.damping;
   return solver;
 }
