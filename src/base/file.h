@@ -9,20 +9,24 @@
 namespace halftone {
 
 std::string read_file(const std::string& path);    // Error(bad_input) when it cannot be read
-// Writes beside `path`, syncs, renames. Error(resources) when the disk is full, Error(bad_input) when
+// Writes beside `path`, syncs, renames. Error(resources) when the disk is full, Error(bad_input)
+// when
 // it is not writable.
 void write_file_atomically(const std::string& path, std::string_view text);
 void copy_file_bytes(const std::string& from, const std::string& to);
 // The name of a directory to be made: no slash at its end (shells add one).
 std::string directory_name(std::string path);
-// Throws Error(bad_input) when a file of this name could not be written: found before hours of work.
+// Throws Error(bad_input) when a file of this name could not be written: found before hours of
+// work.
 void check_writable(const std::string& path);
 int64_t free_disk_bytes(const std::string& path);  // of the file system that holds path or its parent
 
-// Throws Error(usage) when `path` is a file, or a directory that holds other directories: nothing that this program wrote, and not to be deleted for --force.
+// Throws Error(usage) when `path` is a file, or a directory that holds other directories: nothing
+// that this program wrote, and not to be deleted for --force.
 void check_replaceable(const std::string& path);
 
-// A directory that is filled under a temporary name beside its place and published by one rename; left
+// A directory that is filled under a temporary name beside its place and published by one rename;
+// left
 // unpublished, it is deleted.
 class PendingDirectory {
  public:
