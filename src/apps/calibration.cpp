@@ -2,13 +2,13 @@
 #include "apps/calibration.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <filesystem>
 #include <optional>
 
 #include "base/error.h"
 #include "base/progress.h"
 #include "base/sha256.h"
+#include "io/find_model.h"
 
 namespace halftone {
 namespace {
@@ -87,10 +87,7 @@ Parts part_without_samples(const QuantizeOptions& options, int64_t available) {
 }  // namespace
 
 std::string fetched_text(const std::string& name) {
-  const char* cache = std::getenv("XDG_CACHE_HOME");
-  const char* home = std::getenv("HOME");
-  const std::string root = cache && *cache ? cache : std::string(home ? home : "") + "/.cache";
-  return root + "/halftone/texts/" + name;
+  return fetch_cache() + "/texts/" + name;
 }
 
 Calibration read_calibration(const Tokenizer& tokenizer, const Plan& plan,

@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/progress.h"
+#include "io/find_model.h"
 
 namespace halftone {
 namespace {
@@ -36,7 +37,7 @@ std::string need(const std::string& given, const std::string& fetched, const cha
 
 // The first model that the fetch script got.
 std::string fetched_model() {
-  const fs::path models = fs::path(fetched_text("")).parent_path().parent_path() / "models";
+  const fs::path models = fs::path(fetch_cache()) / "models";
   if (!fs::exists(models)) return models.string();
   std::vector<std::string> found;
   for (const fs::directory_entry& entry : fs::directory_iterator(models))

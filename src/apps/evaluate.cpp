@@ -55,17 +55,16 @@ Task llama_cpp_task(const Tokenizer& tokenizer, const TextFile& text, int64_t le
   return task;
 }
 
-Task make_task(const Tokenizer& tokenizer, const std::string& path, const EvaluateOptions& options) {
+Task make_task(const Tokenizer& tokenizer, const TextFile& text, const EvaluateOptions& options) {
   const bool hf = options.protocol == Protocol::hf;
   const int64_t length = options.seq_len > 0 ? options.seq_len : hf ? 2048 : 512;
   if (length < 8)
     throw usage_error("--seq-len {}: a window needs at least 8 tokens", length);
-  const TextFile text = read_text_file(path);
   Task task = hf ? hf_task(tokenizer, text, length) : llama_cpp_task(tokenizer, text, length);
   // llama.cpp's tool wants two whole chunks before it starts.
   const int64_t least = std::max<int64_t>(hf ? 1 : 2, options.windows);
   if (task.windows.count() < least)
-    throw bad_input("--text {}: holds {} tokens, {} window{} of {} need {}", path,
+    throw bad_input("--text {}: holds {} tokens, {} window{} of {} need {}", text.path,
                     human_count(task.windows.tokens_in_text), least, least == 1 ? "" : "s",
                     human_count(length), human_count(least * length))
         .hint("pass a longer text, or a smaller --seq-len or --windows.");
@@ -98,8 +97,7 @@ void check_same_tokenizer(const Tokenizer& tokenizer, const OpenedModel& model,
 constexpr double kToleratedOverlap = 0.01;
 
 // Evaluation text is never calibration text: said when the model's own record shows that it was.
-void note_overlap(const OpenedModel& model, const std::string& text_path, Evaluation& result) {
-  const TextFile text = read_text_file(text_path);
+void note_overlap(const OpenedModel& model, const TextFile& text, Evaluation& result) {
   for (const std::string& path : calibration_files_of(model.checkpoint->path())) {
     if (!std::filesystem::exists(path)) continue;
     const double share = overlap({read_text_file(path)}, {text});
@@ -107,7 +105,7 @@ void note_overlap(const OpenedModel& model, const std::string& text_path, Evalua
       result.notes.push_back(
           fmt::format("{:.0f} % of {} stands in {}, which {} was calibrated on: its loss looks "
                       "smaller than it is",
-                      100 * share, text_path, path, model.name()));
+                      100 * share, text.path, path, model.name()));
   }
 }
 
@@ -188,7 +186,8 @@ Evaluation evaluate(Backend& backend, const OpenedModel& model, const OpenedMode
   MemoryWatch memory;
   const Tokenizer tokenizer = Tokenizer::load(model.checkpoint->metadata());
   if (base) check_same_tokenizer(tokenizer, model, *base);
-  const Task task = make_task(tokenizer, text_path, options);
+  const TextFile text = read_text_file(text_path);
+  const Task task = make_task(tokenizer, text, options);
   check_ids(task.windows, model);
 
   Evaluation result;
@@ -198,7 +197,7 @@ Evaluation evaluate(Backend& backend, const OpenedModel& model, const OpenedMode
                     human_count(model.config().vocab), human_count(base->config().vocab),
                     human_count(std::min(model.config().vocab, base->config().vocab))));
 
-  note_overlap(model, text_path, result);
+  note_overlap(model, text, result);
 
   const DType compute = compute_dtype(options.dtype, backend);
   Runner model_runner(backend, model, compute, profile);

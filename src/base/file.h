@@ -16,8 +16,7 @@ void write_file_atomically(const std::string& path, std::string_view text);
 void copy_file_bytes(const std::string& from, const std::string& to);
 // The name of a directory to be made: no slash at its end (shells add one).
 std::string directory_name(std::string path);
-// Throws Error(bad_input) when a file of this name could not be written: found before hours of
-// work.
+// Throws Error(bad_input) when a file of this name could not be written: found before hours of work.
 void check_writable(const std::string& path);
 int64_t free_disk_bytes(const std::string& path);  // of the file system that holds path or its parent
 
@@ -26,8 +25,7 @@ int64_t free_disk_bytes(const std::string& path);  // of the file system that ho
 void check_replaceable(const std::string& path);
 
 // A directory that is filled under a temporary name beside its place and published by one rename;
-// left
-// unpublished, it is deleted.
+// left unpublished, it is deleted.
 class PendingDirectory {
  public:
   // Error(bad_input) when the parent is missing or not writable.

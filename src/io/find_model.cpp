@@ -136,7 +136,7 @@ std::vector<std::string> hub_caches() {
 FoundModel find_model(const std::string& model) {
   if (is_there(model)) return found(model, name_of_path(model));
   std::vector<std::string> looked = hub_caches();
-  const std::string own = (cache_home() / "halftone" / "models").string();
+  const std::string own = (fs::path(fetch_cache()) / "models").string();
   if (is_hub_name(model)) {
     const std::string name = model.substr(model.rfind('/') + 1);
     std::string folder = "models--" + model;
@@ -152,5 +152,7 @@ FoundModel find_model(const std::string& model) {
                     model)
       .hint(fmt::format("Looked in {}.", fmt::join(looked, ", ")));
 }
+
+std::string fetch_cache() { return (cache_home() / "halftone").string(); }
 
 }  // namespace halftone

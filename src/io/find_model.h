@@ -15,6 +15,9 @@ struct FoundModel {
 // when there is no such thing: says where it looked.
 FoundModel find_model(const std::string& model);
 
+// Where halftone's fetch script puts models and texts: $XDG_CACHE_HOME or ~/.cache, /halftone.
+std::string fetch_cache();
+
 // Directories that hold models--org--name, in the order in which they are searched.
 std::vector<std::string> hub_caches();
 
