@@ -1,5 +1,5 @@
-// The heart of a quantization: block by block and stage by stage over all windows — accumulate Hessians,
-// solve, go on through the quantized weights (design §3, seam 3).
+// The heart of a quantization: block by block and stage by stage over all windows — accumulate
+// Hessians, solve, go on through the quantized weights (design §3, seam 3).
 #pragma once
 
 #include <functional>
@@ -19,12 +19,12 @@ struct BlockQuantizerInput {
   const OpenedModel& model;
   const Plan& plan;
   const Calibration& calibration;
-  Journal* journal = nullptr;       // null: nothing is kept (a probe)
+  Journal* journal = nullptr;  // null: nothing is kept (a probe)
   DType compute = DType::f32;
-  std::string spill_directory;      // empty: activations stay in memory
+  std::string spill_directory;  // empty: activations stay in memory
   Profile* profile = nullptr;
-  int64_t layers = 0;               // only the first so many; 0: all
-  bool measure_loss = true;         // on the held-out windows, at the end
+  int64_t layers = 0;        // only the first so many; 0: all
+  bool measure_loss = true;  // on the held-out windows, at the end
   // Called after each linear (may be empty); `fraction` of the whole work that is done.
   std::function<void(const FinishedLinear&, double fraction, bool resumed)> on_linear;
   // Called between two windows (may be empty): progress within a stage.

@@ -86,9 +86,7 @@ Parts part_without_samples(const QuantizeOptions& options, int64_t available) {
 
 }  // namespace
 
-std::string fetched_text(const std::string& name) {
-  return fetch_cache() + "/texts/" + name;
-}
+std::string fetched_text(const std::string& name) { return fetch_cache() + "/texts/" + name; }
 
 Calibration read_calibration(const Tokenizer& tokenizer, const Plan& plan,
                              const QuantizeOptions& options) {

@@ -1,4 +1,5 @@
-// The text that a quantization looks at: which files, which windows, and those that it must not see.
+// The text that a quantization looks at: which files, which windows, and those that it must not
+// see.
 #pragma once
 
 #include <cstdint>
@@ -10,12 +11,12 @@
 namespace halftone {
 
 struct Calibration {
-  Windows samples;            // what Hessians are made of
-  Windows held_out;           // what the loss is measured on
-  std::string sha256;         // of the files' hashes, in order
-  std::string ids_sha256;     // of the sampled ids: part of the journal's fingerprint
-  std::string source;         // "chats.jsonl (412 documents, 263,104 tokens)"
-  std::string note;           // "all 97 windows are used"; empty when as asked
+  Windows samples;         // what Hessians are made of
+  Windows held_out;        // what the loss is measured on
+  std::string sha256;      // of the files' hashes, in order
+  std::string ids_sha256;  // of the sampled ids: part of the journal's fingerprint
+  std::string source;      // "chats.jsonl (412 documents, 263,104 tokens)"
+  std::string note;        // "all 97 windows are used"; empty when as asked
 };
 
 // Windows by the hf rule, shuffled with the seed: `samples`, then the held-out ones. Throws

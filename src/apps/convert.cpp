@@ -31,7 +31,8 @@ int64_t convert_to_dense(const OpenedModel& model, const ConvertOptions& options
   check_place(options.output, model, options.force);
   const std::optional<DType> dtype = output_dtype(model, options.dtype);
   PendingDirectory pending(options.output);
-  const DenseOutput dense(model, [](const std::string&) { return true; }, dtype);
+  const DenseOutput dense(
+      model, [](const std::string&) { return true; }, dtype);
   std::vector<TensorPlan> tensors;
   dense.plan(tensors);
   SafetensorsWriter writer(pending.path(), tensors);

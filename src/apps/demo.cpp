@@ -98,8 +98,8 @@ std::string cell(double value, double error, int digits) {
 }
 
 std::string table(const Evaluation& base, const std::vector<Contender>& contenders) {
-  std::string text = fmt::format("{:<18}{:>11}{:>12}{:>18}{:>19}{:>10}\n", "", "size", "bits/weight",
-                                 "perplexity", "KL divergence", "same top");
+  std::string text = fmt::format("{:<18}{:>11}{:>12}{:>18}{:>19}{:>10}\n", "", "size",
+                                 "bits/weight", "perplexity", "KL divergence", "same top");
   text += fmt::format("{:<18}{:>11}{:>12.3f}{:>18}{:>19}{:>10}\n", "original",
                       human_bytes(base.size_bytes), base.bits_per_weight_linears,
                       cell(base.perplexity, base.perplexity_stderr, 3), "", "");
@@ -107,8 +107,8 @@ std::string table(const Evaluation& base, const std::vector<Contender>& contende
     const Evaluation& e = one.evaluation;
     text += fmt::format("{:<18}{:>11}{:>12.3f}{:>18}{:>19}{:>9.1f}%\n", one.label,
                         human_bytes(e.size_bytes), e.bits_per_weight_linears,
-                        cell(e.perplexity, e.perplexity_stderr, 3), cell(*e.kl_mean, *e.kl_stderr, 4),
-                        100 * *e.top1_agreement);
+                        cell(e.perplexity, e.perplexity_stderr, 3),
+                        cell(*e.kl_mean, *e.kl_stderr, 4), 100 * *e.top1_agreement);
   }
   return text;
 }
@@ -126,9 +126,9 @@ Evaluation base_of(const Evaluation& against) {
 
 struct Story {
   std::string text_path;
-  QuantizeOutcome outcome;             // of GPTQ
+  QuantizeOutcome outcome;  // of GPTQ
   QuantizeOptions options;
-  std::vector<Contender> contenders;   // rtn, gptq
+  std::vector<Contender> contenders;  // rtn, gptq
   std::string original_answer;
 };
 
@@ -145,13 +145,13 @@ void write_page(const Backend& backend, const OpenedModel& original, const DemoO
   }
   input.samples = {sample};
   const Evaluation& e = story.contenders.back().evaluation;
-  input.measured_on = fmt::format("{} protocol: {} windows of {} of {}, {} tokens scored", e.protocol,
-                                  e.windows, human_count(e.seq_len),
-                                  fs::path(story.text_path).filename().string(), human_count(e.tokens));
-  input.commands.push_back({"the comparison",
-                            fmt::format("halftone eval {} --against {} --text {} --windows {} --seq-len {}",
-                                                          demo.output, original.checkpoint->path(),
-                                                          story.text_path, demo.windows, demo.seq_len)});
+  input.measured_on = fmt::format(
+      "{} protocol: {} windows of {} of {}, {} tokens scored", e.protocol, e.windows,
+      human_count(e.seq_len), fs::path(story.text_path).filename().string(), human_count(e.tokens));
+  input.commands.push_back(
+      {"the comparison",
+       fmt::format("halftone eval {} --against {} --text {} --windows {} --seq-len {}", demo.output,
+                   original.checkpoint->path(), story.text_path, demo.windows, demo.seq_len)});
   write_file_atomically(demo.report, render_report(input));
 }
 
@@ -178,8 +178,9 @@ void run_demo(Backend& backend, const DemoOptions& demo) {
     Contender one{.label = std::string(method) == "rtn" ? "round to nearest" : "GPTQ"};
     say(fmt::format("Measuring   {} against the original on {} windows of {}", output, demo.windows,
                     story.text_path));
-    one.evaluation = evaluate(backend, quantized, &original, story.text_path,
-                              {.seq_len = demo.seq_len, .windows = demo.windows, .quiet = demo.quiet});
+    one.evaluation =
+        evaluate(backend, quantized, &original, story.text_path,
+                 {.seq_len = demo.seq_len, .windows = demo.windows, .quiet = demo.quiet});
     one.answer = first_words(backend, quantized);
     story.contenders.push_back(std::move(one));
   }
@@ -189,8 +190,11 @@ void run_demo(Backend& backend, const DemoOptions& demo) {
   say("\n" + table(base_of(story.contenders.back().evaluation), story.contenders));
   say(fmt::format("{}…", kPrompt));
   say(fmt::format("  original          {}", story.original_answer));
-  for (const Contender& one : story.contenders) say(fmt::format("  {:<16}  {}", one.label, one.answer));
-  say(fmt::format("\nReport   {}      Model   {}/\nTry      halftone generate {} --prompt \"Why is the sky blue?\"\n"
+  for (const Contender& one : story.contenders)
+    say(fmt::format("  {:<16}  {}", one.label, one.answer));
+  say(
+      fmt::format("\nReport   {}      Model   {}/\nTry      halftone generate {} --prompt \"Why is "
+                  "the sky blue?\"\n"
                   "         halftone quantize YOUR-MODEL -o OUT --calib YOUR-TEXT",
                   demo.report, demo.output, demo.output));
 }

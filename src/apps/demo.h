@@ -8,15 +8,15 @@
 namespace halftone {
 
 struct DemoOptions {
-  std::string model, calibration, text;      // empty: what the fetch script got
+  std::string model, calibration, text;  // empty: what the fetch script got
   std::string output = "demo-4bit", report = "demo-report.html";
   int64_t samples = 16, windows = 8, seq_len = 2048;
   bool quiet = false;
   std::string program_version;
 };
 
-// Prints each step as it goes, the table and the samples to stdout. Replaces an earlier demo's output.
-// Throws Error(usage) when there is no model or text (says how to get them).
+// Prints each step as it goes, the table and the samples to stdout. Replaces an earlier demo's
+// output. Throws Error(usage) when there is no model or text (says how to get them).
 void run_demo(Backend& backend, const DemoOptions& options);
 
 }  // namespace halftone

@@ -12,7 +12,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int64_t kRowsAtOnce = 4096;   // of a table that is converted
+constexpr int64_t kRowsAtOnce = 4096;  // of a table that is converted
 
 void write_text(const std::string& directory, const char* name, const std::string& text) {
   if (!text.empty()) write_file_atomically(directory + "/" + name, text);
@@ -84,12 +84,13 @@ void DenseOutput::write_converted(const std::string& name, DType dtype,
 void write_side_files(const Checkpoint& checkpoint, const std::string& directory) {
   for (const std::string& file : checkpoint.side_files()) {
     const std::string name = fs::path(file).filename();
-    if (name == "README.md" || name == "quantize.toml") continue;   // of the model that it was
+    if (name == "README.md" || name == "quantize.toml") continue;  // of the model that it was
     copy_file_bytes(file, directory + "/" + name);
   }
   const Metadata& metadata = checkpoint.metadata();
   if (!metadata.tokenizer.gguf) return;
-  const TokenizerTexts texts = tokenizer_files_from_gguf(*metadata.tokenizer.gguf, metadata.chat_template);
+  const TokenizerTexts texts =
+      tokenizer_files_from_gguf(*metadata.tokenizer.gguf, metadata.chat_template);
   write_text(directory, "tokenizer.json", texts.tokenizer_json);
   write_text(directory, "tokenizer_config.json", texts.tokenizer_config_json);
   write_text(directory, "special_tokens_map.json", texts.special_tokens_map_json);

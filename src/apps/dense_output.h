@@ -15,8 +15,8 @@ namespace halftone {
 // `dtype` from a GGUF (whose own types safetensors does not have).
 class DenseOutput {
  public:
-  // `wanted` picks by Hugging Face name. `model` outlives it. `dtype` set: every floating-point tensor
-  // is converted to it.
+  // `wanted` picks by Hugging Face name. `model` outlives it. `dtype` set: every floating-point
+  // tensor is converted to it.
   DenseOutput(const OpenedModel& model, const std::function<bool(const std::string&)>& wanted,
               std::optional<DType> dtype = std::nullopt);
   void plan(std::vector<TensorPlan>& tensors) const;

@@ -10,9 +10,10 @@ namespace halftone {
 namespace {
 
 std::string grid_text(const Grid& grid) {
-  return fmt::format("{} bits, {}, {}", grid.bits,
-                     grid.group_size < 0 ? "one group a channel" : fmt::format("groups of {}", grid.group_size),
-                     grid.symmetric ? "symmetric" : "asymmetric");
+  return fmt::format(
+      "{} bits, {}, {}", grid.bits,
+      grid.group_size < 0 ? "one group a channel" : fmt::format("groups of {}", grid.group_size),
+      grid.symmetric ? "symmetric" : "asymmetric");
 }
 
 // The common grid and method of the rows that are quantized, and how many are not.
@@ -51,11 +52,11 @@ std::vector<std::string> plan_lines(const OpenedModel& model, const Plan& plan) 
   const ModelSize size = measure_size(model);
   const Count count = count_rows(plan);
   std::vector<std::string> lines;
-  lines.push_back(fmt::format("Model     {}: {}, {} layers, {:.3g} M parameters, {}", model.name(),
-                              config.model_type, config.layers,
-                              static_cast<double>(size.parameters) / 1e6, human_bytes(size.file_bytes)));
-  lines.push_back(fmt::format("Plan      {} linears → {}, by {} ({:.3f} bits a weight){}", count.quantized,
-                              grid_text(plan.rows.front().grid), plan.method->name,
+  lines.push_back(fmt::format(
+      "Model     {}: {}, {} layers, {:.3g} M parameters, {}", model.name(), config.model_type,
+      config.layers, static_cast<double>(size.parameters) / 1e6, human_bytes(size.file_bytes)));
+  lines.push_back(fmt::format("Plan      {} linears → {}, by {} ({:.3f} bits a weight){}",
+                              count.quantized, grid_text(plan.rows.front().grid), plan.method->name,
                               plan.bits_per_weight_linears,
                               count.skipped > 0 ? fmt::format("; {} skipped", count.skipped) : ""));
   lines.push_back(fmt::format("Output    about {} ({:.2f} bits a weight over the whole file)",
@@ -89,13 +90,15 @@ std::string dry_run(Backend& backend, const OpenedModel& model, const QuantizeOp
   std::string text;
   for (const std::string& line : plan_lines(model, plan)) text += line + "\n";
   if (!calibration.source.empty())
-    text += fmt::format("Text      {} windows of {} tokens from {}, {} held out\n", calibration.samples.count(),
-                        human_count(options.seq_len), calibration.source, calibration.held_out.count());
+    text += fmt::format("Text      {} windows of {} tokens from {}, {} held out\n",
+                        calibration.samples.count(), human_count(options.seq_len),
+                        calibration.source, calibration.held_out.count());
   if (!calibration.note.empty()) text += "          " + calibration.note + "\n";
-  text += fmt::format("Memory    at most {}{}\nDisk      {}\nTime      about {} ({} a layer, measured on one)\n",
-                      human_bytes(estimate.memory_bytes),
-                      estimate.spills ? ", activations on disk" : "", human_bytes(estimate.disk_bytes),
-                      human_seconds(time.seconds), human_seconds(time.seconds_per_layer));
+  text += fmt::format(
+      "Memory    at most {}{}\nDisk      {}\nTime      about {} ({} a layer, measured on one)\n",
+      human_bytes(estimate.memory_bytes), estimate.spills ? ", activations on disk" : "",
+      human_bytes(estimate.disk_bytes), human_seconds(time.seconds),
+      human_seconds(time.seconds_per_layer));
   for (const ReaderVerdict& reader : plan.format->readers(plan.rows.front().grid))
     text += fmt::format("Opens in  {}: {}{}\n", reader.reader, reader.opens ? "yes" : "no",
                         reader.why.empty() ? "" : ", " + reader.why);

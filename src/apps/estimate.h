@@ -11,16 +11,17 @@
 namespace halftone {
 
 struct Estimate {
-  int64_t memory_bytes = 0;     // peak, anonymous
-  int64_t least_bytes = 0;      // with activations on disk
-  int64_t disk_bytes = 0;       // output, journal, spilled activations: at their sum's peak
-  bool spills = false;          // activations go to disk under the limit
+  int64_t memory_bytes = 0;  // peak, anonymous
+  int64_t least_bytes = 0;   // with activations on disk
+  int64_t disk_bytes = 0;    // output, journal, spilled activations: at their sum's peak
+  bool spills = false;       // activations go to disk under the limit
 };
 
-// Throws Error(resources) when --max-memory is below the least (says it), or when the disk that holds the
-// output has too little room.
-Estimate estimate_resources(const OpenedModel& model, const Plan& plan, const Calibration& calibration,
-                            DType compute, const QuantizeOptions& options);
+// Throws Error(resources) when --max-memory is below the least (says it), or when the disk that
+// holds the output has too little room.
+Estimate estimate_resources(const OpenedModel& model, const Plan& plan,
+                            const Calibration& calibration, DType compute,
+                            const QuantizeOptions& options);
 
 // A whole layer run on a few windows, and what that makes for all.
 struct TimeEstimate {

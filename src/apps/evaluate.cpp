@@ -1,4 +1,5 @@
-// Perplexity and KL divergence (design §8): windows → forward → a tile of logits at a time → scores.
+// Perplexity and KL divergence (design §8): windows → forward → a tile of logits at a time →
+// scores.
 #include "apps/evaluate.h"
 
 #include <algorithm>
@@ -20,7 +21,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr int64_t kBatchTokens = 2048;   // one window of the hf protocol, four of llama.cpp's
+constexpr int64_t kBatchTokens = 2048;  // one window of the hf protocol, four of llama.cpp's
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
@@ -29,15 +30,15 @@ double seconds_since(Clock::time_point start) {
 // What a protocol scores: windows, and which positions of each predict a scored token.
 struct Task {
   Windows windows;
-  int64_t first_scored = 0;   // position in the window; the last one is length − 2
+  int64_t first_scored = 0;  // position in the window; the last one is length − 2
 };
 
 Task hf_task(const Tokenizer& tokenizer, const TextFile& text, int64_t length) {
   return {cut_windows(tokenizer, {text}, length), 0};
 }
 
-// llama.cpp's perplexity tool: the text is tokenized once with BOS where the vocabulary adds one, cut
-// into chunks whose first token becomes BOS, and the second half of each is scored.
+// llama.cpp's perplexity tool: the text is tokenized once with BOS where the vocabulary adds one,
+// cut into chunks whose first token becomes BOS, and the second half of each is scored.
 Task llama_cpp_task(const Tokenizer& tokenizer, const TextFile& text, int64_t length) {
   Task task;
   task.windows.length = length;
@@ -50,16 +51,14 @@ Task llama_cpp_task(const Tokenizer& tokenizer, const TextFile& text, int64_t le
   task.windows.tokens_in_text = static_cast<int64_t>(ids.size());
   ids.resize(ids.size() / static_cast<size_t>(length) * static_cast<size_t>(length));
   if (const auto bos = tokenizer.bos())
-    for (int64_t w = 0; w < task.windows.count(); ++w)
-      ids[static_cast<size_t>(w * length)] = *bos;
+    for (int64_t w = 0; w < task.windows.count(); ++w) ids[static_cast<size_t>(w * length)] = *bos;
   return task;
 }
 
 Task make_task(const Tokenizer& tokenizer, const TextFile& text, const EvaluateOptions& options) {
   const bool hf = options.protocol == Protocol::hf;
   const int64_t length = options.seq_len > 0 ? options.seq_len : hf ? 2048 : 512;
-  if (length < 8)
-    throw usage_error("--seq-len {}: a window needs at least 8 tokens", length);
+  if (length < 8) throw usage_error("--seq-len {}: a window needs at least 8 tokens", length);
   Task task = hf ? hf_task(tokenizer, text, length) : llama_cpp_task(tokenizer, text, length);
   // llama.cpp's tool wants two whole chunks before it starts.
   const int64_t least = std::max<int64_t>(hf ? 1 : 2, options.windows);
@@ -91,7 +90,9 @@ void check_same_tokenizer(const Tokenizer& tokenizer, const OpenedModel& model,
   throw bad_input("--against {}: its tokenizer differs from that of {} ({} and {} tokens)",
                   base.name(), model.name(), human_count(other.vocab_size()),
                   human_count(tokenizer.vocab_size()))
-      .hint("KL divergence compares predictions of the same tokens: pass the model it was made from.");
+      .hint(
+          "KL divergence compares predictions of the same tokens: pass the model it was made "
+          "from.");
 }
 
 constexpr double kToleratedOverlap = 0.01;
@@ -120,12 +121,13 @@ void check_ids(const Windows& windows, const OpenedModel& model) {
 // Runs the windows [begin, end) through both models and adds the scores of their positions.
 class Evaluator {
  public:
-  Evaluator(const Task& task, Runner& model, Runner* base) : task_(task), model_(model), base_(base) {}
+  Evaluator(const Task& task, Runner& model, Runner* base)
+      : task_(task), model_(model), base_(base) {}
 
   void run(int64_t begin, int64_t end, TokenScores& scores) {
     const int64_t length = task_.windows.length;
-    Batch batch = make_batch({task_.windows.window(begin), static_cast<size_t>((end - begin) * length)},
-                             length);
+    Batch batch = make_batch(
+        {task_.windows.window(begin), static_cast<size_t>((end - begin) * length)}, length);
     std::vector<int64_t> rows;
     std::vector<int32_t> targets;
     for (int64_t w = 0; w < end - begin; ++w)
@@ -136,7 +138,8 @@ class Evaluator {
     const Tensor residual = timed_run(model_, batch);
     const Tensor base_residual = base_ ? timed_run(*base_, batch) : Tensor();
     score_rows({.forward = &model_.forward, .residual = residual, .seconds = &model_.seconds},
-               base_ ? ScoredModel{.forward = &base_->forward, .residual = base_residual,
+               base_ ? ScoredModel{.forward = &base_->forward,
+                                   .residual = base_residual,
                                    .seconds = &base_->seconds}
                      : ScoredModel{},
                rows, targets, scores);
@@ -160,8 +163,8 @@ void fill_scores(const TokenScores& scores, bool against, Evaluation& result) {
   const int64_t broken = std::max(summary.not_finite, summary.base_not_finite);
   if (broken > 0)
     throw bad_input("{}: {} of {} predictions are not finite",
-                    summary.base_not_finite > 0 ? "the base model" : "the model", human_count(broken),
-                    human_count(scores.count()))
+                    summary.base_not_finite > 0 ? "the base model" : "the model",
+                    human_count(broken), human_count(scores.count()))
         .hint("the model overflows in this type: try --dtype f32; see halftone inspect.");
   result.tokens = scores.count();
   result.perplexity = summary.perplexity;
@@ -181,7 +184,8 @@ void fill_scores(const TokenScores& scores, bool against, Evaluation& result) {
 }  // namespace
 
 Evaluation evaluate(Backend& backend, const OpenedModel& model, const OpenedModel* base,
-                    const std::string& text_path, const EvaluateOptions& options, Profile* profile) {
+                    const std::string& text_path, const EvaluateOptions& options,
+                    Profile* profile) {
   const auto start = Clock::now();
   MemoryWatch memory;
   const Tokenizer tokenizer = Tokenizer::load(model.checkpoint->metadata());
@@ -213,9 +217,8 @@ Evaluation evaluate(Backend& backend, const OpenedModel& model, const OpenedMode
     throw_if_interrupted();
     const int64_t end = std::min(begin + step, windows);
     evaluator.run(begin, end, scores);
-    progress.update(static_cast<double>(end),
-                    fmt::format("window {}/{}  perplexity {:.3f}", end, windows,
-                                perplexity_of(scores)));
+    progress.update(static_cast<double>(end), fmt::format("window {}/{}  perplexity {:.3f}", end,
+                                                          windows, perplexity_of(scores)));
   }
   progress.finish();
 

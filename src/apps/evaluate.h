@@ -16,28 +16,28 @@ enum class Protocol : uint8_t { hf, llama_cpp };
 
 struct EvaluateOptions {
   Protocol protocol = Protocol::hf;
-  int64_t seq_len = 0;            // 0: 2048 (hf), 512 (llama.cpp)
-  int64_t windows = 0;            // 0: all
+  int64_t seq_len = 0;  // 0: 2048 (hf), 512 (llama.cpp)
+  int64_t windows = 0;  // 0: all
   std::string dtype = "auto";
   bool quiet = false;
 };
 
 struct Evaluation {
   std::string protocol;
-  int64_t seq_len = 0, windows = 0, tokens = 0;     // tokens scored
+  int64_t seq_len = 0, windows = 0, tokens = 0;  // tokens scored
   double perplexity = 0, perplexity_stderr = 0;
-  std::optional<double> base_perplexity, base_perplexity_stderr, kl_mean, kl_stderr, kl_p50, kl_p99, kl_max,
-      top1_agreement, log_ratio_stderr;             // of ln(ppl / base ppl), paired
+  std::optional<double> base_perplexity, base_perplexity_stderr, kl_mean, kl_stderr, kl_p50, kl_p99,
+      kl_max, top1_agreement, log_ratio_stderr;  // of ln(ppl / base ppl), paired
   int64_t size_bytes = 0, base_size_bytes = 0;
   double bits_per_weight_linears = 0, bits_per_weight_file = 0;
   double base_bits_per_weight_linears = 0, base_bits_per_weight_file = 0;
   double seconds = 0, tokens_per_second = 0, base_tokens_per_second = 0;
   int64_t peak_memory_bytes = 0;
-  std::vector<std::string> notes;                   // "the base's vocabulary is padded to 151,936"
+  std::vector<std::string> notes;  // "the base's vocabulary is padded to 151,936"
 };
 
-// Throws Error(bad_input) for text that is too short (says how many tokens it has and needs) and for
-// tokenizers that differ.
+// Throws Error(bad_input) for text that is too short (says how many tokens it has and needs) and
+// for tokenizers that differ.
 Evaluation evaluate(Backend& backend, const OpenedModel& model, const OpenedModel* base,
                     const std::string& text_path, const EvaluateOptions& options,
                     Profile* profile = nullptr);

@@ -28,30 +28,34 @@ std::string bits(double linears, double file) {
   return fmt::format("{:.3f} ({:.2f} file)", linears, file);
 }
 
-std::string with_error(double value, double error) { return fmt::format("{:.4g} ± {:.2g}", value, error); }
+std::string with_error(double value, double error) {
+  return fmt::format("{:.4g} ± {:.2g}", value, error);
+}
 
 std::string alone(const Evaluation& e) {
-  return fmt::format("perplexity            {:.4f} ± {:.4f}\n"
-                     "size                  {}\n"
-                     "bits a weight         {:.3f} linears, {:.2f} file\n"
-                     "tokens/s              {:.0f}\n",
-                     e.perplexity, e.perplexity_stderr, human_bytes(e.size_bytes),
-                     e.bits_per_weight_linears, e.bits_per_weight_file, e.tokens_per_second);
+  return fmt::format(
+      "perplexity            {:.4f} ± {:.4f}\n"
+      "size                  {}\n"
+      "bits a weight         {:.3f} linears, {:.2f} file\n"
+      "tokens/s              {:.0f}\n",
+      e.perplexity, e.perplexity_stderr, human_bytes(e.size_bytes), e.bits_per_weight_linears,
+      e.bits_per_weight_file, e.tokens_per_second);
 }
 
 std::string against(const Evaluation& e) {
   Table table;
   const double ratio = e.perplexity / *e.base_perplexity;
   table.row("", "original", "this model", "change");
-  table.row("perplexity", fmt::format("{:.3f} ± {:.3f}", *e.base_perplexity, *e.base_perplexity_stderr),
-            fmt::format("{:.3f} ± {:.3f}", e.perplexity, e.perplexity_stderr),
-            fmt::format("{:+.2f} % ± {:.2f}", 100 * (ratio - 1), 100 * ratio * *e.log_ratio_stderr));
+  table.row(
+      "perplexity", fmt::format("{:.3f} ± {:.3f}", *e.base_perplexity, *e.base_perplexity_stderr),
+      fmt::format("{:.3f} ± {:.3f}", e.perplexity, e.perplexity_stderr),
+      fmt::format("{:+.2f} % ± {:.2f}", 100 * (ratio - 1), 100 * ratio * *e.log_ratio_stderr));
   table.row("KL divergence", "", with_error(*e.kl_mean, *e.kl_stderr),
             fmt::format("median {:.3g}, 99 % under {:.3g}", *e.kl_p50, *e.kl_p99));
   table.row("same top token", "", fmt::format("{:.1f} %", 100 * *e.top1_agreement));
   table.row("size", human_bytes(e.base_size_bytes), human_bytes(e.size_bytes),
-            fmt::format("{:.2f} × smaller",
-                        static_cast<double>(e.base_size_bytes) / static_cast<double>(e.size_bytes)));
+            fmt::format("{:.2f} × smaller", static_cast<double>(e.base_size_bytes) /
+                                                static_cast<double>(e.size_bytes)));
   table.row("bits a weight", bits(e.base_bits_per_weight_linears, e.base_bits_per_weight_file),
             bits(e.bits_per_weight_linears, e.bits_per_weight_file));
   table.row("tokens/s (prefill)", fmt::format("{:.0f}", e.base_tokens_per_second),

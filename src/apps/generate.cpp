@@ -21,17 +21,19 @@ double seconds_since(Clock::time_point start) {
 std::vector<int32_t> prompt_ids(const Tokenizer& tokenizer, const OpenedModel& model,
                                 const std::string& prompt, int64_t wanted) {
   std::vector<int32_t> ids = tokenizer.encode(prompt, true);
-  if (ids.empty()) throw usage_error("--prompt is empty").hint("give the model something to go on from.");
+  if (ids.empty())
+    throw usage_error("--prompt is empty").hint("give the model something to go on from.");
   const int64_t positions = model.config().max_positions;
   const int64_t needed = static_cast<int64_t>(ids.size()) + wanted;
   if (positions > 0 && needed > positions)
-    throw usage_error("prompt of {} tokens and -n {}: the model has {} positions", ids.size(), wanted,
-                      positions)
+    throw usage_error("prompt of {} tokens and -n {}: the model has {} positions", ids.size(),
+                      wanted, positions)
         .hint("shorten the prompt, or ask for fewer tokens.");
-  if (const auto bad = std::find_if(ids.begin(), ids.end(), [&](int32_t id) { return id >= model.config().vocab; });
+  if (const auto bad = std::find_if(ids.begin(), ids.end(),
+                                    [&](int32_t id) { return id >= model.config().vocab; });
       bad != ids.end())
-    throw bad_input("{}: the tokenizer gives id {}, the model's vocab_size is {}", model.name(), *bad,
-                    model.config().vocab);
+    throw bad_input("{}: the tokenizer gives id {}, the model's vocab_size is {}", model.name(),
+                    *bad, model.config().vocab);
   return ids;
 }
 
@@ -39,7 +41,9 @@ std::vector<int32_t> prompt_ids(const Tokenizer& tokenizer, const OpenedModel& m
 class Stepper {
  public:
   Stepper(Backend& backend, Forward& forward, KvCache& cache)
-      : backend_(backend), forward_(forward), cache_(cache),
+      : backend_(backend),
+        forward_(forward),
+        cache_(cache),
         logits_(backend.allocate(1, forward.config().vocab, DType::f32)),
         read_(host_, 1, forward.config().vocab, DType::f32) {}
 

@@ -17,7 +17,7 @@ namespace {
 struct RoleFacts {
   Role role = Role::embed;
   int64_t count = 0, rows = 0, cols = 0, parameters = 0, bytes = 0;
-  double bits = 0;                        // Σ bits a weight · parameters
+  double bits = 0;  // Σ bits a weight · parameters
   std::map<std::string, int64_t> encodings;
 };
 
@@ -125,7 +125,8 @@ Json inspect_json(const OpenedModel& model) {
   about["vocab_size"] = tokenizer.vocab;
   about["bos_token_id"] = tokenizer.bos ? Json(*tokenizer.bos) : Json(nullptr);
   if (!tokenizer.trouble.empty()) about["error"] = tokenizer.trouble;
-  json["chat_template"] = metadata.chat_template.empty() ? Json(nullptr) : Json(metadata.chat_template);
+  json["chat_template"] =
+      metadata.chat_template.empty() ? Json(nullptr) : Json(metadata.chat_template);
   if (model.checkpoint->is_gguf()) {
     Json& keys = json["gguf_keys"];
     for (const auto& [key, value] : metadata.gguf_keys) keys[key] = value;
@@ -139,28 +140,30 @@ std::string inspect_text(const OpenedModel& model) {
   const Metadata& metadata = model.checkpoint->metadata();
   const TokenizerFacts tokenizer = gather_tokenizer(model);
   std::string text = fmt::format(
-      "{}\nfamily          {}: {} layers, hidden {}, {} heads of {} ({} key-value), intermediate {}, "
+      "{}\nfamily          {}: {} layers, hidden {}, {} heads of {} ({} key-value), intermediate "
+      "{}, "
       "vocabulary {}\n",
       model.checkpoint->path(), config.model_type, config.layers, config.hidden, config.heads,
       config.head_dim, config.kv_heads, config.intermediate, human_count(config.vocab));
-  text += fmt::format("quantization    {}\nsize            {}, {} parameters; {:.3f} bits a weight "
-                      "in the linears, {:.2f} over the file\n",
-                      model.quantized() ? model.quantization : "none",
-                      human_bytes(size.file_bytes), human_count(size.parameters),
-                      size.bits_per_weight_linears, size.bits_per_weight_file);
+  text += fmt::format(
+      "quantization    {}\nsize            {}, {} parameters; {:.3f} bits a weight "
+      "in the linears, {:.2f} over the file\n",
+      model.quantized() ? model.quantization : "none", human_bytes(size.file_bytes),
+      human_count(size.parameters), size.bits_per_weight_linears, size.bits_per_weight_file);
   text += tokenizer.trouble.empty()
-              ? fmt::format("tokenizer       {}, {} tokens{}\n", tokenizer.kind, human_count(tokenizer.vocab),
+              ? fmt::format("tokenizer       {}, {} tokens{}\n", tokenizer.kind,
+                            human_count(tokenizer.vocab),
                             tokenizer.bos ? fmt::format(", begins with {}", *tokenizer.bos) : "")
               : fmt::format("tokenizer       {}\n", tokenizer.trouble);
-  text += fmt::format("chat template   {}\n\n", metadata.chat_template.empty()
-                                                  ? "none"
-                                                  : first_line(metadata.chat_template));
-  text += fmt::format("{:<15} {:>5}  {:<16} {:<24} {:>10}  {}\n", "role", "count", "shape", "stored as",
-                      "size", "bits/weight");
+  text += fmt::format("chat template   {}\n\n",
+                      metadata.chat_template.empty() ? "none" : first_line(metadata.chat_template));
+  text += fmt::format("{:<15} {:>5}  {:<16} {:<24} {:>10}  {}\n", "role", "count", "shape",
+                      "stored as", "size", "bits/weight");
   for (const RoleFacts& facts : gather_roles(model))
-    text += fmt::format("{:<15} {:>5}  {:<16} {:<24} {:>10}  {:.3f}\n", name_of(facts.role), facts.count,
-                        fmt::format("[{}, {}]", facts.rows, facts.cols), encodings_text(facts),
-                        human_bytes(facts.bytes), facts.bits / static_cast<double>(facts.parameters));
+    text += fmt::format("{:<15} {:>5}  {:<16} {:<24} {:>10}  {:.3f}\n", name_of(facts.role),
+                        facts.count, fmt::format("[{}, {}]", facts.rows, facts.cols),
+                        encodings_text(facts), human_bytes(facts.bytes),
+                        facts.bits / static_cast<double>(facts.parameters));
   if (!model.checkpoint->is_gguf()) return text;
   text += "\nGGUF keys\n";
   for (const auto& [key, value] : metadata.gguf_keys)

@@ -1,5 +1,5 @@
-// The words that go with a quantized model: its card, and the file that makes it again. No times, no
-// paths of outputs: the same run writes the same bytes.
+// The words that go with a quantized model: its card, and the file that makes it again. No times,
+// no paths of outputs: the same run writes the same bytes.
 #include <cmath>
 #include <filesystem>
 #include <sstream>
@@ -32,8 +32,8 @@ std::string loss_section(const QuantizeOutcome& outcome) {
       "| perplexity | {:.4f} | {:.4f} |\n"
       "| KL divergence to the original | | {:.5f} ± {:.5f} |\n"
       "| same top token | | {:.2f} % |\n",
-      loss.windows, outcome.seq_len, human_count(loss.tokens), loss.base_perplexity, loss.perplexity,
-      loss.kl_mean, loss.kl_stderr, 100 * loss.top1_agreement);
+      loss.windows, outcome.seq_len, human_count(loss.tokens), loss.base_perplexity,
+      loss.perplexity, loss.kl_mean, loss.kl_stderr, 100 * loss.top1_agreement);
 }
 
 std::string layer_errors(const QuantizeOutcome& outcome) {
@@ -65,13 +65,15 @@ std::string model_card(const OutputInput& input) {
   std::string text = "---\nlibrary_name: transformers\ntags:\n- halftone\n- gptq\n---\n";
   text += fmt::format("# {} in {} bits\n\nMade by Halftone from `{}`.\n\n## Settings\n\n",
                       input.model.name(), grid.bits, input.model.name());
-  text += fmt::format("- method {}, {} bits, {}, {}\n- {:.3f} bits a weight in the quantized linears\n",
-                      plan.method->name, grid.bits, group_text(grid),
-                      grid.symmetric ? "symmetric" : "asymmetric", plan.bits_per_weight_linears);
+  text +=
+      fmt::format("- method {}, {} bits, {}, {}\n- {:.3f} bits a weight in the quantized linears\n",
+                  plan.method->name, grid.bits, group_text(grid),
+                  grid.symmetric ? "symmetric" : "asymmetric", plan.bits_per_weight_linears);
   if (outcome.samples > 0)
     text += fmt::format("- calibrated on {} windows of {} tokens, SHA-256 of the text {}\n",
                         outcome.samples, outcome.seq_len, outcome.calibration_sha256);
-  text += fmt::format("- SHA-256 of the original's tensors and configuration {}\n", outcome.model_fingerprint);
+  text += fmt::format("- SHA-256 of the original's tensors and configuration {}\n",
+                      outcome.model_fingerprint);
   text += "- the same again: `halftone quantize --config quantize.toml -o OUT`\n\n## Loss\n\n";
   text += loss_section(outcome);
   text += layer_errors(outcome);
@@ -86,14 +88,16 @@ std::string reproduction_config(const QuantizeOptions& options, const std::strin
   std::vector<std::string> calibration;
   for (const std::string& path : options.calibration) calibration.push_back(absolute(path));
   std::string text = "# halftone quantize --config quantize.toml -o OUT\n[quantize]\n";
-  text += fmt::format("model = {}\nmethod = {}\nrecipe = {}\nformat = {}\nbits = {}\ngroup-size = {}\n",
-                      quoted(absolute(model)), quoted(options.method), quoted(options.recipe),
-                      quoted(options.format), options.bits, options.group_size);
+  text +=
+      fmt::format("model = {}\nmethod = {}\nrecipe = {}\nformat = {}\nbits = {}\ngroup-size = {}\n",
+                  quoted(absolute(model)), quoted(options.method), quoted(options.recipe),
+                  quoted(options.format), options.bits, options.group_size);
   text += options.symmetric ? "sym = true\n" : "asym = true\n";
   if (!options.skip.empty()) text += fmt::format("skip = {}\n", list(options.skip));
   if (!calibration.empty()) text += fmt::format("calib = {}\n", list(calibration));
   if (options.samples_given) text += fmt::format("samples = {}\n", options.samples);
-  text += fmt::format("seq-len = {}\nseed = {}\ndamp = {}\n", options.seq_len, options.seed, options.damping);
+  text += fmt::format("seq-len = {}\nseed = {}\ndamp = {}\n", options.seq_len, options.seed,
+                      options.damping);
   if (!options.order.empty()) text += fmt::format("order = {}\n", quoted(options.order));
   if (!options.scale_search.empty())
     text += fmt::format("scale-search = {}\n", quoted(options.scale_search));

@@ -14,9 +14,9 @@ namespace halftone {
 
 struct OpenedModel {
   std::unique_ptr<Checkpoint> checkpoint;
-  std::unique_ptr<WeightSource> source;     // dense, GPTQ or GGUF
+  std::unique_ptr<WeightSource> source;  // dense, GPTQ or GGUF
   std::unique_ptr<ModelTensors> tensors;
-  std::string quantization;                 // empty when dense; "gptq 4-bit g128 sym", "GGUF Q4_K_M"
+  std::string quantization;  // empty when dense; "gptq 4-bit g128 sym", "GGUF Q4_K_M"
   bool quantized() const { return !quantization.empty(); }
   const ModelConfig& config() const { return tensors->config(); }
   const std::string& name() const { return checkpoint->name(); }

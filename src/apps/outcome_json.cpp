@@ -29,7 +29,8 @@ Json to_json(const QuantizeOutcome& outcome) {
     for (const FinishedLinear& linear : stage.linears) {
       Json entry;
       entry["module"] = linear.module;
-      entry["relative_error"] = linear.report.relative_error ? Json(*linear.report.relative_error) : Json();
+      entry["relative_error"] =
+          linear.report.relative_error ? Json(*linear.report.relative_error) : Json();
       entry["damping"] = linear.report.damping;
       entry["dead_columns"] = linear.report.dead_columns;
       entry["seconds"] = linear.seconds;

@@ -10,7 +10,7 @@
 namespace halftone {
 namespace {
 
-constexpr int64_t kSafetensorsHeader = 4096;   // a rough allowance a shard
+constexpr int64_t kSafetensorsHeader = 4096;  // a rough allowance a shard
 
 std::string module_of(const ModelTensors& tensors, const TensorKey& key) {
   std::string name = tensors.name(key);
@@ -26,8 +26,7 @@ SolverOptions solver_options(const QuantizeOptions& options, const Grid& grid) {
   solver.fit.grid = grid;
   solver.fit.search = recipe.search;
   solver.order = recipe.order;
-  if (!options.scale_search.empty())
-    solver.fit.search = find_scale_search(options.scale_search);
+  if (!options.scale_search.empty()) solver.fit.search = find_scale_search(options.scale_search);
   if (!options.order.empty()) solver.order = find_order(options.order);
   solver.damping = options.damping;
   return solver;

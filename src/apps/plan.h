@@ -1,5 +1,5 @@
-// What a quantization will do, made before anything runs: one row a linear. Dry run, quantizer, journal,
-// configuration writer and report read the same plan.
+// What a quantization will do, made before anything runs: one row a linear. Dry run, quantizer,
+// journal, configuration writer and report read the same plan.
 #pragma once
 
 #include <cstdint>
@@ -14,11 +14,11 @@ namespace halftone {
 
 struct PlanRow {
   TensorKey key;
-  std::string module;        // "model.layers.0.self_attn.q_proj"
+  std::string module;  // "model.layers.0.self_attn.q_proj"
   int64_t rows = 0, cols = 0;
-  std::string method;        // "gptq"; empty when skipped
+  std::string method;  // "gptq"; empty when skipped
   Grid grid;
-  std::string skip_reason;   // "--skip lm_head", empty when quantized
+  std::string skip_reason;  // "--skip lm_head", empty when quantized
 };
 
 struct QuantizeOptions {
@@ -27,26 +27,26 @@ struct QuantizeOptions {
   int bits = 4;
   int64_t group_size = 128;
   bool symmetric = true;
-  std::vector<std::string> skip;            // PCRE, anchored nowhere
-  std::vector<std::string> calibration;     // files
+  std::vector<std::string> skip;         // PCRE, anchored nowhere
+  std::vector<std::string> calibration;  // files
   int64_t samples = 128, seq_len = 2048;
   bool samples_given = false;
   uint64_t seed = 0;
   double damping = 0.01;
-  std::string order, scale_search;          // empty: the recipe's
-  int64_t max_memory = 0;                   // bytes, 0: no limit of ours
+  std::string order, scale_search;  // empty: the recipe's
+  int64_t max_memory = 0;           // bytes, 0: no limit of ours
   bool resume = false, force = false, quiet = false;
-  std::string program_version;              // part of the journal's fingerprint
+  std::string program_version;  // part of the journal's fingerprint
 };
 
 struct Plan {
-  std::vector<PlanRow> rows;                // in the order of quantizing
+  std::vector<PlanRow> rows;  // in the order of quantizing
   const Method* method = nullptr;
   const Format* format = nullptr;
   SolverOptions solver;
-  int64_t output_bytes = 0;                 // weight files
+  int64_t output_bytes = 0;  // weight files
   double bits_per_weight_linears = 0, bits_per_weight_file = 0;
-  std::string text() const;                 // canonical: part of the journal's fingerprint
+  std::string text() const;  // canonical: part of the journal's fingerprint
 };
 
 // What a tensor that is not quantized takes in the output: its own bytes, or bf16 from a GGUF.

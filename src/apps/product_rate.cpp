@@ -22,7 +22,7 @@ double measure_product_rate(Backend& backend, DType type) {
     const auto start = std::chrono::steady_clock::now();
     for (int call = 0; call < kCalls; ++call) backend.linear(x, *weight, {}, y);
     const Tensor last(host, 1, kOutputs, DType::f32);
-    backend.download(y.view().rows_of(0, 1), last);   // waits
+    backend.download(y.view().rows_of(0, 1), last);  // waits
     const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start;
     best = std::max(best, 2.0 * kCalls * kTokens * kInputs * kOutputs / spent.count());
   }

@@ -1,5 +1,5 @@
-// A quantization from the outside in: checks, plan, calibration, journal; blocks; output, verified and
-// published by one rename.
+// A quantization from the outside in: checks, plan, calibration, journal; blocks; output, verified
+// and published by one rename.
 #include "apps/quantize.h"
 
 #include <algorithm>
@@ -24,14 +24,15 @@ namespace {
 namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
-const std::string kPublished = "published";   // the journal's last record
+const std::string kPublished = "published";  // the journal's last record
 
 // A hash of what tells one result from another, kept in the journal just before it is published.
 std::string card_hash(const std::string& directory) {
   return sha256_of(read_file(directory + "/README.md"));
 }
 
-// Whether the journal's job was published before it was killed, with nothing left to do but to drop it.
+// Whether the journal's job was published before it was killed, with nothing left to do but to drop
+// it.
 bool already_published(const Journal& journal, const std::string& output) {
   if (!journal.has(kPublished) || !fs::exists(output + "/README.md")) return false;
   const std::vector<std::byte> hash = journal.read(kPublished);
@@ -39,7 +40,8 @@ bool already_published(const Journal& journal, const std::string& output) {
 }
 
 Journal open_journal(const Backend& backend, const QuantizeOutcome& outcome,
-                     const Calibration& calibration, const QuantizeOptions& options, DType compute) {
+                     const Calibration& calibration, const QuantizeOptions& options,
+                     DType compute) {
   const std::string path = options.output + ".journal";
   const std::map<std::string, std::string> fingerprint = {
       {"model", outcome.model_fingerprint},
@@ -65,7 +67,8 @@ void announce(const OpenedModel& model, const QuantizeOutcome& outcome,
   spdlog::info("Machine   {}; about {} of memory, {} on disk", backend.info().device,
                human_bytes(estimate.memory_bytes), human_bytes(estimate.disk_bytes));
   if (estimate.spills)
-    spdlog::info("          activations go to disk beside the output, to stay within the memory given");
+    spdlog::info(
+        "          activations go to disk beside the output, to stay within the memory given");
 }
 
 void warn_about_source(const OpenedModel& model, const Plan& plan) {
@@ -80,14 +83,15 @@ void warn_about_source(const OpenedModel& model, const Plan& plan) {
   const std::string where = last.empty() ? "before the first layer was done" : "after " + last;
   throw Error(Exit::interrupted, fmt::format("stopped {}; finished work is in {} ({})", where,
                                              journal.path(), human_bytes(journal.bytes())))
-      .hint(fmt::format("go on with the same command and --resume; drop it with rm {}", journal.path()));
+      .hint(fmt::format("go on with the same command and --resume; drop it with rm {}",
+                        journal.path()));
 }
 
 BlockQuantizerResult run_blocks(BlockQuantizerInput input, const QuantizeOptions& options,
                                 const MemoryWatch& memory) {
-  std::string last;   // what was finished last
-  QuantizeProgress progress(options.output + ".log.jsonl", input.model.config().layers, options.quiet,
-                            options.resume, memory);
+  std::string last;  // what was finished last
+  QuantizeProgress progress(options.output + ".log.jsonl", input.model.config().layers,
+                            options.quiet, options.resume, memory);
   input.on_linear = [&](const FinishedLinear& linear, double fraction, bool resumed) {
     progress.linear(linear, fraction, resumed);
     last = fmt::format("layer {} of {}, {}", linear.key.layer + 1, input.model.config().layers,
@@ -112,7 +116,8 @@ std::vector<int32_t> verification_ids(const Calibration& calibration, const Mode
   std::vector<int32_t> ids;
   const int64_t count = windows.count() > 0 ? std::min(kTokens, windows.length) : kTokens;
   for (int64_t i = 0; i < count; ++i)
-    ids.push_back(windows.count() > 0 ? windows.window(0)[i] : static_cast<int32_t>(i % config.vocab));
+    ids.push_back(windows.count() > 0 ? windows.window(0)[i]
+                                      : static_cast<int32_t>(i % config.vocab));
   return ids;
 }
 
@@ -123,7 +128,8 @@ void publish(Backend& backend, const OpenedModel& model, const Calibration& cali
   const OutputInput input{model, journal, options, outcome};
   outcome.output_bytes = write_output(input, pending.path());
   throw_if_interrupted();
-  verify_output(backend, input, pending.path(), verification_ids(calibration, model.config()), compute);
+  verify_output(backend, input, pending.path(), verification_ids(calibration, model.config()),
+                compute);
   outcome.verified = true;
   const std::string hash = card_hash(pending.path());
   if (!journal.has(kPublished)) journal.append(kPublished, std::as_bytes(std::span(hash)));
@@ -165,8 +171,8 @@ QuantizeOutcome quantize(Backend& backend, const OpenedModel& model, const Quant
   warn_about_source(model, outcome.plan);
   const DType compute = compute_dtype(options.dtype, backend);
   // The tokenizer's tables are as large as a block of a small model: not kept.
-  const Calibration calibration = read_calibration(
-      Tokenizer::load(model.checkpoint->metadata()), outcome.plan, options);
+  const Calibration calibration =
+      read_calibration(Tokenizer::load(model.checkpoint->metadata()), outcome.plan, options);
   outcome.samples = calibration.samples.count();
   outcome.seq_len = options.seq_len;
   outcome.calibration_source = calibration.source;
@@ -183,25 +189,27 @@ QuantizeOutcome quantize(Backend& backend, const OpenedModel& model, const Quant
   check_place(options.output, model, options.force);
   const fs::path parent = fs::absolute(options.output).parent_path();
   try {
-    BlockQuantizerResult result = run_blocks({.backend = backend,
-                                              .model = model,
-                                              .plan = outcome.plan,
-                                              .calibration = calibration,
-                                              .journal = &journal,
-                                              .compute = compute,
-                                              .spill_directory = estimate.spills ? parent.string() : "",
-                                              .profile = profile},
-                                             options, memory);
+    BlockQuantizerResult result =
+        run_blocks({.backend = backend,
+                    .model = model,
+                    .plan = outcome.plan,
+                    .calibration = calibration,
+                    .journal = &journal,
+                    .compute = compute,
+                    .spill_directory = estimate.spills ? parent.string() : "",
+                    .profile = profile},
+                   options, memory);
     outcome.stages = std::move(result.stages);
     outcome.loss = result.loss;
     const ProfileScope scope(profile, "write, verify");
     publish(backend, model, calibration, journal, options, compute, outcome);
   } catch (const Error& error) {
-    if (error.exit() == Exit::interrupted && error.hint().empty()) stopped(journal, "the last layer");
+    if (error.exit() == Exit::interrupted && error.hint().empty())
+      stopped(journal, "the last layer");
     if (error.exit() != Exit::resources) throw;
     throw Error(Exit::resources, error.what())
-        .hint((error.hint().empty() ? "" : error.hint() + " ") + "Finished work is in " + journal.path() +
-              ": --resume goes on.");
+        .hint((error.hint().empty() ? "" : error.hint() + " ") + "Finished work is in " +
+              journal.path() + ": --resume goes on.");
   }
   outcome.seconds = std::chrono::duration<double>(Clock::now() - start).count();
   outcome.peak_memory_bytes = memory.peak();
@@ -213,9 +221,10 @@ std::vector<const FinishedLinear*> worst_linears(const QuantizeOutcome& outcome,
   for (const StageRecord& stage : outcome.stages)
     for (const FinishedLinear& linear : stage.linears)
       if (linear.report.relative_error) linears.push_back(&linear);
-  std::stable_sort(linears.begin(), linears.end(), [](const FinishedLinear* a, const FinishedLinear* b) {
-    return a->report.relative_error > b->report.relative_error;
-  });
+  std::stable_sort(linears.begin(), linears.end(),
+                   [](const FinishedLinear* a, const FinishedLinear* b) {
+                     return a->report.relative_error > b->report.relative_error;
+                   });
   linears.resize(std::min(count, linears.size()));
   return linears;
 }

@@ -18,11 +18,11 @@ struct HeldOutLoss {
 // What came out, for the screen, --json, the model card and the report.
 struct QuantizeOutcome {
   Plan plan;
-  std::vector<StageRecord> stages;          // in order, without their matrices
+  std::vector<StageRecord> stages;  // in order, without their matrices
   int64_t samples = 0, seq_len = 0;
   std::string calibration_source, calibration_sha256, model_fingerprint;
   HeldOutLoss loss;
-  int64_t output_bytes = 0;                 // weight files
+  int64_t output_bytes = 0;  // weight files
   double seconds = 0;
   int64_t peak_memory_bytes = 0;
   bool verified = false;

@@ -29,7 +29,8 @@ void write_packed(const OutputInput& input, SafetensorsWriter& writer) {
     throw_if_interrupted();
     const StageRecord record = deserialize(input.journal.read(record_name(stage.id)));
     for (const FinishedLinear& linear : record.linears)
-      for (const PackedTensor& packed : input.outcome.plan.format->pack(linear.module, linear.matrix))
+      for (const PackedTensor& packed :
+           input.outcome.plan.format->pack(linear.module, linear.matrix))
         writer.write(packed.name, packed.data);
   }
 }
@@ -43,12 +44,12 @@ std::vector<std::string> skipped_modules(const Plan& plan) {
 
 void write_configuration(const OutputInput& input, const std::string& directory) {
   const Plan& plan = input.outcome.plan;
-  const Json quantization = plan.format->configuration(
-      {.grid = plan.rows.front().grid,
-       .damping = plan.solver.damping,
-       .act_order = plan.solver.order == ColumnOrder::activation,
-       .method = std::string(plan.method->name),
-       .skipped = skipped_modules(plan)});
+  const Json quantization =
+      plan.format->configuration({.grid = plan.rows.front().grid,
+                                  .damping = plan.solver.damping,
+                                  .act_order = plan.solver.order == ColumnOrder::activation,
+                                  .method = std::string(plan.method->name),
+                                  .skipped = skipped_modules(plan)});
   Json config = input.model.checkpoint->metadata().config;
   config["quantization_config"] = quantization;
   write_file_atomically(directory + "/config.json", config.dump(2) + "\n");
@@ -68,7 +69,8 @@ void compare(const std::string& name, const QuantizedMatrix& expected, const Qua
 
 void check_forward(Backend& backend, const OpenedModel& written, std::span<const int32_t> ids,
                    DType compute) {
-  const auto provider = make_provider(backend, *written.tensors, {.compute = compute, .streamed = true});
+  const auto provider =
+      make_provider(backend, *written.tensors, {.compute = compute, .streamed = true});
   Forward forward(backend, *written.tensors, *provider, compute);
   Batch batch = make_batch(ids, static_cast<int64_t>(ids.size()));
   batch.logit_rows = {batch.tokens() - 1};
@@ -92,9 +94,11 @@ int64_t write_output(const OutputInput& input, const std::string& directory) {
   const auto quantized = quantized_rows(plan);
   std::vector<TensorPlan> tensors;
   for (const auto& [name, row] : quantized)
-    for (TensorPlan& packed : plan.format->packed_plan(row->module, row->grid, row->rows, row->cols))
+    for (TensorPlan& packed :
+         plan.format->packed_plan(row->module, row->grid, row->rows, row->cols))
       tensors.push_back(std::move(packed));
-  const DenseOutput dense(input.model, [&](const std::string& name) { return !quantized.contains(name); });
+  const DenseOutput dense(input.model,
+                          [&](const std::string& name) { return !quantized.contains(name); });
   dense.plan(tensors);
 
   SafetensorsWriter writer(directory, tensors);

@@ -1,5 +1,6 @@
-// The output directory of a quantization: weights, configuration, tokenizer, model card, and the file
-// that reproduces the run. Written under a temporary name, read back, compared, then published.
+// The output directory of a quantization: weights, configuration, tokenizer, model card, and the
+// file that reproduces the run. Written under a temporary name, read back, compared, then
+// published.
 #pragma once
 
 #include <string>
@@ -11,16 +12,16 @@ namespace halftone {
 
 struct OutputInput {
   const OpenedModel& model;
-  const Journal& journal;           // holds every finished stage
+  const Journal& journal;  // holds every finished stage
   const QuantizeOptions& options;
-  const QuantizeOutcome& outcome;   // plan, loss, hashes: what the card says
+  const QuantizeOutcome& outcome;  // plan, loss, hashes: what the card says
 };
 
 // Fills `directory`, which exists. Returns the bytes of the weight files.
 int64_t write_output(const OutputInput& input, const std::string& directory);
 
-// Reopens `directory`, compares every code, scale and zero with the journal's, and runs a forward over
-// `ids` whose logits must be finite. Throws Error(bug) when something differs.
+// Reopens `directory`, compares every code, scale and zero with the journal's, and runs a forward
+// over `ids` whose logits must be finite. Throws Error(bug) when something differs.
 void verify_output(Backend& backend, const OutputInput& input, const std::string& directory,
                    std::span<const int32_t> ids, DType compute);
 

@@ -10,8 +10,8 @@
 
 namespace halftone {
 
-QuantizeProgress::QuantizeProgress(const std::string& log_path, int64_t layers, bool quiet, bool resume,
-                                   const MemoryWatch& memory)
+QuantizeProgress::QuantizeProgress(const std::string& log_path, int64_t layers, bool quiet,
+                                   bool resume, const MemoryWatch& memory)
     : log_(std::fopen(log_path.c_str(), resume ? "a" : "w")),
       layers_(layers),
       memory_(memory),
@@ -23,7 +23,8 @@ QuantizeProgress::QuantizeProgress(const std::string& log_path, int64_t layers, 
 QuantizeProgress::~QuantizeProgress() { std::fclose(log_); }
 
 void QuantizeProgress::step(double fraction, const StageId& id) {
-  progress_.update(fraction, fmt::format("layer {}/{}  {}", id.layer + 1, layers_, name_of(id.stage)));
+  progress_.update(fraction,
+                   fmt::format("layer {}/{}  {}", id.layer + 1, layers_, name_of(id.stage)));
 }
 
 void QuantizeProgress::linear(const FinishedLinear& linear, double fraction, bool resumed) {
@@ -32,7 +33,8 @@ void QuantizeProgress::linear(const FinishedLinear& linear, double fraction, boo
   line["layer"] = linear.key.layer;
   line["module"] = linear.module;
   line["shape"] = {linear.matrix.rows, linear.matrix.cols};
-  line["relative_error"] = linear.report.relative_error ? Json(*linear.report.relative_error) : Json();
+  line["relative_error"] =
+      linear.report.relative_error ? Json(*linear.report.relative_error) : Json();
   line["damping"] = linear.report.damping;
   line["dead_columns"] = linear.report.dead_columns;
   if (!linear.report.note.empty()) line["note"] = linear.report.note;
@@ -43,10 +45,11 @@ void QuantizeProgress::linear(const FinishedLinear& linear, double fraction, boo
   std::fprintf(log_, "%s\n", line.dump().c_str());
   std::fflush(log_);
 
-  const std::string text = fmt::format(
-      "layer {}/{}  {}  {}→{}  {}  damping {:.3g}  {:.2f} s  peak {}", linear.key.layer + 1,
-      layers_, name_of(linear.key.role), linear.matrix.cols, linear.matrix.rows,
-      error_text(linear.report), linear.report.damping, linear.seconds, human_bytes(memory_.peak()));
+  const std::string text =
+      fmt::format("layer {}/{}  {}  {}→{}  {}  damping {:.3g}  {:.2f} s  peak {}",
+                  linear.key.layer + 1, layers_, name_of(linear.key.role), linear.matrix.cols,
+                  linear.matrix.rows, error_text(linear.report), linear.report.damping,
+                  linear.seconds, human_bytes(memory_.peak()));
   spdlog::debug("{}{}{}", text, linear.report.note.empty() ? "" : "; ", linear.report.note);
   progress_.update(fraction, text);
 }

@@ -1,5 +1,5 @@
-// What a running quantization shows: a line a linear, a bar on a terminal, and the same facts as JSON
-// lines beside the output.
+// What a running quantization shows: a line a linear, a bar on a terminal, and the same facts as
+// JSON lines beside the output.
 #pragma once
 
 #include <chrono>

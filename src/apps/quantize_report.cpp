@@ -71,15 +71,17 @@ std::string outcome_text(const QuantizeOutcome& outcome, const QuantizeOptions& 
                          const OpenedModel& model) {
   const Plan& plan = outcome.plan;
   std::string text = fmt::format(
-      "Wrote     {}  {} ({:.2f} bits a weight over the whole file), verified: every code reread, forward "
+      "Wrote     {}  {} ({:.2f} bits a weight over the whole file), verified: every code reread, "
+      "forward "
       "finite\n",
       options.output, human_bytes(outcome.output_bytes), plan.bits_per_weight_file);
   const HeldOutLoss& loss = outcome.loss;
   if (loss.windows > 0)
-    text += fmt::format("Loss      KL {:.4f} ± {:.4f} on {} held-out calibration window{}; "
-                        "perplexity {:.3f} → {:.3f}\n",
-                        loss.kl_mean, loss.kl_stderr, loss.windows, loss.windows == 1 ? "" : "s",
-                        loss.base_perplexity, loss.perplexity);
+    text += fmt::format(
+        "Loss      KL {:.4f} ± {:.4f} on {} held-out calibration window{}; "
+        "perplexity {:.3f} → {:.3f}\n",
+        loss.kl_mean, loss.kl_stderr, loss.windows, loss.windows == 1 ? "" : "s",
+        loss.base_perplexity, loss.perplexity);
   else
     text += "Loss      not measured: no calibration window was left to hold out\n";
   std::string worst;
@@ -105,7 +107,8 @@ void write_profile(Backend& backend, const QuantizeOutcome& outcome, const Profi
   const double ceiling = measure_product_rate(backend, fastest);
   json["ceiling_type"] = name_of(fastest);
   json["ceiling_gflops"] = ceiling / 1e9;
-  std::vector<std::pair<std::string, ProfileRow>> rows(profile.rows().begin(), profile.rows().end());
+  std::vector<std::pair<std::string, ProfileRow>> rows(profile.rows().begin(),
+                                                       profile.rows().end());
   std::sort(rows.begin(), rows.end(),
             [](const auto& a, const auto& b) { return a.second.seconds > b.second.seconds; });
   double operations = 0, accounted = 0;
@@ -146,16 +149,17 @@ ReportInput report_of(const Backend& backend, const OpenedModel& model,
     for (const FinishedLinear& linear : stage.linears)
       if (linear.report.relative_error)
         input.modules.push_back({.layer = linear.key.layer,
-                               .role = std::string(name_of(linear.key.role)),
-                               .name = linear.module,
-                               .rows = model.tensors->shape(linear.key).first,
-                               .cols = model.tensors->shape(linear.key).second,
-                               .relative_error = *linear.report.relative_error,
-                               .damping = linear.report.damping,
-                               .note = linear.report.note});
+                                 .role = std::string(name_of(linear.key.role)),
+                                 .name = linear.module,
+                                 .rows = model.tensors->shape(linear.key).first,
+                                 .cols = model.tensors->shape(linear.key).second,
+                                 .relative_error = *linear.report.relative_error,
+                                 .damping = linear.report.damping,
+                                 .note = linear.report.note});
     for (const LoudChannel& loud : stage.loudest)
       input.largest_activations.emplace_back(
-          fmt::format("layers.{}.{}[{}]", stage.id.layer, name_of(stage.id.stage), loud.channel), loud.rms);
+          fmt::format("layers.{}.{}[{}]", stage.id.layer, name_of(stage.id.stage), loud.channel),
+          loud.rms);
   }
   std::stable_sort(input.largest_activations.begin(), input.largest_activations.end(),
                    [](const auto& a, const auto& b) { return a.second > b.second; });
@@ -168,8 +172,8 @@ ReportInput report_of(const Backend& backend, const OpenedModel& model,
   input.hashes = {{"original model (SHA-256)", outcome.model_fingerprint},
                   {"calibration text (SHA-256)", outcome.calibration_sha256}};
   input.program = options.program_version.substr(0, options.program_version.find('\n'));
-  input.commands = {{"the same quantization", "halftone quantize --config " + options.output +
-                                                  "/quantize.toml -o OUT"}};
+  input.commands = {{"the same quantization",
+                     "halftone quantize --config " + options.output + "/quantize.toml -o OUT"}};
   return input;
 }
 
@@ -187,16 +191,21 @@ void write_quantize_report(const Backend& backend, const OpenedModel& model,
   const HeldOutLoss& loss = outcome.loss;
   const ModelSize size = measure_size(model);
   if (loss.windows > 0) {
-    input.measured_on = fmt::format("{} calibration windows of {} tokens that were held out", loss.windows,
-                                    human_count(outcome.seq_len));
-    ReportRow base{.label = "original", .base = true, .bytes = size.file_bytes,
+    input.measured_on = fmt::format("{} calibration windows of {} tokens that were held out",
+                                    loss.windows, human_count(outcome.seq_len));
+    ReportRow base{.label = "original",
+                   .base = true,
+                   .bytes = size.file_bytes,
                    .bits_per_weight = size.bits_per_weight_linears,
                    .bits_per_weight_file = size.bits_per_weight_file,
                    .perplexity = loss.base_perplexity};
-    ReportRow made{.label = std::string(outcome.plan.method->name), .bytes = outcome.output_bytes,
+    ReportRow made{.label = std::string(outcome.plan.method->name),
+                   .bytes = outcome.output_bytes,
                    .bits_per_weight = outcome.plan.bits_per_weight_linears,
                    .bits_per_weight_file = outcome.plan.bits_per_weight_file,
-                   .perplexity = loss.perplexity, .kl = loss.kl_mean, .kl_stderr = loss.kl_stderr,
+                   .perplexity = loss.perplexity,
+                   .kl = loss.kl_mean,
+                   .kl_stderr = loss.kl_stderr,
                    .top1_agreement = loss.top1_agreement};
     input.rows = {base, made};
   }

@@ -20,7 +20,7 @@ void write_profile(Backend& backend, const QuantizeOutcome& outcome, const Profi
 // The parts of a report that a quantization fills: modules, activations, settings, machine, hashes.
 ReportInput report_of(const Backend& backend, const OpenedModel& model,
                       const QuantizeOutcome& outcome, const QuantizeOptions& options);
-std::string plan_subtitle(const OpenedModel& model);   // "llama, 30 layers, …"
+std::string plan_subtitle(const OpenedModel& model);  // "llama, 30 layers, …"
 ReportRow report_row(const std::string& label, const Evaluation& evaluation);
 void write_quantize_report(const Backend& backend, const OpenedModel& model,
                            const QuantizeOutcome& outcome, const QuantizeOptions& options,

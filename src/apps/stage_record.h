@@ -23,18 +23,18 @@ struct FinishedLinear {
 // An input channel that is larger than the others.
 struct LoudChannel {
   int64_t channel = 0;
-  double rms = 0;       // root mean square over the calibration tokens
+  double rms = 0;  // root mean square over the calibration tokens
 };
 
 struct StageRecord {
   StageId id;
   std::vector<FinishedLinear> linears;
-  std::vector<LoudChannel> loudest;   // at most four, loudest first
-  double typical_rms = 0;             // median over the stage's input channels
+  std::vector<LoudChannel> loudest;  // at most four, loudest first
+  double typical_rms = 0;            // median over the stage's input channels
 };
 
-std::string record_name(const StageId& id);   // "layer 3 attn_out", "layer 3 mlp_in expert 7"
-std::string error_text(const SolveReport& report);   // "error 2.1e-03", "error not measured"
+std::string record_name(const StageId& id);         // "layer 3 attn_out", "layer 3 mlp_in expert 7"
+std::string error_text(const SolveReport& report);  // "error 2.1e-03", "error not measured"
 // Little-endian, codes packed to their width; deserialize(serialize(r)) == r. deserialize throws
 // Error(bad_input) when the bytes are not such a record.
 std::vector<std::byte> serialize(const StageRecord& record);

@@ -49,8 +49,7 @@ class TestModelFolder {
     for (int32_t id = 0; id < kBos; ++id)
       json["model"]["vocab"][std::string(1, static_cast<char>('a' + id))] = id;
     if (!with_bos) return json.dump();
-    json["added_tokens"] =
-        Json::parse(R"([{"id": 26, "content": "<s>", "special": true,
+    json["added_tokens"] = Json::parse(R"([{"id": 26, "content": "<s>", "special": true,
         "single_word": false, "lstrip": false, "rstrip": false, "normalized": false}])");
     json["post_processor"] = Json::parse(R"({"type": "TemplateProcessing",
         "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}},

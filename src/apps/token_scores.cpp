@@ -10,7 +10,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr int64_t kTileElements = 16 << 20;   // of logits: 64 MB, so that memory stays flat
+constexpr int64_t kTileElements = 16 << 20;  // of logits: 64 MB, so that memory stays flat
 
 struct Moments {
   double mean = 0, stderr_ = 0;
@@ -27,7 +27,8 @@ Moments moments(size_t count, Value value) {
   double squares = 0;
   for (size_t i = 0; i < count; ++i) squares += (value(i) - result.mean) * (value(i) - result.mean);
   if (count > 1)
-    result.stderr_ = std::sqrt(squares / static_cast<double>(count) / static_cast<double>(count - 1));
+    result.stderr_ =
+        std::sqrt(squares / static_cast<double>(count) / static_cast<double>(count - 1));
   return result;
 }
 
@@ -46,8 +47,7 @@ void add_seconds(const ScoredModel& model, Clock::time_point start) {
 }  // namespace
 
 double perplexity_of(const TokenScores& scores) {
-  return std::exp(
-      moments(scores.nll.size(), [&](size_t i) { return double{scores.nll[i]}; }).mean);
+  return std::exp(moments(scores.nll.size(), [&](size_t i) { return double{scores.nll[i]}; }).mean);
 }
 
 ScoreSummary summarize(const TokenScores& scores) {

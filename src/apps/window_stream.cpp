@@ -1,5 +1,5 @@
-// Stage by stage (design §3, seam 3): what attn_out and mlp_out take is stored between the pass that
-// fills their Hessian and the pass that runs their linears; a norm's output is computed again.
+// Stage by stage (design §3, seam 3): what attn_out and mlp_out take is stored between the pass
+// that fills their Hessian and the pass that runs their linears; a norm's output is computed again.
 #include "apps/window_stream.h"
 
 namespace halftone {
@@ -10,7 +10,8 @@ bool recomputed(Stage stage) { return stage == Stage::attn_in || stage == Stage:
 
 }  // namespace
 
-WindowStream::WindowStream(Forward& forward, const Windows& windows, const std::string& spill_directory)
+WindowStream::WindowStream(Forward& forward, const Windows& windows,
+                           const std::string& spill_directory)
     : forward_(forward), windows_(windows) {
   residuals_ = std::make_unique<ActivationStore>(forward.backend(), windows.count(), DType::f32,
                                                  spill_directory);
@@ -73,7 +74,7 @@ ConstView WindowStream::advance(int64_t w, const StageId* done, const StageId& n
     forward_.stage_input(next, batch(w), stream, {}, x);
     return x;
   }
-  if (w == 0) inputs_->clear();   // of another stage, and another width
+  if (w == 0) inputs_->clear();  // of another stage, and another width
   const View stored = inputs_->open(w, windows_.length, width);
   const bool direct = stored.dtype == forward_.compute();
   const View x = direct ? stored : scratch(next_input_, width, forward_.compute());

@@ -13,15 +13,15 @@ namespace halftone {
 
 class WindowStream {
  public:
-  // `windows` and `forward` outlive it. Embeds every window. `spill_directory` empty: activations stay
-  // in memory.
+  // `windows` and `forward` outlive it. Embeds every window. `spill_directory` empty: activations
+  // stay in memory.
   WindowStream(Forward& forward, const Windows& windows, const std::string& spill_directory);
 
   int64_t count() const { return windows_.count(); }
 
-  // The input of `next`'s linears for window w, (tokens, input_width) in the compute dtype. When `done`
-  // is given, its linears run first (through the forward's provider), and their result joins the
-  // residual or becomes the next stage's input. The view is valid until the next call.
+  // The input of `next`'s linears for window w, (tokens, input_width) in the compute dtype. When
+  // `done` is given, its linears run first (through the forward's provider), and their result joins
+  // the residual or becomes the next stage's input. The view is valid until the next call.
   ConstView advance(int64_t w, const StageId* done, const StageId& next);
   // The last stage's linears, whose result joins the residual: nothing follows within the block.
   void finish_block(int64_t w, const StageId& done);
@@ -42,8 +42,8 @@ class WindowStream {
   Forward& forward_;
   const Windows& windows_;
   std::unique_ptr<ActivationStore> residuals_, inputs_;
-  // One window's; input_ and output_ of the stage that runs, next_input_ of the one that follows, so
-  // that a pass over the windows allocates once.
+  // One window's; input_ and output_ of the stage that runs, next_input_ of the one that follows,
+  // so that a pass over the windows allocates once.
   Tensor input_, output_, next_input_;
 };
 

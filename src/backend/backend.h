@@ -3,13 +3,13 @@
 //
 // Operations *enqueue*: they return before the device is done, in order within a queue; `ref` and
 // `cpu` simply execute at once. The host reads results only through download(). Status words (a
-// factorization failed, something is not finite) are tensors, read late. One instance a device; none
-// of this is global. Shapes are checked by assert: a wrong one is our bug, not the user's.
+// factorization failed, something is not finite) are tensors, read late. One instance a device;
+// none of this is global. Shapes are checked by assert: a wrong one is our bug, not the user's.
 //
 // Lifetimes: arguments on the host (spans, views with Place::host, structs) are consumed on return:
-// they may die or be overwritten then, so a backend that needs them longer copies them. Arguments on
-// the device need only live until the call returns, too: whoever owns the allocator releases memory
-// in the order of its queues, after what was enqueued before.
+// they may die or be overwritten then, so a backend that needs them longer copies them. Arguments
+// on the device need only live until the call returns, too: whoever owns the allocator releases
+// memory in the order of its queues, after what was enqueued before.
 //
 // Unless an operation says otherwise, x and y may be f32 or bf16 and are computed in f32.
 // backend_test iterates every backend against `ref` on odd sizes.
@@ -29,10 +29,10 @@ namespace halftone {
 
 // What a backend says of itself.
 struct DeviceInfo {
-  std::string backend;        // "cpu"
-  std::string device;         // "AMD EPYC, 2 threads"
-  std::string instructions;   // "avx512_bf16": part of a journal's fingerprint
-  bool native_bf16 = false;   // multiplies bf16 in hardware: what --dtype auto goes by
+  std::string backend;       // "cpu"
+  std::string device;        // "AMD EPYC, 2 threads"
+  std::string instructions;  // "avx512_bf16": part of a journal's fingerprint
+  bool native_bf16 = false;  // multiplies bf16 in hardware: what --dtype auto goes by
   int threads = 1;
 };
 
@@ -64,9 +64,9 @@ struct RopeSpec {
 
 struct AttentionSpec {
   int heads = 1, kv_heads = 1, head_dim = 0;
-  float scale = 1;      // of q·k
-  int window = 0;       // a query sees its last `window` positions, itself included; 0: all
-  float softcap = 0;    // s := cap · tanh(s / cap); 0: none
+  float scale = 1;    // of q·k
+  int window = 0;     // a query sees its last `window` positions, itself included; 0: all
+  float softcap = 0;  // s := cap · tanh(s / cap); 0: none
 };
 
 // One sequence of a batch: its queries are rows [q_begin, q_begin + q_count) of q, its keys and
@@ -88,11 +88,11 @@ struct GridFit {
   Grid grid;
   ScaleSearch search = ScaleSearch::power;
   float power = 2.4f;
-  int steps = 80;          // shrink factors 1 − i/100, i < steps
+  int steps = 80;  // shrink factors 1 − i/100, i < steps
 };
 
-// A matrix of codes on the device, and what they stand for: ŵ_rk = scale · (code − zero), with scale
-// and zero of row r and group_of[k].
+// A matrix of codes on the device, and what they stand for: ŵ_rk = scale · (code − zero), with
+// scale and zero of row r and group_of[k].
 struct CodeView {
   View codes;                         // (rows, in) u8
   ConstView scales, zeros;            // (rows, groups) f32, u8
@@ -101,8 +101,8 @@ struct CodeView {
 
 // A block of columns of one GPTQ problem; see Backend::quantize_columns.
 struct ColumnBlock {
-  int64_t begin = 0, end = 0;               // columns, in factored order
-  std::span<const int32_t> group_of;        // (in): group of each column, in factored order
+  int64_t begin = 0, end = 0;         // columns, in factored order
+  std::span<const int32_t> group_of;  // (in): group of each column, in factored order
 };
 
 class Backend {
@@ -158,18 +158,18 @@ class Backend {
   virtual void softcap(View x, float cap) = 0;
   // For each row of logits (n, vocab) f32 and its target: scores (n, kScoreColumns) f32 := negative
   // log likelihood; and, when base_logits (n, vocab) is not empty, the same of the base, KL(base ‖
-  // model) in nats, and 1 or 0 for the same largest logit. Log-softmax in f32 over the first `vocab`
-  // columns, sums in f64 or compensated: an error of 1e-6 relative at 262,144 columns.
+  // model) in nats, and 1 or 0 for the same largest logit. Log-softmax in f32 over the first
+  // `vocab` columns, sums in f64 or compensated: an error of 1e-6 relative at 262,144 columns.
   virtual void score(ConstView logits, ConstView base_logits, std::span<const int32_t> targets,
                      View scores) = 0;
 
   // --- matrices of the quantizer; all f32 unless said ---
-  // h (in, in) += xᵀ · diag(row_weights) · x, the lower triangle only; x (n, in), row_weights (1, n)
-  // or empty for ones, not negative. bf16 products are exact, sums in f32; √weight · x may be rounded
-  // to x's type once more.
+  // h (in, in) += xᵀ · diag(row_weights) · x, the lower triangle only; x (n, in), row_weights (1,
+  // n) or empty for ones, not negative. bf16 products are exact, sums in f32; √weight · x may be
+  // rounded to x's type once more.
   virtual void accumulate_hessian(ConstView x, ConstView row_weights, View h) = 0;
-  // out (n, n) := lower triangle of h[order, order] + damping on the diagonal; h lower (n, n) f32, out
-  // f32 or f64. A zero on h's diagonal becomes `dead_diagonal` before damping.
+  // out (n, n) := lower triangle of h[order, order] + damping on the diagonal; h lower (n, n) f32,
+  // out f32 or f64. A zero on h's diagonal becomes `dead_diagonal` before damping.
   virtual void gather_symmetric(ConstView h, std::span<const int32_t> order, double dead_diagonal,
                                 double damping, View out) = 0;
   // a (n, n), lower triangle, f32 or f64, in place := a = L D Lᵀ with unit lower L: L below the
@@ -178,31 +178,31 @@ class Backend {
   virtual void factor_ldl(View a, View status) = 0;
   // out (rows, n) := w[:, order]; both f32 or both u8.
   virtual void gather_columns(ConstView w, std::span<const int32_t> order, View out) = 0;
-  // Scales (rows, groups) f32, values that fit.grid.scales can store, and zeros (rows, groups) u8 for
-  // w (rows, in), by groups of neighbouring columns. docs/methods.md §2 is the definition.
+  // Scales (rows, groups) f32, values that fit.grid.scales can store, and zeros (rows, groups) u8
+  // for w (rows, in), by groups of neighbouring columns. docs/methods.md §2 is the definition.
   virtual void fit_grid(ConstView w, const GridFit& fit, View scales, View zeros) = 0;
-  // GPTQ's inner loop by back-substitution with feedback (design §4), for k from block.end − 1 down to
-  // block.begin:
+  // GPTQ's inner loop by back-substitution with feedback (design §4), for k from block.end − 1 down
+  // to block.begin:
   //   t_k = target_k + Σ_{j>k, j<block.end} (w_j − ŵ_j) L_jk,   ŵ_k = Q(t_k),
   //   codes[:, k],   errors[:, k − block.begin] = w_k − ŵ_k,   target_k := t_k − ŵ_k.
-  // w (rows, in) original weights and target (rows, in) = w plus the feedback of the columns that are
-  // done, both in factored order; factor (in, in) as factor_ldl leaves it (only what is below the
-  // diagonal is read); scales, zeros (rows, groups); codes (rows, in) u8; errors (rows, block) f32.
-  // Rounds half to even; codes clamped to the grid. What is left in target are the columns of
+  // w (rows, in) original weights and target (rows, in) = w plus the feedback of the columns that
+  // are done, both in factored order; factor (in, in) as factor_ldl leaves it (only what is below
+  // the diagonal is read); scales, zeros (rows, groups); codes (rows, in) u8; errors (rows, block)
+  // f32. Rounds half to even; codes clamped to the grid. What is left in target are the columns of
   // (W − Ŵ) L, whose squares weighted with D are the layer's error.
   virtual void quantize_columns(ConstView w, View target, ConstView factor,
                                 const ColumnBlock& block, const Grid& grid, ConstView scales,
                                 ConstView zeros, View codes, View errors) = 0;
-  // q.codes := those nearest to w (rows, in): round half to even of w / scale, plus zero, clamped to
-  // the grid; 0 for what is not a number.
+  // q.codes := those nearest to w (rows, in): round half to even of w / scale, plus zero, clamped
+  // to the grid; 0 for what is not a number.
   virtual void encode(ConstView w, const Grid& grid, const CodeView& q) = 0;
   // errors (rows, in) := w − ŵ, ŵ and the difference rounded to f32; errors may be w.
   virtual void code_errors(ConstView w, const CodeView& q, View errors) = 0;
   // sum (1, 1) f64 += Σ_rk weights_k · m_rk², products and sums in f64; m (rows, n), weights (n) or
   // empty for ones. In an order that does not depend on the number of threads.
   virtual void add_squares(ConstView m, std::span<const double> weights, View sum) = 0;
-  // blocks (n, width) := the diagonal blocks of a (n, n), width columns each but the last, below the
-  // diagonal; zero from the diagonal on, and beyond the last block's columns.
+  // blocks (n, width) := the diagonal blocks of a (n, n), width columns each but the last, below
+  // the diagonal; zero from the diagonal on, and beyond the last block's columns.
   virtual void copy_diagonal_blocks(ConstView a, View blocks) = 0;
   // c (m, n) += a (m, k) · b (k, n), f32 products and sums.
   virtual void multiply_add(ConstView a, ConstView b, View c) = 0;

@@ -25,8 +25,7 @@ std::unique_ptr<Backend> make_backend(std::string_view device, const BackendOpti
   if (device == "auto") device = kBackends[0].name;
   for (const Entry& entry : kBackends)
     if (entry.name == device) return entry.make(options);
-  throw usage_error("--device {}: not a device of this build", device)
-      .hint("use auto or cpu.");
+  throw usage_error("--device {}: not a device of this build", device).hint("use auto or cpu.");
 }
 
 std::vector<std::string> backend_names() {

@@ -8,7 +8,7 @@
 
 namespace halftone {
 
-std::string read_file(const std::string& path);    // Error(bad_input) when it cannot be read
+std::string read_file(const std::string& path);  // Error(bad_input) when it cannot be read
 // Writes beside `path`, syncs, renames. Error(resources) when the disk is full, Error(bad_input)
 // when
 // it is not writable.
@@ -16,9 +16,11 @@ void write_file_atomically(const std::string& path, std::string_view text);
 void copy_file_bytes(const std::string& from, const std::string& to);
 // The name of a directory to be made: no slash at its end (shells add one).
 std::string directory_name(std::string path);
-// Throws Error(bad_input) when a file of this name could not be written: found before hours of work.
+// Throws Error(bad_input) when a file of this name could not be written: found before hours of
+// work.
 void check_writable(const std::string& path);
-int64_t free_disk_bytes(const std::string& path);  // of the file system that holds path or its parent
+int64_t free_disk_bytes(
+    const std::string& path);  // of the file system that holds path or its parent
 
 // Throws Error(usage) when `path` is a file, or a directory that holds other directories: nothing
 // that this program wrote, and not to be deleted for --force.
@@ -34,13 +36,13 @@ class PendingDirectory {
   PendingDirectory(const PendingDirectory&) = delete;
   PendingDirectory& operator=(const PendingDirectory&) = delete;
   const std::string& path() const { return temporary_; }
-  // Syncs what was written, then renames. An existing directory is exchanged for the new one and then
-  // deleted when `replace`, else Error(usage); one that fails check_replaceable() stays.
+  // Syncs what was written, then renames. An existing directory is exchanged for the new one and
+  // then deleted when `replace`, else Error(usage); one that fails check_replaceable() stays.
   void publish(bool replace);
 
  private:
   std::string final_, temporary_;
-  int lock_ = -1;   // held while the temporary directory is in use: others may delete it without
+  int lock_ = -1;  // held while the temporary directory is in use: others may delete it without
   bool published_ = false;
 };
 

@@ -3,7 +3,7 @@
 
 namespace halftone {
 
-void watch_for_interrupt();       // installs the handlers; a second signal kills as usual
+void watch_for_interrupt();  // installs the handlers; a second signal kills as usual
 bool interrupted();
 // Throws Error(interrupted) when it was.
 void throw_if_interrupted();

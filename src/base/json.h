@@ -16,13 +16,13 @@ using Json = nlohmann::ordered_json;
 
 inline constexpr int kMaxJsonDepth = 64;
 
-// `origin` is named in errors. Throws Error(bad_input) with line and column; refuses duplicate keys,
-// depth beyond kMaxJsonDepth and text that is not UTF-8.
+// `origin` is named in errors. Throws Error(bad_input) with line and column; refuses duplicate
+// keys, depth beyond kMaxJsonDepth and text that is not UTF-8.
 Json parse_json(std::string_view text, const std::string& origin);
 Json read_json_file(const std::string& path);
 
-// A field of an object, with its type checked; `origin` is named in errors. The optional forms treat
-// an absent key and null alike.
+// A field of an object, with its type checked; `origin` is named in errors. The optional forms
+// treat an absent key and null alike.
 class JsonObject {
  public:
   JsonObject(const Json& object, std::string origin);
@@ -35,7 +35,7 @@ class JsonObject {
   std::optional<std::string> maybe_text(std::string_view key) const;
   bool flag(std::string_view key, bool absent) const;
   std::optional<JsonObject> maybe_object(std::string_view key) const;
-  const Json* find(std::string_view key) const;   // nullptr: absent or null
+  const Json* find(std::string_view key) const;  // nullptr: absent or null
   const Json& json() const { return *object_; }
   const std::string& origin() const { return origin_; }
 

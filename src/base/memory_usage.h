@@ -7,7 +7,7 @@
 
 namespace halftone {
 
-int64_t anonymous_memory();          // bytes, RssAnon of /proc/self/status
+int64_t anonymous_memory();  // bytes, RssAnon of /proc/self/status
 // What this process may take: the cgroup's limit, else the machine's memory.
 int64_t memory_limit();
 

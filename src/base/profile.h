@@ -11,7 +11,7 @@ namespace halftone {
 
 struct ProfileRow {
   double seconds = 0;
-  double operations = 0;   // floating-point operations counted, 0 where that means nothing
+  double operations = 0;  // floating-point operations counted, 0 where that means nothing
   int64_t calls = 0;
 };
 
@@ -29,7 +29,9 @@ class Profile {
 class ProfileScope {
  public:
   ProfileScope(Profile* profile, std::string_view stage, double operations = 0)
-      : profile_(profile), stage_(stage), operations_(operations),
+      : profile_(profile),
+        stage_(stage),
+        operations_(operations),
         start_(std::chrono::steady_clock::now()) {}
   ~ProfileScope() {
     if (!profile_) return;

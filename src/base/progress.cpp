@@ -5,11 +5,11 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <string_view>
-#include <cstdlib>
 #include <cctype>
 #include <cmath>
 #include <cstdio>
+#include <cstdlib>
+#include <string_view>
 
 namespace halftone {
 namespace {
@@ -116,7 +116,7 @@ std::optional<int64_t> parse_bytes(const std::string& text) {
     unit.pop_back();
   }
   constexpr std::string_view kPrefixes = "kmgt";
-  const size_t power = unit.empty() ? 0 : kPrefixes.find(unit) + 1;   // 0 too when it is unknown
+  const size_t power = unit.empty() ? 0 : kPrefixes.find(unit) + 1;  // 0 too when it is unknown
   if (unit.size() > 1 || (!unit.empty() && power == 0) || end == text.c_str()) return std::nullopt;
   value *= std::pow(base, static_cast<double>(power));
   if (!(value >= 1 && value < 0x1p62)) return std::nullopt;

@@ -17,7 +17,7 @@ class Progress {
   void update(double done, const std::string& where);
   void finish();
   double seconds() const;
-  double seconds_left() const;   // by the rate so far
+  double seconds_left() const;  // by the rate so far
 
  private:
   void draw(bool last);

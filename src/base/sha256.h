@@ -15,7 +15,7 @@ class Sha256 {
   ~Sha256();
   Sha256& add(std::span<const std::byte> bytes);
   Sha256& add(std::string_view text);
-  std::string hex();   // ends it: 64 digits
+  std::string hex();  // ends it: 64 digits
 
  private:
   struct State;

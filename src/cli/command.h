@@ -10,7 +10,7 @@ namespace halftone {
 
 // What every command takes.
 struct Globals {
-  int verbosity = 1;            // -q: 0, -v: 2, -vv: 3
+  int verbosity = 1;  // -q: 0, -v: 2, -vv: 3
   bool quiet() const { return verbosity == 0; }
 };
 
@@ -40,7 +40,8 @@ void add_device_options(CLI::App& command, DeviceOptions& options);
 // Checks that say what they want; std::nan and the like pass none of them.
 CLI::Validator number_between(double least, double most);
 CLI::Validator whole_number(int64_t least);
-void add_size_option(CLI::App& command, const std::string& name, int64_t& bytes, const std::string& what);
-void add_example(CLI::App& command, const std::string& text);   // below --help
+void add_size_option(CLI::App& command, const std::string& name, int64_t& bytes,
+                     const std::string& what);
+void add_example(CLI::App& command, const std::string& text);  // below --help
 
 }  // namespace halftone

@@ -16,7 +16,8 @@ class DemoCommand : public Command {
     command->add_option("--model", options_.model, "Default: what scripts/fetch.sh got");
     command->add_option("--calib,--calibration", options_.calibration, "Text to calibrate on");
     command->add_option("--text", options_.text, "Text to measure on");
-    command->add_option("-o,--output", options_.output, "Directory to make or replace")->capture_default_str();
+    command->add_option("-o,--output", options_.output, "Directory to make or replace")
+        ->capture_default_str();
     command->add_option("--report", options_.report, "HTML file to write")->capture_default_str();
     command->add_option("--samples,--nsamples", options_.samples, "Windows to calibrate on")
         ->check(CLI::Range(1, 4096))

@@ -16,7 +16,9 @@ class EvalCommand : public Command {
         "eval", "Perplexity ± error; against a base model KL divergence, agreement, size, speed");
     command->add_option("model", model_, "Directory, .gguf file or org/name")->required();
     command->add_option("--text", text_, "Plain text, or JSON lines with \"text\"")->required();
-    command->add_option("--protocol", protocol_, "hf: windows of 2,048, all scored; llama.cpp: 512, half")
+    command
+        ->add_option("--protocol", protocol_,
+                     "hf: windows of 2,048, all scored; llama.cpp: 512, half")
         ->check(CLI::IsMember({"hf", "llama.cpp"}))
         ->capture_default_str();
     command->add_option("--seq-len,--ctx-size", options_.seq_len, "Tokens a window (2048 or 512)")
@@ -45,8 +47,7 @@ class EvalCommand : public Command {
     const OpenedModel model = open_model(model_);
     std::optional<OpenedModel> base;
     if (!base_.empty()) base = open_model(base_);
-    const Evaluation result =
-        evaluate(*backend, model, base ? &*base : nullptr, text_, options_);
+    const Evaluation result = evaluate(*backend, model, base ? &*base : nullptr, text_, options_);
     if (json_) {
       for (const std::string& note : result.notes) spdlog::warn("{}", note);
       fmt::print("{}\n", to_json(result).dump(2));

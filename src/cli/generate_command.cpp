@@ -21,7 +21,8 @@ class GenerateCommand : public Command {
     command->add_option("-n,--max-tokens", options_.tokens, "Tokens at most")
         ->check(whole_number(1))
         ->capture_default_str();
-    command->add_option("--temperature", options_.sampler.temperature, "0: always the likeliest token")
+    command
+        ->add_option("--temperature", options_.sampler.temperature, "0: always the likeliest token")
         ->check(number_between(0, 100))
         ->capture_default_str();
     command->add_option("--seed", options_.sampler.seed, "Of the sampling")

@@ -2,9 +2,9 @@
 #include <fmt/core.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
-#include <cerrno>
 #include <new>
 #include <system_error>
 
@@ -19,10 +19,9 @@ namespace halftone {
 namespace {
 
 using MakeCommand = std::unique_ptr<Command> (*)();
-constexpr MakeCommand kCommands[] = {make_quantize_command, make_eval_command,
-                                     make_generate_command, make_tokenize_command,
-                                     make_inspect_command,  make_convert_command,
-                                     make_demo_command};
+constexpr MakeCommand kCommands[] = {
+    make_quantize_command, make_eval_command,    make_generate_command, make_tokenize_command,
+    make_inspect_command,  make_convert_command, make_demo_command};
 
 struct Program {
   CLI::App app{"Turns a large language model into a 4-bit one, proves what it cost, and runs it.",
@@ -34,12 +33,14 @@ struct Program {
 void set_up(Program& program) {
   CLI::App& app = program.app;
   app.set_version_flag("--version", version_text(), "Version, commit and build options");
-  app.set_config("--config", "", "Read options from a file (TOML: a [command] section of names without --)")
+  app.set_config("--config", "",
+                 "Read options from a file (TOML: a [command] section of names without --)")
       ->check(CLI::ExistingFile);
-  app.add_flag_callback("-q,--quiet", [&] { program.globals.verbosity = 0; },
-                        "Warnings and errors alone");
-  app.add_flag("-v,--verbose", [&](int64_t times) { program.globals.verbosity += static_cast<int>(times); },
-               "More detail; twice: everything");
+  app.add_flag_callback(
+      "-q,--quiet", [&] { program.globals.verbosity = 0; }, "Warnings and errors alone");
+  app.add_flag(
+      "-v,--verbose", [&](int64_t times) { program.globals.verbosity += static_cast<int>(times); },
+      "More detail; twice: everything");
   // The last of several wins, as scripts expect that add to a command line.
   app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   app.allow_config_extras(CLI::config_extras_mode::error);
@@ -75,7 +76,7 @@ int guarded_run(Program& program) {
   } catch (const Error& error) {
     print_error(error.what(), error.hint());
     return static_cast<int>(error.exit());
-  } catch (const std::system_error& error) {   // a file system's or a stream's own words
+  } catch (const std::system_error& error) {  // a file system's or a stream's own words
     const int number = error.code().value();
     const bool full = number == ENOSPC || number == EDQUOT || number == ENOMEM;
     print_error(error.what(), full ? "free some space, or write elsewhere." : "");
@@ -95,7 +96,7 @@ int main_program(int argc, char** argv) {
   set_up(program);
   try {
     program.app.parse(argc, argv);
-  } catch (const CLI::Success& success) {   // --help, --version
+  } catch (const CLI::Success& success) {  // --help, --version
     return program.app.exit(success);
   } catch (const CLI::ParseError& error) {
     const Complaint complaint = explain(program.app, error);

@@ -74,23 +74,30 @@ class QuantizeCommand : public Command {
     command.add_option("--bits,-b", options_.bits, "2, 3, 4 or 8")
         ->check(CLI::IsMember({2, 3, 4, 8}))
         ->capture_default_str();
-    command.add_option("--group-size,-g", options_.group_size, "Inputs that share a scale; -1: all")
+    command
+        .add_option("--group-size,-g", options_.group_size, "Inputs that share a scale; -1: all")
         ->check(CLI::IsMember(std::vector<int64_t>{-1}) | CLI::Range(int64_t{1}, int64_t{1} << 20))
         ->capture_default_str();
     sym_ = command.add_flag("--sym", symmetric_, "Zero in the middle of the grid (default)");
     command.add_flag("--asym", asymmetric_, "A zero of its own for each group")->excludes(sym_);
-    command.add_option("--skip", options_.skip, "Leave linears dense whose name holds this regex; repeatable")
+    command
+        .add_option("--skip", options_.skip,
+                    "Leave linears dense whose name holds this regex; repeatable")
         ->allow_extra_args(false)
         ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-    command.add_option("--damp,--damp-percent", options_.damping, "Damping, of the mean of H's diagonal")
+    command
+        .add_option("--damp,--damp-percent", options_.damping,
+                    "Damping, of the mean of H's diagonal")
         ->check(number_between(0, 1))
         ->capture_default_str();
-    CLI::Option* order = command.add_option("--order", options_.order, "act or none (default: the recipe's)")
-                             ->check(CLI::IsMember({"act", "none"}));
+    CLI::Option* order =
+        command.add_option("--order", options_.order, "act or none (default: the recipe's)")
+            ->check(CLI::IsMember({"act", "none"}));
     desc_act_ = command.add_option("--desc-act", desc_act_value_, "true: --order act; false: none")
                     ->excludes(order);
-    CLI::Option* search = command.add_option("--scale-search", options_.scale_search,
-                                             "power or minmax (default: the recipe's)")
+    CLI::Option* search = command
+                              .add_option("--scale-search", options_.scale_search,
+                                          "power or minmax (default: the recipe's)")
                               ->check(CLI::IsMember({"power", "minmax"}));
     mse_ = command.add_option("--mse", mse_value_, "2.4: --scale-search power; 0: minmax")
                ->check(CLI::IsMember({0.0, 2.4}))
@@ -98,13 +105,15 @@ class QuantizeCommand : public Command {
   }
 
   void add_calibration_options(CLI::App& command) {
-    command.add_option("--calib,--calibration", options_.calibration,
-                       "Text, or JSON lines with \"text\"; repeatable (default: the fetched text)")
+    command
+        .add_option("--calib,--calibration", options_.calibration,
+                    "Text, or JSON lines with \"text\"; repeatable (default: the fetched text)")
         ->allow_extra_args(false)
         ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-    samples_ = command.add_option("--samples,--nsamples", options_.samples, "Windows to calibrate on")
-                   ->check(whole_number(1))
-                   ->capture_default_str();
+    samples_ =
+        command.add_option("--samples,--nsamples", options_.samples, "Windows to calibrate on")
+            ->check(whole_number(1))
+            ->capture_default_str();
     command.add_option("--seq-len,--seqlen", options_.seq_len, "Tokens a window")
         ->check(whole_number(16))
         ->capture_default_str();

@@ -9,7 +9,8 @@
 namespace halftone {
 
 void add_device_options(CLI::App& command, DeviceOptions& options) {
-  command.add_option("--device", options.device, "auto or cpu (ref: slow, the oracle of our tests)")
+  command
+      .add_option("--device", options.device, "auto or cpu (ref: slow, the oracle of our tests)")
       ->capture_default_str();
   command.add_option("--threads", options.threads, "0: all that this process may use")
       ->check(CLI::Range(0, 4096))
@@ -28,7 +29,7 @@ CLI::Validator number_between(double least, double most) {
 
 CLI::Validator whole_number(int64_t least) {
   const auto check = [=](std::string& text) {
-    constexpr size_t kMostDigits = 18;   // fits 64 bits whatever they are
+    constexpr size_t kMostDigits = 18;  // fits 64 bits whatever they are
     const bool digits = !text.empty() && text.size() <= kMostDigits &&
                         text.find_first_not_of("0123456789") == std::string::npos;
     if (digits && std::stoll(text) >= least) return std::string();
@@ -44,14 +45,13 @@ void add_size_option(CLI::App& command, const std::string& name, int64_t& bytes,
           name, [&bytes](const std::string& text) { bytes = *parse_bytes(text); }, what)
       ->check(CLI::Validator(
           [](std::string& text) {
-            return parse_bytes(text) ? std::string()
-                                     : fmt::format("got {}, expected a size such as 1.5G or 800M", text);
+            return parse_bytes(text)
+                       ? std::string()
+                       : fmt::format("got {}, expected a size such as 1.5G or 800M", text);
           },
           "SIZE"));
 }
 
-void add_example(CLI::App& command, const std::string& text) {
-  command.footer("Example: " + text);
-}
+void add_example(CLI::App& command, const std::string& text) { command.footer("Example: " + text); }
 
 }  // namespace halftone

@@ -25,7 +25,7 @@ size_t edit_distance(std::string_view a, std::string_view b) {
 }
 
 const CLI::App& parsed_command(const CLI::App& app) {
-  const auto commands = app.get_subcommands();   // those that were given
+  const auto commands = app.get_subcommands();  // those that were given
   return commands.empty() ? app : *commands.front();
 }
 
@@ -73,7 +73,8 @@ std::string nearest(std::string_view word, const std::vector<std::string>& candi
   return best;
 }
 
-// An item of a configuration file that no option has: "quantize.bitz", or "quantise.++" for a section.
+// An item of a configuration file that no option has: "quantize.bitz", or "quantise.++" for a
+// section.
 Complaint unknown_item(const CLI::App& app, const CLI::ConfigError& error) {
   std::string item = error.what();
   item = item.substr(item.rfind(' ') + 1);
@@ -92,8 +93,10 @@ Complaint explain(const CLI::App& app, const CLI::ParseError& error) {
   for (const std::string& word : app.remaining(true)) return unknown_word(app, word);
   const CLI::App& command = parsed_command(app);
   std::string name = command.get_name();
-  if (name == "halftone" || name.empty()) name = "";
-  else name += " ";
+  if (name == "halftone" || name.empty())
+    name = "";
+  else
+    name += " ";
   std::string message = error.what();
   std::replace(message.begin(), message.end(), '\n', ' ');
   return {message, fmt::format("halftone {}--help shows what it takes.", name)};

@@ -5,6 +5,6 @@
 
 namespace halftone {
 
-std::string version_text();   // version, commit, compiler, build type
+std::string version_text();  // version, commit, compiler, build type
 
 }  // namespace halftone

@@ -11,7 +11,8 @@ namespace halftone {
 
 struct OpenedWeights {
   std::unique_ptr<WeightSource> source;
-  std::string quantization;   // empty when dense: "GPTQ 4 bits, groups of 64, symmetric", "GGUF Q4_1"
+  std::string
+      quantization;  // empty when dense: "GPTQ 4 bits, groups of 64, symmetric", "GGUF Q4_1"
 };
 
 // Throws Error(bad_input) when the tensors are packed in a way that we do not read (says which).

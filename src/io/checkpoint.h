@@ -1,4 +1,5 @@
-// A model as it lies on disk: the directory or file that `MODEL` names, its containers and metadata.
+// A model as it lies on disk: the directory or file that `MODEL` names, its containers and
+// metadata.
 #pragma once
 
 #include <memory>
@@ -20,15 +21,15 @@ class Checkpoint {
   // broken one: missing shards, an index that disagrees with the shards, duplicate tensors.
   static Checkpoint open(const std::string& model);
 
-  const std::string& path() const { return path_; }         // directory or file
-  const std::string& name() const { return name_; }         // last path component, for people
+  const std::string& path() const { return path_; }  // directory or file
+  const std::string& name() const { return name_; }  // last path component, for people
   bool is_gguf() const { return gguf_ != nullptr; }
   const Metadata& metadata() const { return metadata_; }
   // Of all shards, sorted by name.
   const std::vector<ContainerEntry>& entries() const { return entries_; }
   const ContainerEntry* find(std::string_view name) const;
   const GgufFile* gguf() const { return gguf_.get(); }
-  int64_t file_bytes() const;                               // of the weight files
+  int64_t file_bytes() const;  // of the weight files
   // Files beside the weights that are passed through byte for byte: tokenizer, template, generation
   // config and the like (not weights, not config.json). Full paths.
   std::vector<std::string> side_files() const;
@@ -43,8 +44,8 @@ class Checkpoint {
   std::vector<ContainerEntry> entries_;
 };
 
-// The tensors of a safetensors checkpoint as they stand: dense ones. The checkpoint must outlive it.
-// Throws Error(bad_input) for floating-point types other than F32, F16, BF16 and F64.
+// The tensors of a safetensors checkpoint as they stand: dense ones. The checkpoint must outlive
+// it. Throws Error(bad_input) for floating-point types other than F32, F16, BF16 and F64.
 std::unique_ptr<WeightSource> open_dense_weights(const Checkpoint& checkpoint);
 
 }  // namespace halftone

@@ -16,9 +16,9 @@ namespace halftone {
 struct ContainerEntry {
   std::string name;
   std::string type;
-  std::vector<int64_t> shape;       // outermost first, as Hugging Face writes it
-  std::span<const std::byte> bytes; // within the mapped file, bounds checked
-  std::string file;                 // for errors
+  std::vector<int64_t> shape;        // outermost first, as Hugging Face writes it
+  std::span<const std::byte> bytes;  // within the mapped file, bounds checked
+  std::string file;                  // for errors
 };
 
 }  // namespace halftone

@@ -13,11 +13,11 @@ namespace halftone {
 
 // The tokenizer as a GGUF file carries it (tokenizer.ggml.*).
 struct GgufTokenizer {
-  std::string model;                // "gpt2", "llama"
-  std::string pre;                  // "llama-bpe", "qwen2", "smollm", …
+  std::string model;  // "gpt2", "llama"
+  std::string pre;    // "llama-bpe", "qwen2", "smollm", …
   std::vector<std::string> tokens;
-  std::vector<int32_t> types;       // 1 normal, 2 unknown, 3 control, 4 user-defined, 5 unused, 6 byte
-  std::vector<float> scores;        // llama
+  std::vector<int32_t> types;  // 1 normal, 2 unknown, 3 control, 4 user-defined, 5 unused, 6 byte
+  std::vector<float> scores;   // llama
   std::vector<std::string> merges;  // gpt2
   std::optional<int32_t> bos, eos, unknown, padding;
   std::optional<bool> add_bos, add_eos, add_space_prefix;
@@ -30,11 +30,11 @@ struct TokenizerFiles {
 };
 
 struct Metadata {
-  std::string origin;               // what errors name: ".../config.json" or the .gguf file
-  Json config;                      // config.json, or built from GGUF keys with the same names
-  Json generation_config;           // null where absent
+  std::string origin;      // what errors name: ".../config.json" or the .gguf file
+  Json config;             // config.json, or built from GGUF keys with the same names
+  Json generation_config;  // null where absent
   TokenizerFiles tokenizer;
-  std::string chat_template;        // Jinja text; empty where absent
+  std::string chat_template;                                   // Jinja text; empty where absent
   std::vector<std::pair<std::string, std::string>> gguf_keys;  // key and short value, for inspect
 };
 

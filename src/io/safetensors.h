@@ -1,10 +1,11 @@
-// safetensors: u64 header length, JSON header, data. One bounds-checked parser, one streaming writer.
+// safetensors: u64 header length, JSON header, data. One bounds-checked parser, one streaming
+// writer.
 #pragma once
 
 #include <cstdint>
 #include <map>
-#include <optional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,8 +16,8 @@ namespace halftone {
 
 class SafetensorsFile {
  public:
-  // Throws Error(bad_input): header length, JSON, dtypes, shapes, offsets that lie, overlap or leave
-  // holes, names that appear twice.
+  // Throws Error(bad_input): header length, JSON, dtypes, shapes, offsets that lie, overlap or
+  // leave holes, names that appear twice.
   explicit SafetensorsFile(const std::string& path);
 
   const std::vector<ContainerEntry>& entries() const { return entries_; }  // sorted by name
@@ -28,19 +29,20 @@ class SafetensorsFile {
   std::map<std::string, std::string> metadata_;
 };
 
-std::string_view safetensors_name(DType dtype);                        // "BF16"
-std::optional<DType> dtype_of_safetensors(std::string_view type);     // nothing: one we do not compute with
+std::string_view safetensors_name(DType dtype);  // "BF16"
+std::optional<DType> dtype_of_safetensors(
+    std::string_view type);  // nothing: one we do not compute with
 
 // What a tensor of a file that is being written will be.
 struct TensorPlan {
   std::string name;
-  std::string type;            // "I32"
+  std::string type;  // "I32"
   std::vector<int64_t> shape;
   int64_t bytes = 0;
 };
 
-// Writes shards of at most `max_shard_bytes` and, when there is more than one, the index. The plan is
-// known before the first byte, so that headers are written first and data streams after them.
+// Writes shards of at most `max_shard_bytes` and, when there is more than one, the index. The plan
+// is known before the first byte, so that headers are written first and data streams after them.
 class SafetensorsWriter {
  public:
   // `directory` exists. Files are model.safetensors, or model-00001-of-00005.safetensors and

@@ -44,10 +44,9 @@ void read_at(int file, void* data, int64_t bytes, int64_t offset, const std::str
 int open_nameless(const std::string& directory) {
   int file = ::open(directory.c_str(), O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
   if (file >= 0) return file;
-  std::string name = directory + "/.halftone-activations-XXXXXX";   // not on every file system
+  std::string name = directory + "/.halftone-activations-XXXXXX";  // not on every file system
   file = mkostemp(name.data(), O_CLOEXEC);
-  if (file < 0)
-    throw bad_input("{}: cannot hold activations: {}", directory, std::strerror(errno));
+  if (file < 0) throw bad_input("{}: cannot hold activations: {}", directory, std::strerror(errno));
   unlink(name.c_str());
   return file;
 }
@@ -83,7 +82,8 @@ View ActivationStore::open(int64_t index, int64_t rows, int64_t cols) {
   if (staging_.rows() != rows || staging_.cols() != cols)
     staging_ = Tensor(host_, rows, cols, dtype_);
   if (written_[static_cast<size_t>(index)]) {
-    read_at(file_, staging_.view().data, staging_.bytes(), index * staging_.bytes(), spill_directory_);
+    read_at(file_, staging_.view().data, staging_.bytes(), index * staging_.bytes(),
+            spill_directory_);
     backend_.upload(staging_, view);
   }
   return view;
@@ -92,12 +92,11 @@ View ActivationStore::open(int64_t index, int64_t rows, int64_t cols) {
 void ActivationStore::keep(int64_t index) {
   if (file_ < 0) return;
   backend_.download(shape_, staging_);
-  write_at(file_, staging_.view().data, staging_.bytes(), index * staging_.bytes(), spill_directory_);
+  write_at(file_, staging_.view().data, staging_.bytes(), index * staging_.bytes(),
+           spill_directory_);
   written_[static_cast<size_t>(index)] = true;
 }
 
-void ActivationStore::clear() {
-  written_.assign(written_.size(), false);
-}
+void ActivationStore::clear() { written_.assign(written_.size(), false); }
 
 }  // namespace halftone

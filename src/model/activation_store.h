@@ -1,4 +1,5 @@
-// What crosses a calibration stage: one matrix a window, in memory or in a file, as the budget says.
+// What crosses a calibration stage: one matrix a window, in memory or in a file, as the budget
+// says.
 #pragma once
 
 #include <cstdint>
@@ -24,8 +25,8 @@ class ActivationStore {
   View open(int64_t index, int64_t rows, int64_t cols);
   // Says that the open matrix was changed. Throws Error(resources) when the disk is full.
   void keep(int64_t index);
-  // Forgets everything; open() may follow, with another shape. The memory is kept for it: the next stage
-  // and the next block want it again.
+  // Forgets everything; open() may follow, with another shape. The memory is kept for it: the next
+  // stage and the next block want it again.
   void clear();
 
  private:
@@ -33,10 +34,10 @@ class ActivationStore {
   DType dtype_;
   std::string spill_directory_;
   int file_ = -1;
-  std::vector<Tensor> held_;     // in memory
-  std::vector<bool> written_;    // in the file
-  Tensor opened_, staging_;      // of the file: on the device, on the host
-  View shape_;                   // what is open
+  std::vector<Tensor> held_;   // in memory
+  std::vector<bool> written_;  // in the file
+  Tensor opened_, staging_;    // of the file: on the device, on the host
+  View shape_;                 // what is open
   HostAllocator host_;
 };
 

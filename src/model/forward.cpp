@@ -201,8 +201,7 @@ void Forward::attention_input(int layer, const Batch& batch, ConstView previous,
   const View q = scratch(kQuery, tokens, q_width, dtype);
   const View k = scratch(kKey, tokens, kv_width, dtype);
   rotate({.layer = layer, .role = Role::q_norm}, batch, part_of(previous, 0, q_width), q);
-  rotate({.layer = layer, .role = Role::k_norm}, batch,
-         part_of(previous, q_width, kv_width), k);
+  rotate({.layer = layer, .role = Role::k_norm}, batch, part_of(previous, q_width, kv_width), k);
   const ConstView v = part_of(previous, q_width + kv_width, kv_width);
 
   const std::vector<Sequence> sequences = sequences_of(batch);

@@ -39,9 +39,9 @@ class Forward {
   Backend& backend() const { return backend_; }
   const ModelConfig& config() const { return config_; }
   DType compute() const { return compute_; }
-  // (inputs) of a stage's linears, and their outputs together: q, k, v; o; gate, up; down. They lie one
-  // after the other, each contiguous (matrix products write whole rows fastest), in a matrix of tokens ×
-  // output_width elements whose rows mean nothing.
+  // (inputs) of a stage's linears, and their outputs together: q, k, v; o; gate, up; down. They lie
+  // one after the other, each contiguous (matrix products write whole rows fastest), in a matrix of
+  // tokens × output_width elements whose rows mean nothing.
   int64_t input_width(Stage stage) const;
   int64_t output_width(Stage stage) const;
 

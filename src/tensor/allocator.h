@@ -14,8 +14,8 @@ class Allocator {
  public:
   virtual ~Allocator() = default;
 
-  // `bytes` of uninitialized memory, 64-byte aligned. Throws Error(resources), naming what was asked,
-  // what is in use and the limit.
+  // `bytes` of uninitialized memory, 64-byte aligned. Throws Error(resources), naming what was
+  // asked, what is in use and the limit.
   void* allocate(size_t bytes);
   void release(void* data, size_t bytes) noexcept;
 

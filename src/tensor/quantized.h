@@ -14,14 +14,16 @@ float round_to(ScaleStore store, float scale);
 
 // The values that a code can stand for: ŵ = scale · (code − zero), codes 0 … 2^bits − 1.
 struct Grid {
-  int bits = 4;             // 2, 3, 4 or 8
-  int64_t group_size = 128; // inputs that share a scale; -1: the whole row
-  bool symmetric = true;    // zero is 2^(bits−1) everywhere
+  int bits = 4;              // 2, 3, 4 or 8
+  int64_t group_size = 128;  // inputs that share a scale; -1: the whole row
+  bool symmetric = true;     // zero is 2^(bits−1) everywhere
   ScaleStore scales = ScaleStore::f16;
 
   int levels() const { return 1 << bits; }
   int symmetric_zero() const { return 1 << (bits - 1); }
-  int64_t groups(int64_t cols) const { return group_size < 0 ? 1 : (cols + group_size - 1) / group_size; }
+  int64_t groups(int64_t cols) const {
+    return group_size < 0 ? 1 : (cols + group_size - 1) / group_size;
+  }
   int64_t group_width(int64_t cols) const { return group_size < 0 ? cols : group_size; }
   // Bits a weight: its code and its share of scale and, unless symmetric, zero. A format may store
   // more (GPTQ writes the zeros of symmetric grids too).

@@ -8,28 +8,33 @@
 namespace halftone {
 
 enum class Role : uint8_t {
-  embed,           // (vocab, hidden)
-  attn_norm,       // (1, hidden)
-  q, k, v,         // (heads·head_dim, hidden), (kv_heads·head_dim, hidden) twice
-  q_norm, k_norm,  // (1, head_dim)
+  embed,      // (vocab, hidden)
+  attn_norm,  // (1, hidden)
+  q,
+  k,
+  v,  // (heads·head_dim, hidden), (kv_heads·head_dim, hidden) twice
+  q_norm,
+  k_norm,          // (1, head_dim)
   o,               // (hidden, heads·head_dim)
   post_attn_norm,  // (1, hidden), on attention's output before it joins the residual (gemma)
   mlp_norm,        // (1, hidden)
-  gate, up,        // (intermediate, hidden)
-  down,            // (hidden, intermediate)
-  post_mlp_norm,   // (1, hidden)
-  final_norm,      // (1, hidden)
-  head             // (vocab, hidden); absent when tied to embed
+  gate,
+  up,             // (intermediate, hidden)
+  down,           // (hidden, intermediate)
+  post_mlp_norm,  // (1, hidden)
+  final_norm,     // (1, hidden)
+  head            // (vocab, hidden); absent when tied to embed
 };
 
 // A linear's weight, or its bias (1, out).
 enum class Part : uint8_t { weight, bias };
 
 std::string_view name_of(Role role);
-bool is_linear(Role role);    // q k v o gate up down: what quantize works on by default
-bool is_per_layer(Role role); // false: embed, final_norm, head
+bool is_linear(Role role);     // q k v o gate up down: what quantize works on by default
+bool is_per_layer(Role role);  // false: embed, final_norm, head
 
-// How a linear is cut over several devices: by its outputs (column parallel) or inputs (row parallel).
+// How a linear is cut over several devices: by its outputs (column parallel) or inputs (row
+// parallel).
 enum class ShardAxis : uint8_t { none, outputs, inputs };
 ShardAxis shard_axis(Role role);
 

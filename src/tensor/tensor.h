@@ -14,8 +14,8 @@ namespace halftone {
 
 enum class DType : uint8_t { f32, f16, bf16, f64, i64, i32, i16, i8, u8, boolean };
 
-size_t size_of(DType dtype);               // bytes an element
-std::string_view name_of(DType dtype);     // "f32", "bf16", …
+size_t size_of(DType dtype);            // bytes an element
+std::string_view name_of(DType dtype);  // "f32", "bf16", …
 
 // Who may dereference `data`.
 enum class Place : uint8_t { host, device };
@@ -59,8 +59,8 @@ struct View {
   }
   View rows_of(int64_t begin, int64_t end) const;
   View cols_of(int64_t begin, int64_t end) const;
-  // The same elements as rows·factor × cols/factor; needs contiguous() and factor | cols. A (tokens,
-  // heads·head_dim) matrix seen as (tokens·heads, head_dim).
+  // The same elements as rows·factor × cols/factor; needs contiguous() and factor | cols. A
+  // (tokens, heads·head_dim) matrix seen as (tokens·heads, head_dim).
   View split_rows(int64_t factor) const;
 };
 

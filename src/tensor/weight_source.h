@@ -14,13 +14,13 @@ namespace halftone {
 
 // What is stored under a name. A vector of n elements is (1, n).
 struct StoredTensor {
-  std::string name;          // "model.layers.0.self_attn.q_proj.weight"
+  std::string name;  // "model.layers.0.self_attn.q_proj.weight"
   int64_t rows = 0, cols = 0;
-  int rank = 2;              // in the file: 1 or 2
-  std::string encoding = {}; // "bf16", "f32", "Q4_K", "gptq 4-bit g128 sym"
-  int64_t bytes = 0;         // in the file, scales and zeros included
-  bool quantized = false;    // holds codes: not a dense floating-point tensor
-  double grid_bits = 0;      // of a quantized one, where its grid says: codes, scales, zeros
+  int rank = 2;               // in the file: 1 or 2
+  std::string encoding = {};  // "bf16", "f32", "Q4_K", "gptq 4-bit g128 sym"
+  int64_t bytes = 0;          // in the file, scales and zeros included
+  bool quantized = false;     // holds codes: not a dense floating-point tensor
+  double grid_bits = 0;       // of a quantized one, where its grid says: codes, scales, zeros
 
   // Bits a weight: the grid's, or what the file spends.
   double bits_per_weight() const {
@@ -38,8 +38,8 @@ class WeightSource {
   virtual const std::vector<StoredTensor>& tensors() const = 0;
   virtual const StoredTensor* find(std::string_view name) const;
 
-  // out (row_end − row_begin, cols), f32 or bf16, on the host := those rows, dequantized where need be
-  // and rounded once. Throws Error(bad_input) naming the tensor.
+  // out (row_end − row_begin, cols), f32 or bf16, on the host := those rows, dequantized where need
+  // be and rounded once. Throws Error(bad_input) naming the tensor.
   virtual void read(std::string_view name, int64_t row_begin, int64_t row_end, View out) const = 0;
 
   // The rows where they lie in the mapped file, in the file's dtype, when they are dense; otherwise

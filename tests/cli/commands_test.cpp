@@ -16,9 +16,11 @@ class Commands : public ::testing::Test {
  protected:
   Commands() : model_(make_model(folder_)), text_(folder_.write("text.txt", make_text(400))) {}
 
-  std::vector<std::string> quantize(const std::string& out, std::vector<std::string> more = {}) const {
-    std::vector<std::string> all = {"quantize", model_, "-o", folder_.path(out), "--group-size", "16",
-                                    "--calib", text_, "--samples", "12", "--seq-len", "64"};
+  std::vector<std::string> quantize(const std::string& out,
+                                    std::vector<std::string> more = {}) const {
+    std::vector<std::string> all = {"quantize",     model_, "-o",        folder_.path(out),
+                                    "--group-size", "16",   "--calib",   text_,
+                                    "--samples",    "12",   "--seq-len", "64"};
     all.insert(all.end(), more.begin(), more.end());
     return all;
   }
@@ -31,12 +33,14 @@ TEST_F(Commands, QuantizeWritesAWholeDirectoryAndNothingBesideIt) {
   const Outcome made = run(quantize("out"));
   ASSERT_EQ(made.code, 0) << made.err;
   EXPECT_THAT(made.out, HasSubstr("verified"));
-  EXPECT_EQ(listing(folder_.path("out")),
-            "README.md config.json model.safetensors quantize.toml quantize_config.json tokenizer.json");
+  EXPECT_EQ(
+      listing(folder_.path("out")),
+      "README.md config.json model.safetensors quantize.toml quantize_config.json tokenizer.json");
   EXPECT_EQ(listing(folder_.path()), "model out out.log.jsonl text.txt");
   EXPECT_EQ(read(folder_.path("out/tokenizer.json")), read(model_ + "/tokenizer.json"));
   const Json config = read_json_file(folder_.path("out/config.json"));
-  EXPECT_EQ(config["quantization_config"], read_json_file(folder_.path("out/quantize_config.json")));
+  EXPECT_EQ(config["quantization_config"],
+            read_json_file(folder_.path("out/quantize_config.json")));
   EXPECT_EQ(config["quantization_config"]["bits"], 4);
 }
 
@@ -56,11 +60,25 @@ TEST_F(Commands, EvalGivesExactlyTheKeysThatScriptsRead) {
                                 "--seq-len", "64", "--windows", "8", "--json"});
   ASSERT_EQ(measured.code, 0) << measured.err;
   const Json json = parse_json(measured.out, "eval");
-  const std::set<std::string> expected = {
-      "protocol", "seq_len", "windows", "tokens", "perplexity", "perplexity_stderr", "base_perplexity",
-      "kl_mean", "kl_stderr", "kl_p50", "kl_p99", "kl_max", "top1_agreement", "size_bytes",
-      "bits_per_weight_linears", "bits_per_weight_file", "seconds", "tokens_per_second",
-      "peak_memory_bytes"};
+  const std::set<std::string> expected = {"protocol",
+                                          "seq_len",
+                                          "windows",
+                                          "tokens",
+                                          "perplexity",
+                                          "perplexity_stderr",
+                                          "base_perplexity",
+                                          "kl_mean",
+                                          "kl_stderr",
+                                          "kl_p50",
+                                          "kl_p99",
+                                          "kl_max",
+                                          "top1_agreement",
+                                          "size_bytes",
+                                          "bits_per_weight_linears",
+                                          "bits_per_weight_file",
+                                          "seconds",
+                                          "tokens_per_second",
+                                          "peak_memory_bytes"};
   std::set<std::string> got;
   for (const auto& [key, value] : json.items()) got.insert(key);
   EXPECT_EQ(got, expected);
@@ -74,8 +92,9 @@ TEST_F(Commands, GptqLosesLessThanRoundToNearest) {
   ASSERT_EQ(run(quantize("rtn", {"--bits", "2", "--asym", "--method", "rtn"})).code, 0);
   double kl[2];
   for (const int i : {0, 1}) {
-    const Outcome e = run({"eval", folder_.path(i == 0 ? "gptq" : "rtn"), "--against", model_, "--text",
-                           folder_.write("other.txt", make_text(200, 7)), "--seq-len", "64", "--json"});
+    const Outcome e =
+        run({"eval", folder_.path(i == 0 ? "gptq" : "rtn"), "--against", model_, "--text",
+             folder_.write("other.txt", make_text(200, 7)), "--seq-len", "64", "--json"});
     ASSERT_EQ(e.code, 0) << e.err;
     kl[i] = parse_json(e.out, "eval")["kl_mean"];
   }
@@ -83,16 +102,17 @@ TEST_F(Commands, GptqLosesLessThanRoundToNearest) {
 }
 
 TEST_F(Commands, BothProtocolsScoreTheirOwnPositions) {
-  const Outcome other = run({"eval", model_, "--text", text_, "--protocol", "llama.cpp", "--seq-len",
-                             "64", "--windows", "4", "--json"});
+  const Outcome other = run({"eval", model_, "--text", text_, "--protocol", "llama.cpp",
+                             "--seq-len", "64", "--windows", "4", "--json"});
   ASSERT_EQ(other.code, 0) << other.err;
   EXPECT_EQ(parse_json(other.out, "eval")["tokens"], 4 * (64 - 1 - 32));
 }
 
 TEST_F(Commands, AGateThatIsNotMetExitsWithSix) {
   ASSERT_EQ(run(quantize("out", {"--bits", "2"})).code, 0);
-  std::vector<std::string> eval = {"eval", folder_.path("out"), "--against", model_, "--text", text_,
-                                   "--seq-len", "64", "--max-ppl-increase"};
+  std::vector<std::string> eval = {
+      "eval", folder_.path("out"), "--against", model_, "--text", text_, "--seq-len",
+      "64",   "--max-ppl-increase"};
   std::vector<std::string> strict = eval, loose = eval;
   strict.push_back("-50");
   loose.push_back("100000");
@@ -107,20 +127,39 @@ TEST_F(Commands, ThreadsDoNotChangeAByte) {
 }
 
 TEST_F(Commands, TheConfigFileOfARunMakesItAgain) {
-  ASSERT_EQ(run(quantize("first", {"--bits", "2", "--asym", "--order", "none", "--seed", "5"})).code, 0);
-  const Outcome again = run({"quantize", "--config", folder_.path("first/quantize.toml"), "-o",
-                             folder_.path("again")});
+  ASSERT_EQ(
+      run(quantize("first", {"--bits", "2", "--asym", "--order", "none", "--seed", "5"})).code, 0);
+  const Outcome again = run(
+      {"quantize", "--config", folder_.path("first/quantize.toml"), "-o", folder_.path("again")});
   ASSERT_EQ(again.code, 0) << again.err;
   EXPECT_EQ(tree(folder_.path("first")), tree(folder_.path("again")));
 }
 
 TEST_F(Commands, TheFieldsNamesAreUnderstood) {
-  ASSERT_EQ(run(quantize("ours", {"--damp", "0.05", "--order", "none", "--scale-search", "minmax"})).code, 0);
-  std::vector<std::string> theirs = {"quantize", model_, "-o", folder_.path("theirs"), "-g", "16",
-                                     "--calibration", text_, "--nsamples", "12", "--seqlen", "64",
-                                     "--damp-percent", "0.05", "--desc-act", "false", "--mse", "0"};
+  ASSERT_EQ(
+      run(quantize("ours", {"--damp", "0.05", "--order", "none", "--scale-search", "minmax"})).code,
+      0);
+  std::vector<std::string> theirs = {"quantize",
+                                     model_,
+                                     "-o",
+                                     folder_.path("theirs"),
+                                     "-g",
+                                     "16",
+                                     "--calibration",
+                                     text_,
+                                     "--nsamples",
+                                     "12",
+                                     "--seqlen",
+                                     "64",
+                                     "--damp-percent",
+                                     "0.05",
+                                     "--desc-act",
+                                     "false",
+                                     "--mse",
+                                     "0"};
   ASSERT_EQ(run(theirs).code, 0);
-  EXPECT_EQ(read(folder_.path("ours/model.safetensors")), read(folder_.path("theirs/model.safetensors")));
+  EXPECT_EQ(read(folder_.path("ours/model.safetensors")),
+            read(folder_.path("theirs/model.safetensors")));
 }
 
 TEST_F(Commands, ADryRunWritesNothing) {
@@ -131,7 +170,8 @@ TEST_F(Commands, ADryRunWritesNothing) {
   EXPECT_GT(json["seconds"], 0.0);
   EXPECT_EQ(listing(folder_.path()), "model text.txt");
   ASSERT_EQ(run(quantize("out")).code, 0);
-  const auto real = static_cast<double>(std::filesystem::file_size(folder_.path("out/model.safetensors")));
+  const auto real =
+      static_cast<double>(std::filesystem::file_size(folder_.path("out/model.safetensors")));
   EXPECT_NEAR(json["output_bytes"].get<double>(), real, 4096);
 }
 
@@ -153,7 +193,8 @@ TEST_F(Commands, ALowMemoryCapChangesNoByte) {
   const Outcome capped = run(quantize("capped", {"--max-memory", cap}));
   ASSERT_EQ(capped.code, 0) << capped.err;
   EXPECT_THAT(capped.err, HasSubstr("activations go to disk"));
-  EXPECT_EQ(read(folder_.path("free/model.safetensors")), read(folder_.path("capped/model.safetensors")));
+  EXPECT_EQ(read(folder_.path("free/model.safetensors")),
+            read(folder_.path("capped/model.safetensors")));
 }
 
 TEST_F(Commands, ASlashAtTheEndOfTheOutputIsNoPartOfItsName) {
@@ -174,8 +215,8 @@ TEST_F(Commands, TokenizeGivesIdsAndPieces) {
 }
 
 TEST_F(Commands, GenerateIsRepeatable) {
-  const std::vector<std::string> ask = {"generate", model_, "--prompt", "ab", "-n", "12",
-                                        "--temperature", "1", "--seed", "3"};
+  const std::vector<std::string> ask = {"generate", model_,          "--prompt", "ab",     "-n",
+                                        "12",       "--temperature", "1",        "--seed", "3"};
   const Outcome first = run(ask);
   ASSERT_EQ(first.code, 0) << first.err;
   EXPECT_EQ(run(ask).out, first.out);
@@ -184,7 +225,8 @@ TEST_F(Commands, GenerateIsRepeatable) {
 TEST_F(Commands, ConvertKeepsTheModel) {
   ASSERT_EQ(run({"convert", model_, "-o", folder_.path("f32"), "--dtype", "f32"}).code, 0);
   const auto perplexity = [&](const std::string& model) {
-    const Outcome e = run({"eval", model, "--text", text_, "--seq-len", "64", "--dtype", "f32", "--json"});
+    const Outcome e =
+        run({"eval", model, "--text", text_, "--seq-len", "64", "--dtype", "f32", "--json"});
     return parse_json(e.out, "eval")["perplexity"].get<double>();
   };
   EXPECT_DOUBLE_EQ(perplexity(model_), perplexity(folder_.path("f32")));
@@ -197,15 +239,17 @@ TEST_F(Commands, EveryFamilyQuantizes) {
     const std::string family = entry.path().filename().string();
     make_model(folder_, family, family);
     const Outcome made =
-        run({"quantize", folder_.path(family), "-o", folder_.path(family + "-4bit"), "--group-size", "16",
-             "--calib", text_, "--samples", "6", "--seq-len", "64", "--report", folder_.path("report.html")});
+        run({"quantize", folder_.path(family), "-o", folder_.path(family + "-4bit"), "--group-size",
+             "16", "--calib", text_, "--samples", "6", "--seq-len", "64", "--report",
+             folder_.path("report.html")});
     EXPECT_EQ(made.code, 0) << family << ": " << made.err;
     EXPECT_THAT(read(folder_.path("report.html")), HasSubstr("<svg"));
   }
 }
 
 TEST(Program, HelpHasAnExampleForEachCommand) {
-  for (const char* command : {"quantize", "eval", "generate", "tokenize", "inspect", "convert", "demo"}) {
+  for (const char* command :
+       {"quantize", "eval", "generate", "tokenize", "inspect", "convert", "demo"}) {
     const Outcome help = run({command, "--help"});
     EXPECT_EQ(help.code, 0) << command;
     EXPECT_THAT(help.out, HasSubstr("Example: ")) << command;

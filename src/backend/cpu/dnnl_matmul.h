@@ -59,7 +59,7 @@ inline constexpr int64_t kPackColumns = 64;
 struct PackKernel {
   dnnl::reorder primitive;  // not used when direct
   dnnl::memory::desc staged, layout;
-  bool direct = false;      // staged is the layout
+  bool direct = false;  // staged is the layout
   int64_t staged_bytes = 0, bytes = 0;
 };
 

@@ -1,5 +1,5 @@
-// Naive f32 loops, one operation after the other: the readable specification, and the oracle that every
-// other backend is tested against.
+// Naive f32 loops, one operation after the other: the readable specification, and the oracle that
+// every other backend is tested against.
 #pragma once
 
 #include <memory>

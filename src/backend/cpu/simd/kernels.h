@@ -14,8 +14,8 @@ enum class Isa : uint8_t { scalar, avx2, avx512, avx512_bf16 };
 // The newest that this processor and system have.
 Isa detect_isa();
 
-// Whether vdpbf16ps multiplies faster than f32's FMA: twice on AMD's Zen 4 and 5, but half on Intel's
-// processors, whose bf16 rate is in AMX.
+// Whether vdpbf16ps multiplies faster than f32's FMA: twice on AMD's Zen 4 and 5, but half on
+// Intel's processors, whose bf16 rate is in AMX.
 bool has_fast_bf16_pairs();
 
 // A run of elements of f32, bf16 or f16; arithmetic is in f32.
