@@ -1,7 +1,5 @@
 // The small parts of base/: arithmetic, random numbers, cgroups, memory, progress, interrupts.
 #include <gtest/gtest.h>
-#include <signal.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -11,7 +9,6 @@
 #include "base/checked.h"
 #include "base/error.h"
 #include "base/file.h"
-#include "base/interrupt.h"
 #include "base/log.h"
 #include "base/memory_usage.h"
 #include "base/profile.h"
@@ -148,24 +145,6 @@ TEST(Profile, AddsUp) {
   EXPECT_EQ(profile.rows().at("a").seconds, 3);
   EXPECT_EQ(profile.rows().at("a").operations, 30);
   EXPECT_EQ(profile.rows().at("b").calls, 1);
-}
-
-TEST(InterruptDeathTest, FirstIsNotedSecondKills) {
-  ::testing::FLAGS_gtest_death_test_style = "threadsafe";
-  EXPECT_EXIT(
-      {
-        watch_for_interrupt();
-        throw_if_interrupted();
-        ::raise(SIGINT);
-        if (!interrupted()) ::_exit(1);
-        try {
-          throw_if_interrupted();
-        } catch (const Error& error) {
-          if (error.exit() == Exit::interrupted) ::raise(SIGINT);
-        }
-        ::_exit(2);
-      },
-      ::testing::KilledBySignal(SIGINT), "");
 }
 
 }  // namespace
