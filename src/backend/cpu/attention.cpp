@@ -42,7 +42,7 @@ void CpuBackend::attention(ConstView q, ConstView k, ConstView v,
   assert(q.cols == int64_t{spec.heads} * spec.head_dim && y.cols == q.cols);
   assert(k.cols == int64_t{spec.kv_heads} * spec.head_dim && v.cols == k.cols);
   const int64_t group = spec.heads / spec.kv_heads, dim = spec.head_dim;
-  const bool bf16_products = kernels_.attend_bf16 && simd::has_fast_bf16_pairs() &&
+  const bool bf16_products = kernels_.attend_bf16 && simd::has_fast_bf16_products(kernels_.isa) &&
                              q.dtype == DType::bf16 && k.dtype == DType::bf16 &&
                              v.dtype == DType::bf16;
   const auto attend = bf16_products ? kernels_.attend_bf16 : kernels_.attend;

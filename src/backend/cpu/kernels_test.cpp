@@ -239,13 +239,16 @@ std::string name_of_isa(const testing::TestParamInfo<Isa>& test) {
       return "avx2";
     case Isa::avx512:
       return "avx512";
-    default:
+    case Isa::avx512_bf16:
       return "avx512_bf16";
+    default:
+      return "amx";
   }
 }
 
 INSTANTIATE_TEST_SUITE_P(InstructionSets, KernelsTest,
-                         testing::Values(Isa::scalar, Isa::avx2, Isa::avx512, Isa::avx512_bf16),
+                         testing::Values(Isa::scalar, Isa::avx2, Isa::avx512, Isa::avx512_bf16,
+                                         Isa::amx),
                          name_of_isa);
 
 }  // namespace

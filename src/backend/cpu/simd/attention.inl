@@ -2,66 +2,17 @@
 // pass by a block of queries, whose running maximum, sum and output are rescaled as the maximum
 // grows.
 //
-// The includer defines Vec and, for the products, a `struct Product`:
+// The includer defines Vec, a `struct Words` that says how elements lie in 32-bit words,
 //   kPair                     elements in a word: 1 (f32) or 2 (bf16)
 //   kExponentialTerms         what the precision of the weights asks for
-//   multiply_add(acc, a, b)   acc + the product of words, lane by lane
-//   load_words(source, i, n)  n elements from the i-th on as words, zeros behind them
-//   interleave(a, b, n)       kPair rows of n elements as words
-//   store_weights(vec, i, p)  softmax weights to row p of words
+//   copy_words(source, n, p)  n elements as words at p, zeros behind them in the last
+//   interleave(a, b, n, p)    kPair rows of n elements as words
+//   store_weights(vec, i, p)  softmax weights i … of a row at p
+// and the products over such words:
+//   kRowTile, kDepthTile      rows and depth come as multiples of these
+//   kRowBlock                 rows whose scores are held at a time, at most kMostRows
+//   multiply(operands, rows, cols)
 // Memory is laid out by AttentionLayout.
-
-// c (kRows, kVectors · kWidth) := factor_r · c + a (kRows, depth) · b (depth, ·), in words; factors
-// may be null for c := a · b.
-struct TileOperands {
-  const float* a;
-  int64_t a_stride;
-  const float* b;
-  int64_t b_stride, depth;
-  float* c;
-  int64_t c_stride;
-  const float* factors;
-};
-
-template <int kVectors>
-inline void multiply_tile(const TileOperands& t) {
-  constexpr int kRows = static_cast<int>(kRowTile);
-  Vec sum[kRows][kVectors];
-  for (int r = 0; r < kRows; ++r)
-    for (int j = 0; j < kVectors; ++j)
-      sum[r][j] = t.factors ? load(t.c + r * t.c_stride + j * Vec::kWidth) * broadcast(t.factors[r])
-                            : broadcast(0.0f);
-  for (int64_t k = 0; k < t.depth; ++k) {
-    Vec b[kVectors];
-    for (int j = 0; j < kVectors; ++j) b[j] = load(t.b + k * t.b_stride + j * Vec::kWidth);
-    for (int r = 0; r < kRows; ++r) {
-      const Vec a = broadcast(t.a[r * t.a_stride + k]);
-      for (int j = 0; j < kVectors; ++j) sum[r][j] = Product::multiply_add(sum[r][j], a, b[j]);
-    }
-  }
-  for (int r = 0; r < kRows; ++r)
-    for (int j = 0; j < kVectors; ++j) store(sum[r][j], t.c + r * t.c_stride + j * Vec::kWidth);
-}
-
-// `rows` a multiple of kRowTile, `cols` of kWidth.
-inline void multiply(const TileOperands& all, int64_t rows, int64_t cols) {
-  constexpr int64_t kWide = Vec::kTileVectors * Vec::kWidth;
-  for (int64_t col = 0; col < cols;) {
-    const bool wide = col + kWide <= cols;
-    for (int64_t row = 0; row < rows; row += kRowTile) {
-      TileOperands t = all;
-      t.a += row * t.a_stride;
-      t.b += col;
-      t.c += row * t.c_stride + col;
-      if (t.factors) t.factors += row;
-      if (wide)
-        multiply_tile<Vec::kTileVectors>(t);
-      else
-        multiply_tile<1>(t);
-    }
-    col += wide ? kWide : Vec::kWidth;
-  }
-}
 
 // One task's state: see AttentionLayout.
 struct AttentionState {
@@ -69,7 +20,9 @@ struct AttentionState {
       : task(given),
         layout(given.q.rows * given.group, given.spec->head_dim),
         rows(given.q.rows * given.group),
-        depth((given.spec->head_dim + Product::kPair - 1) / Product::kPair),
+        padded_rows(round_up(rows, kRowTile)),
+        words((given.spec->head_dim + Words::kPair - 1) / Words::kPair),
+        depth(round_up(words, kDepthTile)),
         scale_log2(given.spec->softcap > 0 ? kLog2E : given.spec->scale * kLog2E) {}
 
   float* at(int64_t offset) const { return static_cast<float*>(task.scratch) + offset; }
@@ -84,20 +37,26 @@ struct AttentionState {
 
   const AttentionTask& task;
   AttentionLayout layout;
-  int64_t rows, depth;
+  int64_t rows, padded_rows;
+  int64_t words, depth;  // of a query or key, without and with what pads
   float scale_log2;  // of a score, to the base-2 exponent of its weight
 };
+
+// One query or key as words, zeros up to the depth.
+inline void pack_row(const AttentionState& s, Source x, float* out) {
+  Words::copy_words(x, s.task.spec->head_dim, out);
+  for (int64_t i = s.words; i < s.depth; ++i) out[i] = 0;
+}
 
 inline void pack_queries(const AttentionState& s) {
   const int64_t dim = s.task.spec->head_dim;
   float* out = s.at(s.layout.queries);
-  for (int64_t r = 0; r < s.layout.padded_rows; ++r, out += s.depth) {
+  for (int64_t r = 0; r < s.padded_rows; ++r, out += s.depth) {
     const int64_t row = r < s.rows ? r : s.rows - 1;  // what pads is never stored
-    Product::copy_words(source(s.task.q, row / s.task.group, row % s.task.group * dim), dim, out);
+    pack_row(s, source(s.task.q, row / s.task.group, row % s.task.group * dim), out);
   }
-  for (int64_t i = 0; i < s.layout.padded_rows * s.layout.padded_dim; ++i)
-    s.at(s.layout.output)[i] = 0;
-  for (int64_t r = 0; r < s.layout.padded_rows; ++r) {
+  for (int64_t i = 0; i < s.padded_rows * s.layout.padded_dim; ++i) s.at(s.layout.output)[i] = 0;
+  for (int64_t r = 0; r < s.padded_rows; ++r) {
     s.at(s.layout.largest)[r] = kNoScore;
     s.last_keys()[r] = static_cast<int32_t>(s.task.first_position + r / s.task.group + 1);
     for (int64_t lane = 0; lane < kLanes; ++lane) s.at(s.layout.sum)[r * kLanes + lane] = 0;
@@ -118,7 +77,7 @@ inline void pack_tile(const AttentionState& s, int64_t begin, int64_t count) {
   const int64_t dim = s.task.spec->head_dim;
   float* staging = s.at(s.layout.staging);
   for (int64_t key = 0; key < count; ++key) {
-    Product::copy_words(source(s.task.k, begin + key), dim, staging + key * s.depth);
+    pack_row(s, source(s.task.k, begin + key), staging + key * s.depth);
     prefetch_row(s.task.k, begin + key + kKeyTile, dim);
     prefetch_row(s.task.v, begin + key + kKeyTile, dim);
   }
@@ -126,15 +85,15 @@ inline void pack_tile(const AttentionState& s, int64_t begin, int64_t count) {
   transpose(staging, s.depth, s.at(s.layout.keys));
 
   float* values = s.at(s.layout.values);
-  for (int64_t key = 0; key < kKeyTile; key += Product::kPair, values += s.layout.padded_dim) {
+  for (int64_t key = 0; key < kKeyTile; key += Words::kPair, values += s.layout.padded_dim) {
     const int64_t left = count - key;
-    Product::interleave(left > 0 ? source(s.task.v, begin + key) : Source{},
+    Words::interleave(left > 0 ? source(s.task.v, begin + key) : Source{},
                         left > 1 ? source(s.task.v, begin + key + 1) : Source{}, dim, values);
     for (int64_t i = dim; i < s.layout.padded_dim; ++i) values[i] = 0;
   }
 }
 
-inline Vec exponential(Vec x) { return exp2_of_negative<Product::kExponentialTerms>(x); }
+inline Vec exponential(Vec x) { return exp2_of_negative<Words::kExponentialTerms>(x); }
 
 // Scores of row r to keys [begin, begin + width) become weights; returns the factor by which what
 // was summed before shrinks.
@@ -166,7 +125,7 @@ inline float weigh_row(const AttentionState& s, int64_t r, int64_t begin, int64_
   for (int64_t i = 0; i < width; i += Vec::kWidth) {
     const Vec weight = exponential(fma(load(row + i), broadcast(s.scale_log2), broadcast(-shift)));
     total = total + weight;
-    Product::store_weights(weight, i, row);
+    Words::store_weights(weight, i, row);
   }
   store(total, sum);
   return shrink;
@@ -175,11 +134,11 @@ inline float weigh_row(const AttentionState& s, int64_t r, int64_t begin, int64_
 // Rows [row, row + count) of the task against the tile of keys [begin, end).
 inline void attend_block(const AttentionState& s, int64_t row, int64_t begin, int64_t end) {
   const int64_t left = s.rows - row < kRowBlock ? s.rows - row : kRowBlock;
-  const int64_t padded = (left + kRowTile - 1) / kRowTile * kRowTile;
+  const int64_t padded = round_up(left, kRowTile);
   const int64_t seen = s.last_key(row + left - 1) < end ? s.last_key(row + left - 1) : end;
   if (seen <= begin || s.first_key(row) >= end) return;
   // Whole register tiles: masking what is too much is cheaper than narrow tiles.
-  const int64_t width = (seen - begin + kWideTile - 1) / kWideTile * kWideTile;
+  const int64_t width = round_up(seen - begin, kWideTile);
 
   float* scores = s.at(s.layout.scores);
   multiply({.a = s.at(s.layout.queries) + row * s.depth,
@@ -198,7 +157,7 @@ inline void attend_block(const AttentionState& s, int64_t row, int64_t begin, in
             .a_stride = kKeyTile,
             .b = s.at(s.layout.values),
             .b_stride = s.layout.padded_dim,
-            .depth = width / Product::kPair,
+            .depth = width / Words::kPair,
             .c = s.at(s.layout.output) + row * s.layout.padded_dim,
             .c_stride = s.layout.padded_dim,
             .factors = factors},

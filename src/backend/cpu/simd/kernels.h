@@ -9,14 +9,14 @@
 
 namespace halftone::simd {
 
-enum class Isa : uint8_t { scalar, avx2, avx512, avx512_bf16 };
+enum class Isa : uint8_t { scalar, avx2, avx512, avx512_bf16, amx };
 
 // The newest that this processor and system have.
 Isa detect_isa();
 
-// Whether vdpbf16ps multiplies faster than f32's FMA: twice on AMD's Zen 4 and 5, but half on
-// Intel's processors, whose bf16 rate is in AMX.
-bool has_fast_bf16_pairs();
+// Whether attend_bf16() is faster than attend(): by AMX it is; vdpbf16ps multiplies twice as fast
+// as f32's FMA on AMD's Zen 4 and 5, but half as fast on Intel's processors.
+bool has_fast_bf16_products(Isa isa);
 
 // A run of elements of f32, bf16 or f16; arithmetic is in f32.
 struct Source {
@@ -98,5 +98,6 @@ const Kernels& kernels_for(Isa isa);
 // One table a translation unit, compiled for its instruction set.
 extern const Kernels kScalarKernels, kAvx2Kernels, kAvx512Kernels;
 void attend_avx512_bf16(const AttentionTask& task);
+void attend_amx(const AttentionTask& task);
 
 }  // namespace halftone::simd

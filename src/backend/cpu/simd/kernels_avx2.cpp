@@ -21,7 +21,9 @@ namespace avx2 {
 //
 #include "backend/cpu/simd/rows.inl"
 //
-#include "backend/cpu/simd/attention_f32.inl"
+#include "backend/cpu/simd/words_f32.inl"
+//
+#include "backend/cpu/simd/attention_registers.inl"
 #include "backend/cpu/simd/transpose_loops.inl"
 //
 #include "backend/cpu/simd/attention.inl"

@@ -23,7 +23,9 @@ namespace avx512 {
 //
 #include "backend/cpu/simd/rows.inl"
 //
-#include "backend/cpu/simd/attention_f32.inl"
+#include "backend/cpu/simd/words_f32.inl"
+//
+#include "backend/cpu/simd/attention_registers.inl"
 #include "backend/cpu/simd/transpose_avx512.inl"
 //
 #include "backend/cpu/simd/attention.inl"

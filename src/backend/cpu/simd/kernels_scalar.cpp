@@ -14,7 +14,9 @@ namespace scalar {
 //
 #include "backend/cpu/simd/rows.inl"
 //
-#include "backend/cpu/simd/attention_f32.inl"
+#include "backend/cpu/simd/words_f32.inl"
+//
+#include "backend/cpu/simd/attention_registers.inl"
 #include "backend/cpu/simd/transpose_loops.inl"
 //
 #include "backend/cpu/simd/attention.inl"

@@ -41,6 +41,7 @@ PowerTable power_table(double power) {
 
 const QuantizerKernels& quantizer_kernels_for(Isa isa) {
   switch (isa) {
+    case Isa::amx:
     case Isa::avx512_bf16:
     case Isa::avx512:
       return kAvx512QuantizerKernels;

@@ -1,5 +1,5 @@
 // Attention's products in f32, whatever the inputs are stored in.
-struct Product {
+struct Words {
   static constexpr int kPair = 1;
   static constexpr int kExponentialTerms = 5;
 
