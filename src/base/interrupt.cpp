@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
 #include <thread>
 
 #include "base/error.h"
@@ -16,7 +17,15 @@ namespace {
 std::atomic<bool> was_interrupted = false;
 static_assert(std::atomic<bool>::is_always_lock_free);
 
-void note_signal(int) { was_interrupted = true; }
+// Said at once: the step that is being worked on may take a while. write() is what a handler may
+// call; that it fails is no news to anybody.
+void note_signal(int) {
+  constexpr char kWords[] = "\nStopping after this step (once more: at once) …\n";
+  was_interrupted = true;
+  const int error = errno;
+  [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, kWords, sizeof kWords - 1);
+  errno = error;
+}
 
 }  // namespace
 

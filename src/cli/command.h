@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -37,11 +38,20 @@ struct DeviceOptions {
   int threads = 0;
 };
 void add_device_options(CLI::App& command, DeviceOptions& options);
-// Checks that say what they want; std::nan and the like pass none of them.
-CLI::Validator number_between(double least, double most);
-CLI::Validator whole_number(int64_t least);
+void add_model(CLI::App& command, std::string& model, const std::string& names = "MODEL");
+void add_dtype(CLI::App& command, std::string& dtype);
 void add_size_option(CLI::App& command, const std::string& name, int64_t& bytes,
                      const std::string& what);
 void add_example(CLI::App& command, const std::string& text);  // below --help
+
+// Give an option the type that --help shows and a check that says what it got and what it expected,
+// then, where there is one, the valid value nearest to it. They return the option.
+CLI::Option* take_number(CLI::Option* option, double least, double most);
+// `also`: one more value that has a meaning of its own, as −1.
+CLI::Option* take_whole_number(CLI::Option* option, int64_t least, int64_t most = INT64_MAX,
+                               std::optional<int64_t> also = std::nullopt);
+CLI::Option* take_one_of(CLI::Option* option, const std::vector<std::string>& choices);
+CLI::Option* take_number_of(CLI::Option* option, const std::vector<double>& choices);
+CLI::Option* take_truth(CLI::Option* option);  // true or false, and what stands for them
 
 }  // namespace halftone

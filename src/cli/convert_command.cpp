@@ -15,11 +15,13 @@ class ConvertCommand : public Command {
   CLI::App* add_to(CLI::App& program) override {
     CLI::App* command = program.add_subcommand(
         "convert", "A dense or GGUF model to safetensors, tokenizer included");
-    command->add_option("model", model_, "Directory, .gguf file or org/name")->required();
-    command->add_option("-o,--output", options_.output, "Directory to make")->required();
-    command
-        ->add_option("--dtype", options_.dtype, "bf16, f16, f32; auto: as stored, bf16 from a GGUF")
-        ->check(CLI::IsMember({"auto", "bf16", "f16", "f32"}))
+    add_model(*command, model_);
+    command->add_option("-o,--output", options_.output, "Directory to make")
+        ->type_name("DIR")
+        ->required();
+    take_one_of(command->add_option("--dtype", options_.dtype,
+                                    "What to write; auto: as stored, bf16 from a GGUF"),
+                {"auto", "bf16", "f16", "f32"})
         ->capture_default_str();
     command->add_flag("--force", options_.force, "Replace OUT");
     add_example(*command, "halftone convert model.gguf -o model-bf16 --dtype bf16");

@@ -13,20 +13,25 @@ class DemoCommand : public Command {
   CLI::App* add_to(CLI::App& program) override {
     CLI::App* command = program.add_subcommand(
         "demo", "The whole story on a small real model, ending in a table and an HTML report");
-    command->add_option("--model", options_.model, "Default: what scripts/fetch.sh got");
-    command->add_option("--calib,--calibration", options_.calibration, "Text to calibrate on");
-    command->add_option("--text", options_.text, "Text to measure on");
+    command->add_option("--model", options_.model, "Default: what scripts/fetch.sh got")
+        ->type_name("MODEL");
+    command->add_option("--calib,--calibration", options_.calibration, "Text to calibrate on")
+        ->type_name("FILE");
+    command->add_option("--text", options_.text, "Text to measure on")->type_name("FILE");
     command->add_option("-o,--output", options_.output, "Directory to make or replace")
+        ->type_name("DIR")
         ->capture_default_str();
-    command->add_option("--report", options_.report, "HTML file to write")->capture_default_str();
-    command->add_option("--samples,--nsamples", options_.samples, "Windows to calibrate on")
-        ->check(CLI::Range(1, 4096))
+    command->add_option("--report", options_.report, "HTML file to write")
+        ->type_name("FILE.html")
         ->capture_default_str();
-    command->add_option("--windows", options_.windows, "Windows to measure on")
-        ->check(CLI::Range(1, 4096))
+    take_whole_number(
+        command->add_option("--samples,--nsamples", options_.samples, "Windows to calibrate on"), 1)
         ->capture_default_str();
-    command->add_option("--seq-len,--seqlen", options_.seq_len, "Tokens a window")
-        ->check(CLI::Range(int64_t{16}, int64_t{1} << 20))
+    take_whole_number(command->add_option("--windows", options_.windows, "Windows to measure on"),
+                      1)
+        ->capture_default_str();
+    take_whole_number(
+        command->add_option("--seq-len,--seqlen", options_.seq_len, "Tokens a window"), 16)
         ->capture_default_str();
     add_device_options(*command, device_);
     add_example(*command, "halftone demo --model qwen2.5-coder-0.5b-instruct-q4_k_m.gguf");

@@ -14,26 +14,25 @@ class EvalCommand : public Command {
   CLI::App* add_to(CLI::App& program) override {
     CLI::App* command = program.add_subcommand(
         "eval", "Perplexity ± error; against a base model KL divergence, agreement, size, speed");
-    command->add_option("model", model_, "Directory, .gguf file or org/name")->required();
-    command->add_option("--text", text_, "Plain text, or JSON lines with \"text\"")->required();
-    command
-        ->add_option("--protocol", protocol_,
-                     "hf: windows of 2,048, all scored; llama.cpp: 512, half")
-        ->check(CLI::IsMember({"hf", "llama.cpp"}))
+    add_model(*command, model_);
+    command->add_option("--text", text_, "Plain text, or JSON lines with \"text\"")
+        ->type_name("FILE")
+        ->required();
+    take_one_of(command->add_option("--protocol", protocol_,
+                                    "hf: windows of 2,048, all scored; llama.cpp: 512, half"),
+                {"hf", "llama.cpp"})
         ->capture_default_str();
-    command->add_option("--seq-len,--ctx-size", options_.seq_len, "Tokens a window (2048 or 512)")
-        ->check(whole_number(1));
-    command->add_option("--windows,--chunks", options_.windows, "Only the first N windows")
-        ->check(whole_number(1));
-    command->add_option("--against", base_, "The model that it was made from");
-    gate_ = command
-                ->add_option("--max-ppl-increase", max_increase_,
-                             "Exit with 6 when perplexity rose by more percent")
-                ->check(number_between(-100, 1e9))
+    take_whole_number(command->add_option("--seq-len,--ctx-size", options_.seq_len,
+                                          "Tokens a window (default: the protocol's)"),
+                      1);
+    take_whole_number(
+        command->add_option("--windows,--chunks", options_.windows, "Only the first N windows"), 1);
+    command->add_option("--against", base_, "The model that it was made from")->type_name("BASE");
+    gate_ = take_number(command->add_option("--max-ppl-increase", max_increase_,
+                                            "Exit with 6 when perplexity rose by more percent"),
+                        -100, 1e9)
                 ->needs(command->get_option("--against"));
-    command->add_option("--dtype", options_.dtype, "auto, f32 or bf16")
-        ->check(CLI::IsMember({"auto", "f32", "bf16"}))
-        ->capture_default_str();
+    add_dtype(*command, options_.dtype);
     command->add_flag("--json", json_, "The same facts as JSON");
     add_device_options(*command, device_);
     add_example(*command, "halftone eval qwen-4bit --against Qwen2.5-7B-Instruct --text test.txt");

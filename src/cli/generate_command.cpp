@@ -16,21 +16,19 @@ class GenerateCommand : public Command {
  public:
   CLI::App* add_to(CLI::App& program) override {
     CLI::App* command = program.add_subcommand("generate", "Write on after a prompt");
-    command->add_option("model", model_, "Directory, .gguf file or org/name")->required();
-    command->add_option("--prompt,-p", prompt_, "Text to go on from")->required();
-    command->add_option("-n,--max-tokens", options_.tokens, "Tokens at most")
-        ->check(whole_number(1))
+    add_model(*command, model_);
+    command->add_option("--prompt,-p", prompt_, "Text to go on from")
+        ->type_name("TEXT")
+        ->required();
+    take_whole_number(command->add_option("-n,--max-tokens", options_.tokens, "Tokens at most"), 1)
         ->capture_default_str();
-    command
-        ->add_option("--temperature", options_.sampler.temperature, "0: always the likeliest token")
-        ->check(number_between(0, 100))
+    take_number(command->add_option("--temperature", options_.sampler.temperature,
+                                    "0: always the likeliest token"),
+                0, 100)
         ->capture_default_str();
-    command->add_option("--seed", options_.sampler.seed, "Of the sampling")
-        ->check(whole_number(0))
+    take_whole_number(command->add_option("--seed", options_.sampler.seed, "Of the sampling"), 0)
         ->capture_default_str();
-    command->add_option("--dtype", options_.dtype, "auto, f32 or bf16")
-        ->check(CLI::IsMember({"auto", "f32", "bf16"}))
-        ->capture_default_str();
+    add_dtype(*command, options_.dtype);
     add_device_options(*command, device_);
     add_example(*command, "halftone generate demo-4bit --prompt \"Why is the sky blue?\"");
     return command;

@@ -13,7 +13,7 @@ class InspectCommand : public Command {
   CLI::App* add_to(CLI::App& program) override {
     CLI::App* command = program.add_subcommand(
         "inspect", "Family, shapes, types, quantization, sizes by role, tokenizer, keys");
-    command->add_option("model", model_, "Directory, .gguf file or org/name")->required();
+    add_model(*command, model_);
     command->add_flag("--json", json_, "The same facts as JSON");
     add_example(*command, "halftone inspect qwen2.5-coder-0.5b-instruct-q4_k_m.gguf");
     return command;

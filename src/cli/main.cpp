@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <new>
 #include <system_error>
 
@@ -12,6 +13,7 @@
 #include "base/interrupt.h"
 #include "base/log.h"
 #include "cli/command.h"
+#include "cli/help.h"
 #include "cli/suggest.h"
 #include "cli/version.h"
 
@@ -32,10 +34,20 @@ struct Program {
 
 void set_up(Program& program) {
   CLI::App& app = program.app;
+  app.formatter(make_help());  // subcommands that follow inherit it
+  app.set_help_flag("-h,--help", "This text");
   app.set_version_flag("--version", version_text(), "Version, commit and build options");
   app.set_config("--config", "",
                  "Read options from a file (TOML: a [command] section of names without --)")
-      ->check(CLI::ExistingFile);
+      ->type_name("FILE.toml")
+      ->check(CLI::Validator(
+          [](std::string& path) {
+            std::error_code unknown;
+            return std::filesystem::is_regular_file(path, unknown)
+                       ? std::string()
+                       : fmt::format("got {}, expected a file that is there", path);
+          },
+          ""));
   app.add_flag_callback(
       "-q,--quiet", [&] { program.globals.verbosity = 0; }, "Warnings and errors alone");
   app.add_flag(
@@ -46,7 +58,6 @@ void set_up(Program& program) {
   app.allow_config_extras(CLI::config_extras_mode::error);
   app.require_subcommand(1);
   app.fallthrough();
-  app.get_formatter()->column_width(34);
   for (const MakeCommand make : kCommands) {
     std::unique_ptr<Command> command = make();
     CLI::App* added = command->add_to(app);

@@ -15,12 +15,20 @@
 namespace halftone {
 namespace {
 
+// Of a table's rows, for --help and for the nearest one.
+template <class Row>
+std::vector<std::string> names_of(std::span<const Row> table) {
+  std::vector<std::string> names;
+  for (const Row& row : table) names.emplace_back(row.name);
+  return names;
+}
+
 class QuantizeCommand : public Command {
  public:
   CLI::App* add_to(CLI::App& program) override {
     CLI::App* command = program.add_subcommand(
         "quantize", "Calibrate, quantize, pack, write, verify: a 4-bit model and what it lost");
-    command->add_option("model,--model", model_, "Directory, .gguf file or org/name")->required();
+    add_model(*command, model_, "MODEL,--model");
     add_result_options(*command);
     add_method_options(*command);
     add_calibration_options(*command);
@@ -58,49 +66,60 @@ class QuantizeCommand : public Command {
 
  private:
   void add_result_options(CLI::App& command) {
-    command.add_option("-o,--output", options_.output, "Directory to make")->required();
-    command.add_option("--format", options_.format, "gptq")->capture_default_str();
+    command.add_option("-o,--output", options_.output, "Directory to make")
+        ->type_name("DIR")
+        ->required();
+    take_one_of(command.add_option("--format", options_.format, "What to write"),
+                names_of(formats()))
+        ->capture_default_str();
     command.add_flag("--force", options_.force, "Replace OUT; drop a journal that is in the way");
     command.add_flag("--resume", options_.resume, "Go on where an interrupted run stopped");
     command.add_flag("--dry-run", dry_run_, "Plan, sizes, memory, disk and time; writes nothing");
-    command.add_option("--report", report_, "Write an HTML report to this file");
-    command.add_option("--profile", profile_, "Write where the time went to this file (JSON)");
+    command.add_option("--report", report_, "Write an HTML report to this file")
+        ->type_name("FILE.html");
+    command.add_option("--profile", profile_, "Write where the time went to this file (JSON)")
+        ->type_name("FILE");
     command.add_flag("--json", json_, "The result as JSON");
   }
 
   void add_method_options(CLI::App& command) {
-    command.add_option("--method", options_.method, "gptq or rtn")->capture_default_str();
-    command.add_option("--recipe", options_.recipe, "fast")->capture_default_str();
-    command.add_option("--bits,-b", options_.bits, "2, 3, 4 or 8")
-        ->check(CLI::IsMember({2, 3, 4, 8}))
+    take_one_of(command.add_option("--method", options_.method, "The solver; rtn: just rounding"),
+                names_of(methods()))
         ->capture_default_str();
-    command
-        .add_option("--group-size,-g", options_.group_size, "Inputs that share a scale; -1: all")
-        ->check(CLI::IsMember(std::vector<int64_t>{-1}) | CLI::Range(int64_t{1}, int64_t{1} << 20))
+    take_one_of(command.add_option("--recipe", options_.recipe, "The steps around the solver"),
+                names_of(recipes()))
+        ->capture_default_str();
+    take_number_of(command.add_option("--bits,-b", options_.bits, "Bits of a code"), {2, 3, 4, 8})
+        ->capture_default_str();
+    take_whole_number(command.add_option("--group-size,-g", options_.group_size,
+                                         "Inputs that share a scale; -1: all"),
+                      1, int64_t{1} << 20, -1)
         ->capture_default_str();
     sym_ = command.add_flag("--sym", symmetric_, "Zero in the middle of the grid (default)");
     command.add_flag("--asym", asymmetric_, "A zero of its own for each group")->excludes(sym_);
     command
         .add_option("--skip", options_.skip,
                     "Leave linears dense whose name holds this regex; repeatable")
+        ->type_name("REGEX")
         ->allow_extra_args(false)
         ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-    command
-        .add_option("--damp,--damp-percent", options_.damping,
-                    "Damping, of the mean of H's diagonal")
-        ->check(number_between(0, 1))
+    take_number(command.add_option("--damp,--damp-percent", options_.damping,
+                                   "Damping, a part of the mean of H's diagonal"),
+                0, 1)
         ->capture_default_str();
-    CLI::Option* order =
-        command.add_option("--order", options_.order, "act or none (default: the recipe's)")
-            ->check(CLI::IsMember({"act", "none"}));
-    desc_act_ = command.add_option("--desc-act", desc_act_value_, "true: --order act; false: none")
+    CLI::Option* order = take_one_of(
+        command.add_option("--order", options_.order, "Of the columns (default: the recipe's)"),
+        {"act", "none"});
+    desc_act_ = take_truth(command.add_option("--desc-act", desc_act_value_,
+                                              "true: --order act; false: --order none"))
                     ->excludes(order);
-    CLI::Option* search = command
-                              .add_option("--scale-search", options_.scale_search,
-                                          "power or minmax (default: the recipe's)")
-                              ->check(CLI::IsMember({"power", "minmax"}));
-    mse_ = command.add_option("--mse", mse_value_, "2.4: --scale-search power; 0: minmax")
-               ->check(CLI::IsMember({0.0, 2.4}))
+    CLI::Option* search =
+        take_one_of(command.add_option("--scale-search", options_.scale_search,
+                                       "How scales are found (default: the recipe's)"),
+                    {"power", "minmax"});
+    mse_ = take_number_of(command.add_option("--mse", mse_value_,
+                                             "2.4: --scale-search power; 0: --scale-search minmax"),
+                          {0, 2.4})
                ->excludes(search);
   }
 
@@ -108,24 +127,22 @@ class QuantizeCommand : public Command {
     command
         .add_option("--calib,--calibration", options_.calibration,
                     "Text, or JSON lines with \"text\"; repeatable (default: the fetched text)")
+        ->type_name("FILE")
         ->allow_extra_args(false)
         ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-    samples_ =
-        command.add_option("--samples,--nsamples", options_.samples, "Windows to calibrate on")
-            ->check(whole_number(1))
-            ->capture_default_str();
-    command.add_option("--seq-len,--seqlen", options_.seq_len, "Tokens a window")
-        ->check(whole_number(16))
+    samples_ = take_whole_number(command.add_option("--samples,--nsamples", options_.samples,
+                                                    "Windows to calibrate on"),
+                                 1)
+                   ->capture_default_str();
+    take_whole_number(command.add_option("--seq-len,--seqlen", options_.seq_len, "Tokens a window"),
+                      16)
         ->capture_default_str();
-    command.add_option("--seed", options_.seed, "Of the choice of windows")
-        ->check(whole_number(0))
+    take_whole_number(command.add_option("--seed", options_.seed, "Of the choice of windows"), 0)
         ->capture_default_str();
   }
 
   void add_run_options(CLI::App& command) {
-    command.add_option("--dtype", options_.dtype, "auto, f32 or bf16")
-        ->check(CLI::IsMember({"auto", "f32", "bf16"}))
-        ->capture_default_str();
+    add_dtype(command, options_.dtype);
     add_size_option(command, "--max-memory", options_.max_memory, "Stay below this, e.g. 1.5G");
     add_device_options(command, device_);
   }

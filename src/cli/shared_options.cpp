@@ -1,57 +1,143 @@
-// Options that several commands have.
-#include <fmt/core.h>
+// Options that several commands have, and the checks of their values.
+#include <fmt/format.h>
 
+#include <cmath>
 #include <cstdlib>
 
 #include "base/progress.h"
 #include "cli/command.h"
+#include "cli/suggest.h"
 
 namespace halftone {
+namespace {
+
+std::optional<double> number(const std::string& text) {
+  char* end = nullptr;
+  const double value = std::strtod(text.c_str(), &end);
+  if (end == text.c_str() || *end != 0 || !std::isfinite(value)) return std::nullopt;
+  return value;
+}
+
+std::optional<int64_t> whole_number(const std::string& text) {
+  constexpr size_t kMostDigits = 18;  // fits 64 bits whatever they are
+  const size_t sign = text.starts_with('-') ? 1 : 0;
+  const size_t digits = text.size() - sign;
+  if (digits == 0 || digits > kMostDigits) return std::nullopt;
+  if (text.find_first_not_of("0123456789", sign) != std::string::npos) return std::nullopt;
+  return std::stoll(text);
+}
+
+// "2, 3, 4 or 8"
+std::string either(const std::vector<std::string>& choices) {
+  std::string text;
+  for (size_t i = 0; i < choices.size(); ++i)
+    text += (i == 0 ? "" : i + 1 == choices.size() ? " or " : ", ") + choices[i];
+  return text;
+}
+
+// The complaint, and below it what to do; suggest.cpp parts the two lines.
+std::string refusal(const std::string& got, const std::string& expected, const std::string& close) {
+  const std::string complaint =
+      fmt::format("got {}, expected {}", got.empty() ? "nothing" : got, expected);
+  return close.empty() ? complaint : fmt::format("{}\nthe nearest is {}.", complaint, close);
+}
+
+// A check without a name: its type is what type_name() says.
+CLI::Option* with_check(CLI::Option* option, const std::string& type,
+                        std::function<std::string(std::string&)> check) {
+  return option->type_name(type)->check(CLI::Validator(std::move(check), ""));
+}
+
+}  // namespace
 
 void add_device_options(CLI::App& command, DeviceOptions& options) {
   command
       .add_option("--device", options.device, "auto or cpu (ref: slow, the oracle of our tests)")
+      ->type_name("NAME")
       ->capture_default_str();
-  command.add_option("--threads", options.threads, "0: all that this process may use")
-      ->check(CLI::Range(0, 4096))
+  take_whole_number(command.add_option("--threads", options.threads, "0: all there are"), 0, 4096)
       ->capture_default_str();
 }
 
-CLI::Validator number_between(double least, double most) {
-  const auto check = [=](std::string& text) {
-    char* end = nullptr;
-    const double value = std::strtod(text.c_str(), &end);
-    if (end != text.c_str() && *end == 0 && value >= least && value <= most) return std::string();
-    return fmt::format("got {}, expected a number from {} to {}", text, least, most);
-  };
-  return CLI::Validator(check, "NUMBER");
+void add_model(CLI::App& command, std::string& model, const std::string& names) {
+  command.add_option(names, model, "Directory, .gguf file, or org/name in a local cache")
+      ->type_name("MODEL")
+      ->required();
 }
 
-CLI::Validator whole_number(int64_t least) {
-  const auto check = [=](std::string& text) {
-    constexpr size_t kMostDigits = 18;  // fits 64 bits whatever they are
-    const bool digits = !text.empty() && text.size() <= kMostDigits &&
-                        text.find_first_not_of("0123456789") == std::string::npos;
-    if (digits && std::stoll(text) >= least) return std::string();
-    return fmt::format("got {}, expected a whole number from {}", text, least);
-  };
-  return CLI::Validator(check, "N");
+void add_dtype(CLI::App& command, std::string& dtype) {
+  take_one_of(command.add_option("--dtype", dtype, "What to compute in"), {"auto", "f32", "bf16"})
+      ->capture_default_str();
 }
 
 void add_size_option(CLI::App& command, const std::string& name, int64_t& bytes,
                      const std::string& what) {
-  command
-      .add_option_function<std::string>(
-          name, [&bytes](const std::string& text) { bytes = *parse_bytes(text); }, what)
-      ->check(CLI::Validator(
-          [](std::string& text) {
-            return parse_bytes(text)
-                       ? std::string()
-                       : fmt::format("got {}, expected a size such as 1.5G or 800M", text);
-          },
-          "SIZE"));
+  CLI::Option* option = command.add_option_function<std::string>(
+      name, [&bytes](const std::string& text) { bytes = *parse_bytes(text); }, what);
+  with_check(option, "SIZE", [](std::string& text) {
+    return parse_bytes(text) ? "" : refusal(text, "a size such as 1.5G or 800M", "");
+  });
 }
 
 void add_example(CLI::App& command, const std::string& text) { command.footer("Example: " + text); }
+
+CLI::Option* take_number(CLI::Option* option, double least, double most) {
+  return with_check(option, "X", [=](std::string& text) {
+    const auto value = number(text);
+    if (value && *value >= least && *value <= most) return std::string();
+    const std::string close = value ? fmt::format("{}", *value < least ? least : most) : "";
+    return refusal(text, fmt::format("a number from {} to {}", least, most), close);
+  });
+}
+
+CLI::Option* take_whole_number(CLI::Option* option, int64_t least, int64_t most,
+                               std::optional<int64_t> also) {
+  return with_check(option, "N", [=](std::string& text) {
+    const auto value = whole_number(text);
+    if (value && ((*value >= least && *value <= most) || value == also)) return std::string();
+    std::string expected = fmt::format("a whole number from {}", least);
+    if (most != INT64_MAX) expected += fmt::format(" to {}", most);
+    if (also) expected += fmt::format(", or {}", *also);
+    std::string close;
+    if (const auto real = number(text); real && std::abs(*real) < 1e15) {
+      const auto rounded = static_cast<int64_t>(std::llround(*real));
+      close = std::to_string(std::clamp(rounded, least, most));
+    }
+    return refusal(text, expected, close);
+  });
+}
+
+CLI::Option* take_one_of(CLI::Option* option, const std::vector<std::string>& choices) {
+  const std::string type = fmt::format("{}", fmt::join(choices, "|"));
+  return with_check(option, type, [=](std::string& text) {
+    if (std::find(choices.begin(), choices.end(), text) != choices.end()) return std::string();
+    return refusal(text, either(choices),
+                   choices.size() == 1 ? choices[0] : nearest(text, choices));
+  });
+}
+
+CLI::Option* take_number_of(CLI::Option* option, const std::vector<double>& choices) {
+  std::vector<std::string> names;
+  for (const double choice : choices) names.push_back(fmt::format("{}", choice));
+  const std::string type = fmt::format("{}", fmt::join(names, "|"));
+  return with_check(option, type, [=](std::string& text) {
+    const auto value = number(text);
+    if (!value) return refusal(text, either(names), "");
+    size_t close = 0;
+    for (size_t i = 0; i < choices.size(); ++i) {
+      if (choices[i] == *value) return std::string();
+      if (std::abs(choices[i] - *value) < std::abs(choices[close] - *value)) close = i;
+    }
+    return refusal(text, either(names), names[close]);
+  });
+}
+
+CLI::Option* take_truth(CLI::Option* option) {
+  return with_check(option, "true|false", [](std::string& text) {
+    for (const char* word : {"true", "false", "on", "off", "yes", "no", "1", "0"})
+      if (text == word) return std::string();
+    return refusal(text, "true or false", nearest(text, {"true", "false"}));
+  });
+}
 
 }  // namespace halftone

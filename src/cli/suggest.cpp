@@ -4,6 +4,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <cctype>
 #include <numeric>
 
 namespace halftone {
@@ -58,6 +59,57 @@ Complaint unknown_word(const CLI::App& app, const std::string& word) {
           fmt::format("halftone {} --help shows what it takes.", command.get_name())};
 }
 
+// "MODEL", "--bits".
+std::string shown_name(const CLI::Option& option) {
+  return option.get_name(option.get_positional());
+}
+
+// "a directory to make": what an option's line of --help says, within a sentence.
+std::string expectation(const CLI::Option& option) {
+  std::string text = option.get_description();
+  if (!text.empty()) text[0] = static_cast<char>(std::tolower(static_cast<unsigned char>(text[0])));
+  return option.get_positional() ? "a " + text : option.get_type_name() + " (" + text + ")";
+}
+
+Complaint missing(const CLI::App& command, const std::string& name) {
+  const CLI::Option* option = command.get_option_no_throw(name);
+  if (!option)
+    return {"no command given, expected one of those that halftone --help lists",
+            "for a first try: halftone demo"};
+  return {fmt::format("{}: not given, expected {}", shown_name(*option), expectation(*option)),
+          command.get_footer()};
+}
+
+// CLI11's exceptions carry no more than a sentence: its parts are taken out of it and put in ours.
+// The checks of our own options complain in our words already, with a hint on a second line.
+Complaint in_our_words(const CLI::App& command, const CLI::ParseError& error) {
+  const std::string text = error.what(), kind = error.get_name();
+  const auto before = [&](const std::string& part) { return text.substr(0, text.find(part)); };
+  const auto after = [&](const std::string& part) {
+    const size_t at = text.find(part);
+    return at == std::string::npos ? "" : text.substr(at + part.size());
+  };
+  if (kind == "RequiredError") return missing(command, before(" is required"));
+  if (kind == "ArgumentMismatch") {
+    const CLI::Option* option = command.get_option_no_throw(before(":"));
+    if (option)
+      return {fmt::format("{}: got nothing, expected {}", before(":"), expectation(*option)), ""};
+  }
+  if (kind == "ExcludesError")
+    return {fmt::format("{} and {}: got both, expected one of them", before(" excludes "),
+                        after(" excludes ")),
+            ""};
+  if (kind == "RequiresError")
+    return {fmt::format("{}: got it alone, expected {} with it", before(" requires "),
+                        after(" requires ")),
+            ""};
+  if (kind == "ConversionError" && text.find(" = ") != std::string::npos) {
+    const std::string name = before(" = ").substr(before(" = ").rfind(' ') + 1);
+    return {fmt::format("{}: got {}, expected no value", name, after(" = ")), ""};
+  }
+  return {before("\n"), after("\n")};
+}
+
 }  // namespace
 
 std::string nearest(std::string_view word, const std::vector<std::string>& candidates) {
@@ -92,14 +144,11 @@ Complaint explain(const CLI::App& app, const CLI::ParseError& error) {
   for (const std::string& word : parsed_command(app).remaining()) return unknown_word(app, word);
   for (const std::string& word : app.remaining(true)) return unknown_word(app, word);
   const CLI::App& command = parsed_command(app);
-  std::string name = command.get_name();
-  if (name == "halftone" || name.empty())
-    name = "";
-  else
-    name += " ";
-  std::string message = error.what();
-  std::replace(message.begin(), message.end(), '\n', ' ');
-  return {message, fmt::format("halftone {}--help shows what it takes.", name)};
+  const std::string name = &command == &app ? "" : command.get_name() + " ";
+  Complaint complaint = in_our_words(command, error);
+  if (complaint.hint.empty())
+    complaint.hint = fmt::format("halftone {}--help shows what it takes.", name);
+  return complaint;
 }
 
 }  // namespace halftone

@@ -18,8 +18,10 @@ class TokenizeCommand : public Command {
  public:
   CLI::App* add_to(CLI::App& program) override {
     CLI::App* command = program.add_subcommand("tokenize", "Token ids and pieces of a text");
-    command->add_option("model", model_, "Directory, .gguf file or org/name")->required();
-    command->add_option("--text", text_, "A file, or - for standard input")->capture_default_str();
+    add_model(*command, model_);
+    command->add_option("--text", text_, "A file, or - for standard input")
+        ->type_name("FILE")
+        ->capture_default_str();
     command->add_flag("--special", special_,
                       "Add what the tokenizer puts around a text (BOS, EOS)");
     command->add_flag("--json", json_, "{\"ids\": […], \"pieces\": […]}");

@@ -66,7 +66,6 @@ class BadInput : public ::testing::Test {
 TEST_F(BadInput, UnknownWordsGetTheNearestRightOne) {
   check(run({"quantize", model_, "--grop-size", "8"}), 2, "did you mean --group-size?");
   check(run({"quantise", model_}), 2, "did you mean quantize?");
-  check(run({"quantize"}), 2, "model");
 }
 
 TEST_F(BadInput, NumbersAreChecked) {
@@ -81,6 +80,40 @@ TEST_F(BadInput, NumbersAreChecked) {
     refuse(2, option, {option, value});
   check(run({"eval", model_, "--text", text_, "--windows", "0"}), 2, "whole number");
   check(run({"generate", model_, "--prompt", "a", "--temperature", "nan"}), 2, "--temperature");
+}
+
+// What the option is, what it got, what it expected; then the valid value that is nearest.
+TEST_F(BadInput, ValuesThatCannotBeAreAnsweredWithTheNearestThatCan) {
+  const auto answer = [&](std::vector<std::string> more, const std::string& words) {
+    more.insert(more.begin(), {"quantize", model_, "-o", folder_.path("out")});
+    check(run(more), 2, words);
+  };
+  answer({"--bits", "4.5"},
+         "halftone: --bits: got 4.5, expected 2, 3, 4 or 8\n          the nearest is 4.\n");
+  answer({"--bits", "many"},
+         "--bits: got many, expected 2, 3, 4 or 8\n          halftone quantize --help");
+  answer({"--bits"}, "--bits: got nothing, expected 2|3|4|8");
+  answer({"--desc-act", "maybe"}, "--desc-act: got maybe, expected true or false");
+  answer({"--method", "gptqq"},
+         "--method: got gptqq, expected gptq or rtn\n          the nearest is gptq.");
+  answer({"--group-size", "0"},
+         "--group-size: got 0, expected a whole number from 1 to 1048576, or -1");
+  answer({"--samples", "1.7"}, "expected a whole number from 1\n          the nearest is 2.");
+  answer({"--damp", "3"},
+         "--damp: got 3, expected a number from 0 to 1\n          the nearest is 1.");
+  answer({"--json=maybe"}, "--json: got maybe, expected no value");
+  answer({"--sym", "--asym"}, "got both, expected one of them");
+  answer({"--config", "nowhere.toml"}, "--config: got nowhere.toml, expected a file that is there");
+  check(run({"eval", model_, "--text", text_, "--max-ppl-increase", "1"}), 2,
+        "--max-ppl-increase: got it alone, expected --against with it");
+}
+
+TEST_F(BadInput, WhatIsNotGivenIsSaidWithAnExample) {
+  check(run({}), 2, "no command given");
+  check(run({"quantize"}), 2, "MODEL: not given, expected a directory, .gguf file, or org/name");
+  check(run({"quantize", model_}), 2, "--output: not given, expected DIR (directory to make)");
+  check(run({"generate", model_}), 2, "--prompt: not given, expected TEXT");
+  check(run({"eval", model_}), 2, "Example: halftone eval");
 }
 
 TEST_F(BadInput, AConfigurationFileIsReadStrictly) {
