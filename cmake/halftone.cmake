@@ -6,11 +6,12 @@ if(CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
 endif()
 
 add_library(halftone_flags INTERFACE)
-target_compile_options(halftone_flags INTERFACE
+set(warnings
   -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wnon-virtual-dtor
   -Wno-missing-field-initializers   # designated initializers leave the rest at their defaults
   $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>   # GCC 12 bug 105651: std::string concatenation
   -ffp-contract=off $<$<BOOL:${HALFTONE_WERROR}>:-Werror>)
+target_compile_options(halftone_flags INTERFACE $<$<COMPILE_LANGUAGE:CXX>:${warnings}>)
 target_include_directories(halftone_flags INTERFACE ${PROJECT_SOURCE_DIR}/src)
 
 # halftone_library(NAME dependencies...): src/NAME with '_' for '/' (backend_cpu is src/backend/cpu).

@@ -209,11 +209,20 @@ class Backend {
 };
 
 struct BackendOptions {
-  int threads = 0;  // 0: all that this process may use
+  int threads = 0;      // 0: all that this process may use
+  bool oldest = false;  // the code for the oldest hardware that is supported: for tests of it
 };
 
-// The backends of this build. "auto" takes the fastest that is there. Throws Error(usage) listing
-// the known names.
+// The device that --device stands for, and why: "auto" takes a GPU where a driver and a card are
+// there, else the processor.
+struct DeviceChoice {
+  std::string device;  // "cuda"
+  std::string reason;  // "NVIDIA H200, 140 GB, driver for CUDA 13.0"; or why there is no GPU
+};
+DeviceChoice choose_device(std::string_view device);
+
+// The backends of this build: auto, cpu, cuda, cuda:N, ref. Throws Error(usage) listing the known
+// names, or saying why a device cannot be used.
 std::unique_ptr<Backend> make_backend(std::string_view device, const BackendOptions& options);
 std::vector<std::string> backend_names();
 

@@ -3,6 +3,7 @@
 
 #include "backend/backend.h"
 #include "backend/cpu/cpu_backend.h"
+#include "backend/cuda/loader/cuda_plugin.h"
 #include "backend/ref/ref_backend.h"
 #include "base/error.h"
 
@@ -11,21 +12,35 @@ namespace {
 
 struct Entry {
   std::string_view name;
-  std::unique_ptr<Backend> (*make)(const BackendOptions&);
+  bool numbered = false;  // name:N is a device, too
+  std::unique_ptr<Backend> (*make)(std::string_view device, const BackendOptions&);
 };
 
 constexpr Entry kBackends[] = {
-    {"cpu", make_cpu_backend},
-    {"ref", make_ref_backend},
+    {"cpu", false, [](std::string_view, const BackendOptions& o) { return make_cpu_backend(o); }},
+    {"cuda", true, make_cuda_backend},
+    {"ref", false, [](std::string_view, const BackendOptions& o) { return make_ref_backend(o); }},
 };
+
+bool names(const Entry& entry, std::string_view device) {
+  if (entry.name == device) return true;
+  return entry.numbered && device.starts_with(entry.name) && device[entry.name.size()] == ':';
+}
 
 }  // namespace
 
+DeviceChoice choose_device(std::string_view device) {
+  if (device != "auto") return {std::string(device), "asked for"};
+  const CudaChoice cuda = consider_cuda();
+  return {cuda.usable ? "cuda" : "cpu", cuda.reason};
+}
+
 std::unique_ptr<Backend> make_backend(std::string_view device, const BackendOptions& options) {
-  if (device == "auto") device = kBackends[0].name;
+  const std::string chosen = choose_device(device).device;
   for (const Entry& entry : kBackends)
-    if (entry.name == device) return entry.make(options);
-  throw usage_error("--device {}: not a device of this build", device).hint("use auto or cpu.");
+    if (names(entry, chosen)) return entry.make(chosen, options);
+  throw usage_error("--device {}: not a device of this build", device)
+      .hint("use auto, cpu, cuda or cuda:N.");
 }
 
 std::vector<std::string> backend_names() {

@@ -1,0 +1,172 @@
+// The backend's class: what it says of itself, events, and the way from virtuals to operations.
+#include "backend/cuda/cuda_backend.h"
+
+#include <fmt/format.h>
+
+#include "backend/cuda/cuda_operations.h"
+#include "backend/cuda/cuda_weight.h"
+
+namespace halftone::cuda {
+namespace {
+
+// Events that nobody can still wait for in earnest: the device is long past them.
+constexpr size_t kEventsKept = 4096;
+
+std::string name_of_card(int device) {
+  cudaDeviceProp properties = {};
+  check(cudaGetDeviceProperties(&properties, device), "asking for a card's properties");
+  return properties.name;
+}
+
+}  // namespace
+
+CudaBackend::CudaBackend(int device, const BackendOptions& options)
+    : context_(device, options.oldest), transfers_(context_, options.threads) {
+  const CardProperties& card = context_.card();
+  info_.backend = "cuda";
+  info_.device = fmt::format("{} (cuda:{})", name_of_card(device), device);
+  info_.instructions =
+      fmt::format("sm_{}{}{}", card.major, card.minor, options.oldest ? " as sm_75" : "");
+  info_.native_bf16 = card.bf16;
+  info_.threads = transfers_.threads();
+}
+
+CudaBackend::~CudaBackend() {
+  cudaStreamSynchronize(context_.compute());
+  cudaStreamSynchronize(context_.copy());
+}
+
+Tensor CudaBackend::allocate(int64_t rows, int64_t cols, DType dtype) {
+  context_.make_current();
+  return context_.temporary(rows, cols, dtype);
+}
+
+void CudaBackend::upload(ConstView host, View device, Queue queue) {
+  context_.make_current();
+  transfers_.upload(host, device, queue);
+}
+
+void CudaBackend::download(ConstView device, View host) {
+  context_.make_current();
+  transfers_.download(device, host);
+}
+
+void CudaBackend::copy(ConstView from, View to) {
+  cuda::copy(context_, from, to, context_.compute());
+}
+
+void CudaBackend::fill(View x, float value) { cuda::fill(context_, x, value); }
+
+Event CudaBackend::record(Queue queue) {
+  events_.emplace_back().record(context_.stream(queue));
+  if (events_.size() > kEventsKept) {
+    events_.front().wait();
+    events_.pop_front();
+    ++first_event_;
+  }
+  return first_event_ + events_.size() - 1;
+}
+
+void CudaBackend::wait(Queue queue, Event event) {
+  if (event >= first_event_) events_[event - first_event_].block(context_.stream(queue));
+}
+
+std::unique_ptr<Weight> CudaBackend::prepare(ConstView weight, DType compute) {
+  context_.make_current();
+  return prepare_weight(context_, transfers_, weight, compute);
+}
+
+std::unique_ptr<Weight> CudaBackend::prepare(const QuantizedMatrix& weight, DType compute) {
+  context_.make_current();
+  return prepare_weight(context_, transfers_, weight, compute);
+}
+
+void CudaBackend::linear(ConstView x, const Weight& weight, ConstView bias, View y,
+                         bool accumulate) {
+  cuda::linear(context_, x, weight, bias, {y, accumulate});
+}
+
+void CudaBackend::embed(std::span<const int32_t> ids, ConstView table, float scale, View y) {
+  cuda::embed(context_, ids, table, scale, y);
+}
+
+void CudaBackend::norm(ConstView x, ConstView gain, const NormSpec& spec, View y) {
+  cuda::norm(context_, x, gain, spec, y);
+}
+
+void CudaBackend::rope(ConstView x, std::span<const int32_t> positions, ConstView frequencies,
+                       const RopeSpec& spec, View y) {
+  cuda::rope(context_, x, {positions, frequencies, spec}, y);
+}
+
+void CudaBackend::attention(ConstView q, ConstView k, ConstView v,
+                            std::span<const Sequence> sequences, const AttentionSpec& spec,
+                            View y) {
+  cuda::attention(context_, {q, k, v}, sequences, spec, y);
+}
+
+void CudaBackend::gated_activation(ConstView gate, ConstView up, Activation act, View y) {
+  cuda::gated_activation(context_, gate, up, act, y);
+}
+
+void CudaBackend::add(ConstView a, ConstView b, View y) { cuda::add(context_, a, b, y); }
+
+void CudaBackend::add_norm(ConstView x, View residual, ConstView gain, const NormSpec& spec,
+                           View y) {
+  cuda::add_norm(context_, {x, residual}, gain, spec, y);
+}
+
+void CudaBackend::softcap(View x, float cap) { cuda::softcap(context_, x, cap); }
+
+void CudaBackend::score(ConstView logits, ConstView base_logits, std::span<const int32_t> targets,
+                        View scores) {
+  cuda::score(context_, logits, base_logits, targets, scores);
+}
+
+void CudaBackend::accumulate_hessian(ConstView x, ConstView row_weights, View h) {
+  cuda::accumulate_hessian(context_, x, row_weights, h);
+}
+
+void CudaBackend::gather_symmetric(ConstView h, std::span<const int32_t> order,
+                                   double dead_diagonal, double damping, View out) {
+  cuda::gather_symmetric(context_, h, order, {dead_diagonal, damping}, out);
+}
+
+void CudaBackend::factor_ldl(View a, View status) { cuda::factor_ldl(context_, a, status); }
+
+void CudaBackend::gather_columns(ConstView w, std::span<const int32_t> order, View out) {
+  cuda::gather_columns(context_, w, order, out);
+}
+
+void CudaBackend::fit_grid(ConstView w, const GridFit& fit, View scales, View zeros) {
+  cuda::fit_grid(context_, w, fit, scales, zeros);
+}
+
+void CudaBackend::quantize_columns(ConstView w, View target, ConstView factor,
+                                   const ColumnBlock& block, const Grid& grid, ConstView scales,
+                                   ConstView zeros, View codes, View errors) {
+  cuda::quantize_columns(context_, {w, factor, scales, zeros}, block, grid,
+                         {target, codes, errors});
+}
+
+void CudaBackend::encode(ConstView w, const Grid& grid, const CodeView& q) {
+  cuda::encode(context_, w, grid, q);
+}
+
+void CudaBackend::code_errors(ConstView w, const CodeView& q, View errors) {
+  cuda::code_errors(context_, w, q, errors);
+}
+
+void CudaBackend::add_squares(ConstView m, std::span<const double> weights, View sum) {
+  cuda::add_squares(context_, m, weights, sum);
+}
+
+void CudaBackend::copy_diagonal_blocks(ConstView a, View blocks) {
+  cuda::copy_diagonal_blocks(context_, a, blocks);
+}
+
+void CudaBackend::multiply_add(ConstView a, ConstView b, View c) {
+  cuda::multiply_add(context_, a, b, c);
+}
+
+}  // namespace halftone::cuda

@@ -1,0 +1,61 @@
+#include "backend/cuda/cuda_context.h"
+
+#include <algorithm>
+
+namespace halftone::cuda {
+namespace {
+
+constexpr size_t kUploadSegment = size_t{8} << 20;
+constexpr int kUploadSegments = 4;
+
+// Makes the card current for this thread, and asks what it is.
+CardProperties properties_of(int device, bool oldest) {
+  check(cudaSetDevice(device), {"using card", {device}});
+  CardProperties card{.device = device};
+  const auto ask = [&](cudaDeviceAttr attribute) {
+    int value = 0;
+    check(cudaDeviceGetAttribute(&value, attribute, device), "asking for a card's properties");
+    return value;
+  };
+  card.multiprocessors = ask(cudaDevAttrMultiProcessorCount);
+  card.shared_memory = ask(cudaDevAttrMaxSharedMemoryPerBlockOptin);
+  card.major = ask(cudaDevAttrComputeCapabilityMajor);
+  card.minor = ask(cudaDevAttrComputeCapabilityMinor);
+  card.bf16 = card.major >= 8 && !oldest;
+  card.wgmma = card.major == 9 && !oldest;
+  return card;
+}
+
+}  // namespace
+
+Context::Context(int device, bool oldest)
+    : card_(properties_of(device, oldest)),
+      allocator_(device, compute_, copy_),
+      uploads_(kUploadSegment, kUploadSegments) {
+  const cublasStatus_t status = cublasLtCreate(&blas_);
+  check_library(status == CUBLAS_STATUS_SUCCESS, "cuBLASLt", status, "starting cuBLASLt");
+}
+
+Context::~Context() {
+  if (blas_) cublasLtDestroy(blas_);
+}
+
+void Context::upload_bytes(const void* from, size_t bytes, void* to) {
+  for (size_t done = 0; done < bytes;) {
+    const size_t piece = std::min(bytes - done, uploads_.segment_bytes());
+    std::byte* pinned = uploads_.take(piece, compute_);
+    std::memcpy(pinned, static_cast<const std::byte*>(from) + done, piece);
+    check(cudaMemcpyAsync(static_cast<std::byte*>(to) + done, pinned, piece, cudaMemcpyHostToDevice,
+                          compute_),
+          {"uploading", {static_cast<int64_t>(bytes)}});
+    done += piece;
+  }
+}
+
+Tensor Context::bytes_to_device(const void* data, size_t bytes) {
+  Tensor tensor = temporary(1, static_cast<int64_t>(std::max<size_t>(bytes, 1)), DType::u8);
+  upload_bytes(data, bytes, tensor.view().data);
+  return tensor;
+}
+
+}  // namespace halftone::cuda

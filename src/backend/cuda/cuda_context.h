@@ -1,0 +1,74 @@
+// What the operations of one card share: its streams, memory, libraries' handles and properties.
+//
+// Operations queue on compute(). Temporary matrices come from the allocator and die in the order of
+// that stream: a Tensor may go out of scope as soon as the kernel that uses it is launched.
+#pragma once
+
+#include <cublasLt.h>
+
+#include <cstring>
+#include <memory>
+#include <span>
+#include <type_traits>
+
+#include "backend/backend.h"
+#include "backend/cuda/cuda_check.h"
+#include "backend/cuda/cuda_memory.h"
+
+namespace halftone::cuda {
+
+struct CardProperties {
+  int device = 0;
+  int multiprocessors = 0;
+  int shared_memory = 0;  // bytes that a block can have
+  int major = 0, minor = 0;
+  bool bf16 = false;   // multiplies bf16 on tensor cores (sm_80 and later), and may
+  bool wgmma = false;  // Hopper's warpgroup products, and may
+};
+
+class Context {
+ public:
+  Context(int device, bool oldest);
+  ~Context();
+  Context(const Context&) = delete;
+  Context& operator=(const Context&) = delete;
+
+  const CardProperties& card() const { return card_; }
+  cudaStream_t compute() const { return compute_; }
+  cudaStream_t copy() const { return copy_; }
+  cudaStream_t stream(Queue queue) const { return queue == Queue::copy ? copy() : compute(); }
+  // For threads other than the one that made the context.
+  void make_current() const { check(cudaSetDevice(card_.device), {"using card", {card_.device}}); }
+  CudaAllocator& allocator() { return allocator_; }
+  cublasLtHandle_t blas() const { return blas_; }
+
+  // A matrix on the device for an operation's own use; not initialized.
+  Tensor temporary(int64_t rows, int64_t cols, DType dtype) {
+    return Tensor(allocator_, rows, cols, dtype, Place::device);
+  }
+  // The bytes of a span of the host, on the device when the compute stream comes there; the span
+  // may die on return. The tensor is (1, bytes) u8: see data_of().
+  template <class T>
+  Tensor to_device(std::span<const T> values) {
+    static_assert(std::is_trivially_copyable_v<T>);
+    return bytes_to_device(values.data(), values.size_bytes());
+  }
+  // Host memory of `bytes` to device memory on the compute stream.
+  void upload_bytes(const void* from, size_t bytes, void* to);
+
+ private:
+  Tensor bytes_to_device(const void* data, size_t bytes);
+
+  CardProperties card_;
+  Stream compute_, copy_;
+  CudaAllocator allocator_;
+  PinnedRing uploads_;  // for the compute stream
+  cublasLtHandle_t blas_ = nullptr;
+};
+
+template <class T>
+const T* data_of(const Tensor& tensor) {
+  return static_cast<const T*>(tensor.view().data);
+}
+
+}  // namespace halftone::cuda

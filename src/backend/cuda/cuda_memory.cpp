@@ -1,0 +1,130 @@
+#include "backend/cuda/cuda_memory.h"
+
+#include <cassert>
+#include <limits>
+
+#include "backend/cuda/cuda_check.h"
+#include "base/error.h"
+
+namespace halftone::cuda {
+
+Stream::Stream() { check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "a stream"); }
+Stream::~Stream() {
+  if (stream_) cudaStreamDestroy(stream_);
+}
+
+CudaEvent::CudaEvent() {
+  check(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming), "an event");
+}
+CudaEvent::~CudaEvent() {
+  if (event_) cudaEventDestroy(event_);
+}
+void CudaEvent::record(cudaStream_t stream) { check(cudaEventRecord(event_, stream), "an event"); }
+void CudaEvent::block(cudaStream_t stream) const {
+  check(cudaStreamWaitEvent(stream, event_, 0), "waiting for an event");
+}
+void CudaEvent::wait() const { check(cudaEventSynchronize(event_), "waiting for an event"); }
+
+CudaAllocator::CudaAllocator(int device, const Stream& compute, const Stream& copy)
+    : name_(fmt::format("cuda:{}", device)), compute_(compute), copy_(copy) {
+  cudaMemPoolProps properties = {};
+  properties.allocType = cudaMemAllocationTypePinned;
+  properties.location = {cudaMemLocationTypeDevice, device};
+  check(cudaMemPoolCreate(&pool_, &properties), "a memory pool");
+  // What was released stays with us until the process ends or the card is full.
+  uint64_t threshold = std::numeric_limits<uint64_t>::max();
+  check(cudaMemPoolSetAttribute(pool_, cudaMemPoolAttrReleaseThreshold, &threshold),
+        "a memory pool");
+}
+
+CudaAllocator::~CudaAllocator() {
+  cudaStreamSynchronize(compute_);
+  cudaStreamSynchronize(copy_);
+  if (pool_) cudaMemPoolDestroy(pool_);
+}
+
+namespace {
+
+// Says who is within a call that goes by the copy stream, until it returns.
+class CopyOrder {
+ public:
+  explicit CopyOrder(std::atomic<std::thread::id>& thread) : thread_(thread) {
+    thread_ = std::this_thread::get_id();
+  }
+  ~CopyOrder() { thread_ = std::thread::id(); }
+
+ private:
+  std::atomic<std::thread::id>& thread_;
+};
+
+}  // namespace
+
+void* CudaAllocator::allocate_for_copy(size_t bytes) {
+  const std::lock_guard lock(copies_);
+  const CopyOrder order(copying_);
+  return allocate(bytes);
+}
+
+void CudaAllocator::release_after_copy(void* data, size_t bytes) noexcept {
+  const std::lock_guard lock(copies_);
+  const CopyOrder order(copying_);
+  release(data, bytes);
+}
+
+void* CudaAllocator::take(size_t bytes) {
+  const cudaStream_t stream = order();
+  void* data = nullptr;
+  if (bytes == 0) bytes = 1;
+  cudaError_t status = cudaMallocFromPoolAsync(&data, bytes, pool_, stream);
+  if (status == cudaErrorMemoryAllocation) {
+    // What is released but still queued, or held in pieces that are too small, goes back first.
+    cudaGetLastError();
+    check(cudaStreamSynchronize(compute_), "waiting for memory");
+    check(cudaStreamSynchronize(copy_), "waiting for memory");
+    cudaMemPoolTrimTo(pool_, 0);
+    status = cudaMallocFromPoolAsync(&data, bytes, pool_, stream);
+  }
+  if (status == cudaErrorMemoryAllocation) {
+    cudaGetLastError();
+    size_t free = 0, total = 0;
+    cudaMemGetInfo(&free, &total);
+    throw out_of_resources(
+        "{}: {:.2f} GB asked for with {:.2f} GB in use: the card has {:.2f} GB "
+        "left of {:.2f} GB",
+        name_, static_cast<double>(bytes) / 1e9, static_cast<double>(in_use()) / 1e9,
+        static_cast<double>(free) / 1e9, static_cast<double>(total) / 1e9)
+        .hint(fmt::format("--max-memory device={:.0f}M fits what is free now.",
+                          static_cast<double>(free + static_cast<size_t>(in_use())) * 0.9e-6));
+  }
+  check(status, {"allocating", {static_cast<int64_t>(bytes)}});
+  return data;
+}
+
+void CudaAllocator::give_back(void* data, size_t) noexcept { cudaFreeAsync(data, order()); }
+
+PinnedRing::PinnedRing(size_t segment_bytes, int segments)
+    : segment_bytes_(segment_bytes), segments_(static_cast<size_t>(segments)) {
+  check(cudaMallocHost(reinterpret_cast<void**>(&data_), segment_bytes_ * segments_.size()),
+        {"pinned host memory", {static_cast<int64_t>(segment_bytes_ * segments_.size())}});
+}
+PinnedRing::~PinnedRing() {
+  if (data_) cudaFreeHost(data_);
+}
+
+std::byte* PinnedRing::take(size_t bytes, cudaStream_t stream) {
+  constexpr size_t kAlignment = 256;
+  assert(bytes <= segment_bytes_);
+  if (used_ + bytes > segment_bytes_) {
+    segments_[current_].done.record(stream);
+    segments_[current_].in_flight = true;
+    current_ = (current_ + 1) % segments_.size();
+    used_ = 0;
+    if (segments_[current_].in_flight) segments_[current_].done.wait();
+    segments_[current_].in_flight = false;
+  }
+  std::byte* piece = data_ + current_ * segment_bytes_ + used_;
+  used_ += (bytes + kAlignment - 1) / kAlignment * kAlignment;
+  return piece;
+}
+
+}  // namespace halftone::cuda
