@@ -63,7 +63,7 @@ class TurnedInputs {
  public:
   TurnedInputs(const HessianTools& tools, ConstView x, DType products)
       : tools_(tools),
-        transpose_(simd::quantizer_kernels_for(tools.isa).transpose),
+        kernels_(simd::quantizer_kernels_for(tools.isa)),
         x_(x),
         products_(products),
         pack_(tools.matmul.pack_kernel(x.rows, std::min(kColumns, x.cols), products)),
@@ -142,24 +142,22 @@ class TurnedInputs {
   // turned (kColumns, kTurnedRows) := words (rows, kColumns) transposed.
   void turn(const uint32_t* words, int64_t rows, float* turned) const {
     if (rows == simd::kTurnedRows)
-      return transpose_(reinterpret_cast<const float*>(words), kColumns, turned);
+      return kernels_.transpose(reinterpret_cast<const float*>(words), kColumns, turned);
     alignas(64) uint32_t padded[simd::kTurnedRows * kColumns] = {};
     std::copy(words, words + rows * kColumns, padded);
-    transpose_(reinterpret_cast<const float*>(padded), kColumns, turned);
+    kernels_.transpose(reinterpret_cast<const float*>(padded), kColumns, turned);
   }
 
   // One row of words: a token as f32, or two of them as bf16; zeros beyond x.
   void stage(int64_t token, int64_t begin, int64_t cols, const float* row_weights,
              uint32_t* words) const {
-    std::fill(words, words + kColumns, 0u);
-    if (token >= x_.rows) return;
     if (products_ == DType::bf16 && !row_weights && token + 1 < x_.rows) {
-      const bf16* low = x_.row<bf16>(token) + begin;
-      const bf16* high = x_.row<bf16>(token + 1) + begin;
-      for (int64_t i = 0; i < cols; ++i)
-        words[i] = low[i].bits | static_cast<uint32_t>(high[i].bits) << 16;
+      kernels_.pair_rows(x_.row<bf16>(token) + begin, x_.row<bf16>(token + 1) + begin, cols, words);
+      std::fill(words + cols, words + kColumns, 0u);
       return;
     }
+    std::fill(words, words + kColumns, 0u);
+    if (token >= x_.rows) return;
     for (int64_t half = 0; half < tokens_a_word() && token + half < x_.rows; ++half) {
       const float root = row_weights ? std::sqrt(row_weights[token + half]) : 1;
       if (x_.dtype == DType::f32)
@@ -170,7 +168,7 @@ class TurnedInputs {
   }
 
   const HessianTools& tools_;
-  void (*const transpose_)(const float* words, int64_t cols, float* out);
+  const simd::QuantizerKernels& kernels_;
   ConstView x_;
   DType products_;
   PackKernel pack_, last_pack_;  // of all blocks but the last, and of the last

@@ -54,6 +54,8 @@ struct QuantizerKernels {
   void (*quantize_panel)(const ColumnPanel& panel);
   // out (cols, kTurnedRows) := words (kTurnedRows, cols) transposed.
   void (*transpose)(const float* words, int64_t cols, float* out);
+  // words[i] := low[i] and, in the upper half, high[i].
+  void (*pair_rows)(const bf16* low, const bf16* high, int64_t count, uint32_t* words);
 };
 
 // The table for an instruction set that the processor has.

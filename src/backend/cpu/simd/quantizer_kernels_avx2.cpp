@@ -22,6 +22,7 @@ static_assert(kTurnedRows == kKeyTile, "transpose() is attention's");
 #include "backend/cpu/simd/vector_avx2.inl"
 #include "backend/cpu/simd/transpose_loops.inl"
 #include "backend/cpu/simd/quantizer_avx2.inl"
+#include "backend/cpu/simd/pair_rows.inl"
 #include "backend/cpu/simd/candidate_loss.inl"
 #include "backend/cpu/simd/quantize_panel.inl"
 // clang-format on
@@ -37,7 +38,9 @@ static_assert(kTurnedRows == kKeyTile, "transpose() is attention's");
 
 namespace halftone::simd {
 
-const QuantizerKernels kAvx2QuantizerKernels = {
-    .candidate_loss = candidate_loss, .quantize_panel = quantize_panel, .transpose = transpose};
+const QuantizerKernels kAvx2QuantizerKernels = {.candidate_loss = candidate_loss,
+                                                .quantize_panel = quantize_panel,
+                                                .transpose = transpose,
+                                                .pair_rows = pair_rows};
 
 }  // namespace halftone::simd

@@ -24,6 +24,7 @@ static_assert(kTurnedRows == kKeyTile, "transpose() is attention's");
 #include "backend/cpu/simd/vector_avx512.inl"
 #include "backend/cpu/simd/transpose_avx512.inl"
 #include "backend/cpu/simd/quantizer_avx512.inl"
+#include "backend/cpu/simd/pair_rows.inl"
 #include "backend/cpu/simd/candidate_loss.inl"
 #include "backend/cpu/simd/quantize_panel.inl"
 // clang-format on
@@ -39,7 +40,9 @@ static_assert(kTurnedRows == kKeyTile, "transpose() is attention's");
 
 namespace halftone::simd {
 
-const QuantizerKernels kAvx512QuantizerKernels = {
-    .candidate_loss = candidate_loss, .quantize_panel = quantize_panel, .transpose = transpose};
+const QuantizerKernels kAvx512QuantizerKernels = {.candidate_loss = candidate_loss,
+                                                  .quantize_panel = quantize_panel,
+                                                  .transpose = transpose,
+                                                  .pair_rows = pair_rows};
 
 }  // namespace halftone::simd

@@ -13,6 +13,7 @@ static_assert(kTurnedRows == kKeyTile, "transpose() is attention's");
 #include "backend/cpu/simd/vector_scalar.inl"
 #include "backend/cpu/simd/transpose_loops.inl"
 #include "backend/cpu/simd/quantizer_scalar.inl"
+#include "backend/cpu/simd/pair_rows.inl"
 #include "backend/cpu/simd/candidate_loss.inl"
 #include "backend/cpu/simd/quantize_panel.inl"
 // clang-format on
@@ -22,7 +23,9 @@ static_assert(kTurnedRows == kKeyTile, "transpose() is attention's");
 
 namespace halftone::simd {
 
-const QuantizerKernels kScalarQuantizerKernels = {
-    .candidate_loss = candidate_loss, .quantize_panel = quantize_panel, .transpose = transpose};
+const QuantizerKernels kScalarQuantizerKernels = {.candidate_loss = candidate_loss,
+                                                  .quantize_panel = quantize_panel,
+                                                  .transpose = transpose,
+                                                  .pair_rows = pair_rows};
 
 }  // namespace halftone::simd
