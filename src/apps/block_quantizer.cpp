@@ -74,6 +74,8 @@ class BlockQuantizer {
   Forward dense_forward_, forward_;
   WindowStream samples_, held_out_, held_out_dense_;
   std::vector<StageRecord> finished_;
+  Clock::time_point since_ = Clock::now();  // the last stage was finished
+  double seconds_before_ = 0;
 };
 
 BlockQuantizer::BlockQuantizer(const BlockQuantizerInput& input)
@@ -190,8 +192,10 @@ void BlockQuantizer::finish_stage(const StagePlan& stage, std::optional<Hessian>
   StageRecord record;
   if (resumed) {
     record = deserialize(in_.journal->read(name));
+    seconds_before_ += record.seconds;
   } else {
     record = solve(stage, std::move(hessian));
+    record.seconds = std::chrono::duration<double>(Clock::now() - since_).count();
     const ProfileScope scope(in_.profile, "journal");
     if (in_.journal) in_.journal->append(name, serialize(record));
   }
@@ -202,6 +206,7 @@ void BlockQuantizer::finish_stage(const StagePlan& stage, std::optional<Hessian>
   report(record, resumed);
   for (FinishedLinear& linear : record.linears) linear.matrix = QuantizedMatrix();
   finished_.push_back(std::move(record));
+  since_ = Clock::now();
 }
 
 void BlockQuantizer::run_held_out(int layer) {
@@ -260,7 +265,7 @@ BlockQuantizerResult BlockQuantizer::run() {
     quantized_.clear(layer);
   }
   samples_.release();  // makes room for the head and its logits
-  return {std::move(finished_), in_.measure_loss ? measure_loss() : HeldOutLoss()};
+  return {std::move(finished_), in_.measure_loss ? measure_loss() : HeldOutLoss(), seconds_before_};
 }
 
 }  // namespace

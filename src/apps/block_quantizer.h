@@ -34,6 +34,7 @@ struct BlockQuantizerInput {
 struct BlockQuantizerResult {
   std::vector<StageRecord> stages;  // without their matrices: those are in the journal
   HeldOutLoss loss;
+  double seconds_before = 0;  // that the stages found in the journal took the runs before this one
 };
 
 // Throws Error(interrupted) between two steps; what is finished is in the journal.

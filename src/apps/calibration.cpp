@@ -6,6 +6,8 @@
 #include <optional>
 
 #include "base/error.h"
+#include "base/interrupt.h"
+#include "base/log.h"
 #include "base/progress.h"
 #include "base/sha256.h"
 #include "io/find_model.h"
@@ -96,8 +98,17 @@ Calibration read_calibration(const Tokenizer& tokenizer, const Plan& plan,
   std::vector<TextFile> files;
   Sha256 hash;
   for (const std::string& path : paths) {
-    files.push_back(read_text_file(path));
-    hash.add(files.back().sha256);
+    throw_if_interrupted();
+    TextFile file = read_text_file(path);
+    const auto same = std::find_if(files.begin(), files.end(), [&](const TextFile& other) {
+      return other.sha256 == file.sha256;
+    });
+    if (same != files.end()) {
+      spdlog::warn("--calib {}: the same text as {}, used once", path, same->path);
+      continue;
+    }
+    hash.add(file.sha256);
+    files.push_back(std::move(file));
   }
   const Windows all = cut_windows(tokenizer, files, options.seq_len);
   calibration.sha256 = hash.hex();

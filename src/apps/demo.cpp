@@ -1,4 +1,4 @@
-// Quantize twice, measure twice, let all three write, and put it into one page.
+// Quantize twice, measure twice, let the original and GPTQ write, and put it into one page.
 #include "apps/demo.h"
 
 #include <fmt/core.h>
@@ -9,6 +9,7 @@
 #include "apps/calibration.h"
 #include "apps/generate.h"
 #include "apps/quantize_report.h"
+#include "apps/regrid.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/progress.h"
@@ -20,27 +21,35 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kPrompt = "The printing press changed Europe because";
-constexpr int64_t kAnswerTokens = 40;
+constexpr int64_t kAnswerTokens = 48;
+constexpr size_t kColumns = 80;
 
 struct Contender {
   std::string label;
   Evaluation evaluation;
-  std::string answer;
+};
+
+struct Story {
+  std::string calibration_path, text_path;
+  QuantizeOutcome outcome;  // of GPTQ
+  QuantizeOptions options;
+  std::vector<Contender> contenders;                         // rtn, gptq
+  std::vector<std::pair<std::string, std::string>> answers;  // of original and GPTQ
 };
 
 std::string need(const std::string& given, const std::string& fetched, const char* what) {
   const std::string path = given.empty() ? fetched : given;
-  if (!path.empty() && fs::exists(path)) return path;
-  throw usage_error("demo: no {}: {} is not there", what, path.empty() ? "it" : path)
-      .hint("run scripts/fetch.sh smollm2 texts, or make demo, which does.");
+  if (fs::exists(path)) return path;
+  throw usage_error("{}: got {}, expected a file that is there", what, path)
+      .hint("make demo fetches what is missing; so does scripts/fetch.sh smollm2 texts.");
 }
 
 // The first model that the fetch script got.
 std::string fetched_model() {
   const fs::path models = fs::path(fetch_cache()) / "models";
-  if (!fs::exists(models)) return models.string();
   std::vector<std::string> found;
-  for (const fs::directory_entry& entry : fs::directory_iterator(models))
+  std::error_code none;
+  for (const fs::directory_entry& entry : fs::directory_iterator(models, none))
     if (entry.path().extension() == ".gguf" &&
         entry.path().filename().string().find("SmolLM2") != std::string::npos)
       found.push_back(entry.path().string());
@@ -65,6 +74,29 @@ int64_t fitting_group(const OpenedModel& model) {
   return -1;
 }
 
+// "demo-4bit" → "demo-bf16"
+std::string name_of_original(std::string output) {
+  constexpr std::string_view kSuffix = "-4bit";
+  if (output.ends_with(kSuffix)) output.resize(output.size() - kSuffix.size());
+  return output + "-bf16";
+}
+
+// The model to start from: the given one, or when that is rounded already its regridded copy, since
+// rounding to 4 bits what lies on a 4-bit grid would show nothing.
+OpenedModel open_original(const DemoOptions& demo) {
+  OpenedModel model =
+      open_model(demo.model.empty() ? need("", fetched_model(), "the demo's model") : demo.model);
+  if (!model.quantized()) return model;
+  const std::string path = name_of_original(demo.output);
+  say(fmt::format("Fetched     {} ({})\n            {}", model.name(), model.quantization,
+                  plan_subtitle(model)));
+  say("            On a 4-bit grid already, so a copy in bf16 whose channels are rescaled in\n"
+      "            pairs that cancel plays the original: the same function, other values.");
+  check_place(path, model, true);
+  write_regridded(model, path, {.force = true, .quiet = demo.quiet});
+  return open_model(path);
+}
+
 QuantizeOptions quantize_options(const DemoOptions& demo, const OpenedModel& model,
                                  const std::string& method, const std::string& output,
                                  const std::string& calibration) {
@@ -84,13 +116,67 @@ QuantizeOptions quantize_options(const DemoOptions& demo, const OpenedModel& mod
   return options;
 }
 
-std::string first_words(Backend& backend, const OpenedModel& model) {
+// Goes on with what an interrupted demo left, unless that was another job.
+QuantizeOutcome quantize_or_resume(Backend& backend, const OpenedModel& model,
+                                   QuantizeOptions options) {
+  options.resume = fs::exists(options.output + ".journal");
+  if (!options.resume) return quantize(backend, model, options);
+  try {
+    return quantize(backend, model, options);
+  } catch (const Error& error) {
+    if (error.exit() != Exit::usage) throw;
+    say("            An earlier demo's unfinished work was of other settings: starting anew.");
+  }
+  options.resume = false;
+  return quantize(backend, model, options);
+}
+
+void measure(Backend& backend, const OpenedModel& original, const DemoOptions& demo,
+             const std::string& method, Story& story) {
+  const bool rtn = method == "rtn";
+  const std::string output = rtn ? demo.output + "-rtn" : demo.output;
+  say(fmt::format("\nQuantizing  {} to {}",
+                  rtn ? "by rounding to nearest" : "by GPTQ, with calibration text,", output));
+  story.options = quantize_options(demo, original, method, output, story.calibration_path);
+  story.outcome = quantize_or_resume(backend, original, story.options);
+  say(fmt::format("Wrote       {}, {}, verified: every code reread; in {}", output,
+                  human_bytes(story.outcome.output_bytes), human_seconds(story.outcome.seconds)));
+  const OpenedModel quantized = open_model(output);
+  say(fmt::format("Measuring   {} against the original on {} windows of {} tokens", output,
+                  demo.windows, human_count(demo.seq_len)));
+  story.contenders.push_back(
+      {rtn ? "round to nearest" : "GPTQ",
+       evaluate(backend, quantized, &original, story.text_path,
+                {.seq_len = demo.seq_len, .windows = demo.windows, .quiet = demo.quiet})});
+}
+
+std::string answer(Backend& backend, const OpenedModel& model) {
   GenerateOptions options;
   options.tokens = kAnswerTokens;
+  options.quiet = true;
   std::string text = generate(backend, model, kPrompt, options, {}).text;
   for (char& c : text)
     if (c == '\n') c = ' ';
   return text;
+}
+
+// Words in lines of a terminal's width, each behind `indent` blanks but the first.
+std::string wrapped(const std::string& text, size_t indent) {
+  std::string lines;
+  size_t column = indent;
+  for (size_t at = 0; at < text.size();) {
+    const size_t begin = text.find_first_not_of(' ', at);
+    if (begin == std::string::npos) break;
+    at = std::min(text.find(' ', begin), text.size());
+    if (column > indent && column + 1 + (at - begin) > kColumns) {
+      lines += "\n" + std::string(indent, ' ');
+      column = indent;
+    }
+    if (column > indent) lines += ' ', ++column;
+    lines += text.substr(begin, at - begin);
+    column += at - begin;
+  }
+  return lines;
 }
 
 std::string cell(double value, double error, int digits) {
@@ -98,14 +184,14 @@ std::string cell(double value, double error, int digits) {
 }
 
 std::string table(const Evaluation& base, const std::vector<Contender>& contenders) {
-  std::string text = fmt::format("{:<18}{:>11}{:>12}{:>18}{:>19}{:>10}\n", "", "size",
-                                 "bits/weight", "perplexity", "KL divergence", "same top");
-  text += fmt::format("{:<18}{:>11}{:>12.3f}{:>18}{:>19}{:>10}\n", "original",
-                      human_bytes(base.size_bytes), base.bits_per_weight_linears,
-                      cell(base.perplexity, base.perplexity_stderr, 3), "", "");
+  std::string text = fmt::format("{:<16}{:>9}{:>12}{:>16}{:>17}{:>9}\n", "", "size", "bits/weight",
+                                 "perplexity", "KL divergence", "same top");
+  text +=
+      fmt::format("{:<16}{:>9}{:>12.3f}{:>16}\n", "original", human_bytes(base.size_bytes),
+                  base.bits_per_weight_linears, cell(base.perplexity, base.perplexity_stderr, 3));
   for (const Contender& one : contenders) {
     const Evaluation& e = one.evaluation;
-    text += fmt::format("{:<18}{:>11}{:>12.3f}{:>18}{:>19}{:>9.1f}%\n", one.label,
+    text += fmt::format("{:<16}{:>9}{:>12.3f}{:>16}{:>17}{:>8.1f}%\n", one.label,
                         human_bytes(e.size_bytes), e.bits_per_weight_linears,
                         cell(e.perplexity, e.perplexity_stderr, 3),
                         cell(*e.kl_mean, *e.kl_stderr, 4), 100 * *e.top1_agreement);
@@ -124,26 +210,15 @@ Evaluation base_of(const Evaluation& against) {
   return base;
 }
 
-struct Story {
-  std::string text_path;
-  QuantizeOutcome outcome;  // of GPTQ
-  QuantizeOptions options;
-  std::vector<Contender> contenders;  // rtn, gptq
-  std::string original_answer;
-};
-
 void write_page(const Backend& backend, const OpenedModel& original, const DemoOptions& demo,
                 const Story& story) {
   ReportInput input = report_of(backend, original, story.outcome, story.options);
   const Evaluation base = base_of(story.contenders.back().evaluation);
   input.rows.push_back(report_row("original", base));
   input.rows.back().base = true;
-  ReportSample sample{kPrompt, {{"original", story.original_answer}}};
-  for (const Contender& one : story.contenders) {
+  for (const Contender& one : story.contenders)
     input.rows.push_back(report_row(one.label, one.evaluation));
-    sample.answers.emplace_back(one.label, one.answer);
-  }
-  input.samples = {sample};
+  input.samples = {{kPrompt, story.answers}};
   const Evaluation& e = story.contenders.back().evaluation;
   input.measured_on = fmt::format(
       "{} protocol: {} windows of {} of {}, {} tokens scored", e.protocol, e.windows,
@@ -155,48 +230,43 @@ void write_page(const Backend& backend, const OpenedModel& original, const DemoO
   write_file_atomically(demo.report, render_report(input));
 }
 
-}  // namespace
-
-void run_demo(Backend& backend, const DemoOptions& demo) {
-  const std::string model_path = need(demo.model, fetched_model(), "model");
-  const std::string calibration =
-      need(demo.calibration, fetched_text("calibration.txt"), "calibration text");
+void tell(Backend& backend, const DemoOptions& demo) {
   Story story;
-  story.text_path = need(demo.text, fetched_text("evaluation.txt"), "evaluation text");
-  const OpenedModel original = open_model(model_path);
-  say(fmt::format("Original    {}: {}", original.name(), plan_subtitle(original)));
-  say(fmt::format("Machine     {}", backend.info().device));
-
-  const std::pair<const char*, std::string> runs[] = {{"rtn", demo.output + "-rtn"},
-                                                      {"gptq", demo.output}};
-  for (const auto& [method, output] : runs) {
-    say(fmt::format("\nQuantizing  by {} to {}", method, output));
-    story.options = quantize_options(demo, original, method, output, calibration);
-    story.outcome = quantize(backend, original, story.options);
-    say(outcome_text(story.outcome, story.options, original));
-    const OpenedModel quantized = open_model(output);
-    Contender one{.label = std::string(method) == "rtn" ? "round to nearest" : "GPTQ"};
-    say(fmt::format("Measuring   {} against the original on {} windows of {}", output, demo.windows,
-                    story.text_path));
-    one.evaluation =
-        evaluate(backend, quantized, &original, story.text_path,
-                 {.seq_len = demo.seq_len, .windows = demo.windows, .quiet = demo.quiet});
-    one.answer = first_words(backend, quantized);
-    story.contenders.push_back(std::move(one));
-  }
-  story.original_answer = first_words(backend, original);
+  story.calibration_path =
+      need(demo.calibration, fetched_text("calibration.txt"), "the demo's calibration text");
+  story.text_path = need(demo.text, fetched_text("evaluation.txt"), "the demo's evaluation text");
+  check_writable(demo.report);
+  const OpenedModel original = open_original(demo);
+  say(fmt::format("Original    {}\n            {}", original.name(), plan_subtitle(original)));
+  measure(backend, original, demo, "rtn", story);
+  measure(backend, original, demo, "gptq", story);
+  say(fmt::format("Writing     {} tokens each, after the same words", kAnswerTokens));
+  story.answers = {{"original", answer(backend, original)},
+                   {"GPTQ", answer(backend, open_model(demo.output))}};
   write_page(backend, original, demo, story);
 
   say("\n" + table(base_of(story.contenders.back().evaluation), story.contenders));
   say(fmt::format("{}…", kPrompt));
-  say(fmt::format("  original          {}", story.original_answer));
-  for (const Contender& one : story.contenders)
-    say(fmt::format("  {:<16}  {}", one.label, one.answer));
+  for (const auto& [label, text] : story.answers)
+    say(fmt::format("  {:<10}{}", label, wrapped(text, 12)));
   say(
-      fmt::format("\nReport   {}      Model   {}/\nTry      halftone generate {} --prompt \"Why is "
-                  "the sky blue?\"\n"
-                  "         halftone quantize YOUR-MODEL -o OUT --calib YOUR-TEXT",
-                  demo.report, demo.output, demo.output));
+      fmt::format("\nReport   {}      Model   {}/      Original   {}\n"
+                  "Try      {} generate {} --prompt \"Why is the sky blue?\"\n"
+                  "         {} quantize YOUR-MODEL -o OUT --calib YOUR-TEXT",
+                  demo.report, demo.output, original.checkpoint->path(), demo.program, demo.output,
+                  demo.program));
+}
+
+}  // namespace
+
+void run_demo(Backend& backend, const DemoOptions& demo) {
+  try {
+    tell(backend, demo);
+  } catch (const Error& error) {
+    if (error.exit() != Exit::interrupted) throw;
+    throw Error(Exit::interrupted, error.what())
+        .hint("run it again: quantizing goes on where it stopped, the rest is done anew.");
+  }
 }
 
 }  // namespace halftone

@@ -12,11 +12,14 @@ struct DemoOptions {
   std::string output = "demo-4bit", report = "demo-report.html";
   int64_t samples = 16, windows = 8, seq_len = 2048;
   bool quiet = false;
+  std::string program = "halftone";  // as it was called, for the commands to try next
   std::string program_version;
 };
 
 // Prints each step as it goes, the table and the samples to stdout. Replaces an earlier demo's
-// output. Throws Error(usage) when there is no model or text (says how to get them).
+// output, and goes on with a quantization that one left unfinished. A model that is rounded already
+// is regridded first (apps/regrid.h): that copy plays the original. Throws Error(usage) when there
+// is no model or text (says how to get them).
 void run_demo(Backend& backend, const DemoOptions& options);
 
 }  // namespace halftone

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <filesystem>
 
+#include "apps/load_weights.h"
 #include "apps/quantize_output.h"
 #include "apps/token_scores.h"
 #include "base/error.h"
@@ -73,8 +74,8 @@ Task make_task(const Tokenizer& tokenizer, const TextFile& text, const EvaluateO
 
 // A model ready to run, with the time that it has spent.
 struct Runner {
-  Runner(Backend& backend, const OpenedModel& model, DType compute, Profile* profile)
-      : provider(make_provider(backend, *model.tensors, {.compute = compute})),
+  Runner(Backend& backend, const OpenedModel& model, DType compute, Profile* profile, bool quiet)
+      : provider(load_weights(backend, model, compute, quiet)),
         forward(backend, *model.tensors, *provider, compute) {
     forward.set_profile(profile);
   }
@@ -204,9 +205,9 @@ Evaluation evaluate(Backend& backend, const OpenedModel& model, const OpenedMode
   note_overlap(model, text, result);
 
   const DType compute = compute_dtype(options.dtype, backend);
-  Runner model_runner(backend, model, compute, profile);
+  Runner model_runner(backend, model, compute, profile, options.quiet);
   std::optional<Runner> base_runner;
-  if (base) base_runner.emplace(backend, *base, compute, nullptr);
+  if (base) base_runner.emplace(backend, *base, compute, nullptr, options.quiet);
 
   const int64_t windows = task.windows.count();
   const int64_t step = std::max<int64_t>(1, kBatchTokens / task.windows.length);

@@ -32,6 +32,13 @@ std::string with_error(double value, double error) {
   return fmt::format("{:.4g} ± {:.2g}", value, error);
 }
 
+std::string change_of_size(const Evaluation& e) {
+  if (e.size_bytes == e.base_size_bytes) return "the same";
+  const double ratio = static_cast<double>(e.base_size_bytes) / static_cast<double>(e.size_bytes);
+  return ratio > 1 ? fmt::format("{:.2f} × smaller", ratio)
+                   : fmt::format("{:.2f} × larger", 1 / ratio);
+}
+
 std::string alone(const Evaluation& e) {
   return fmt::format(
       "perplexity            {:.4f} ± {:.4f}\n"
@@ -53,9 +60,7 @@ std::string against(const Evaluation& e) {
   table.row("KL divergence", "", with_error(*e.kl_mean, *e.kl_stderr),
             fmt::format("median {:.3g}, 99 % under {:.3g}", *e.kl_p50, *e.kl_p99));
   table.row("same top token", "", fmt::format("{:.1f} %", 100 * *e.top1_agreement));
-  table.row("size", human_bytes(e.base_size_bytes), human_bytes(e.size_bytes),
-            fmt::format("{:.2f} × smaller", static_cast<double>(e.base_size_bytes) /
-                                                static_cast<double>(e.size_bytes)));
+  table.row("size", human_bytes(e.base_size_bytes), human_bytes(e.size_bytes), change_of_size(e));
   table.row("bits a weight", bits(e.base_bits_per_weight_linears, e.base_bits_per_weight_file),
             bits(e.bits_per_weight_linears, e.bits_per_weight_file));
   table.row("tokens/s (prefill)", fmt::format("{:.0f}", e.base_tokens_per_second),

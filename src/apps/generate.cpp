@@ -4,10 +4,13 @@
 #include <algorithm>
 #include <chrono>
 
+#include "apps/load_weights.h"
 #include "base/error.h"
 #include "base/interrupt.h"
+#include "base/log.h"
 #include "model/forward.h"
 #include "text/tokenizer.h"
+#include "text/unicode.h"
 
 namespace halftone {
 namespace {
@@ -20,6 +23,8 @@ double seconds_since(Clock::time_point start) {
 
 std::vector<int32_t> prompt_ids(const Tokenizer& tokenizer, const OpenedModel& model,
                                 const std::string& prompt, int64_t wanted) {
+  if (const auto invalid = find_invalid_utf8(prompt))
+    spdlog::warn("--prompt: not UTF-8 (byte {}): what is broken becomes U+FFFD", *invalid);
   std::vector<int32_t> ids = tokenizer.encode(prompt, true);
   if (ids.empty())
     throw usage_error("--prompt is empty").hint("give the model something to go on from.");
@@ -78,7 +83,7 @@ Generation generate(Backend& backend, const OpenedModel& model, const std::strin
   const std::vector<int32_t> ids = prompt_ids(tokenizer, model, prompt, options.tokens);
   const ModelConfig& config = model.config();
   const DType compute = compute_dtype(options.dtype, backend);
-  const auto provider = make_provider(backend, *model.tensors, {.compute = compute});
+  const auto provider = load_weights(backend, model, compute, options.quiet);
   Forward forward(backend, *model.tensors, *provider, compute);
   KvCache cache(backend, config.layers, 1, static_cast<int64_t>(ids.size()) + options.tokens,
                 config.kv_heads * config.head_dim, compute);

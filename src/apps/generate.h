@@ -14,6 +14,7 @@ struct GenerateOptions {
   int64_t tokens = 128;
   SamplerOptions sampler;
   std::string dtype = "auto";
+  bool quiet = false;  // no progress while the model is loaded
 };
 
 struct Generation {

@@ -28,7 +28,10 @@ NameFilter::NameFilter(const std::vector<std::string>& patterns, std::string opt
       PCRE2_UCHAR text[256];
       pcre2_get_error_message(error, text, sizeof text);
       throw usage_error("{} '{}': not a regular expression: {} at position {}", option_, pattern,
-                        reinterpret_cast<const char*>(text), offset);
+                        reinterpret_cast<const char*>(text), offset)
+          .hint(
+              "a pattern is searched for in names such as model.layers.0.mlp.down_proj; put \\ "
+              "before . ( ) [ ] * + ? to mean the character itself.");
     }
     rules_.push_back(std::move(rule));
   }

@@ -23,6 +23,7 @@ Json to_json(const QuantizeOutcome& outcome) {
   json["bits_per_weight_file"] = outcome.plan.bits_per_weight_file;
   json["verified"] = outcome.verified;
   json["seconds"] = outcome.seconds;
+  json["seconds_before_interruption"] = outcome.seconds_before;
   json["peak_memory_bytes"] = outcome.peak_memory_bytes;
   Json modules = Json::array();
   for (const StageRecord& stage : outcome.stages)

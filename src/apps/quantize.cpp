@@ -45,7 +45,18 @@ Journal open_journal(const Backend& backend, const QuantizeOutcome& outcome,
   const std::string path = options.output + ".journal";
   const std::map<std::string, std::string> fingerprint = {
       {"model", outcome.model_fingerprint},
+      {"calibration text", calibration.sha256},
       {"calibration", calibration.ids_sha256},
+      {"samples", std::to_string(outcome.samples)},
+      {"seq-len", std::to_string(outcome.seq_len)},
+      {"seed", std::to_string(options.seed)},
+      {"method", std::string(outcome.plan.method->name)},
+      {"bits", std::to_string(options.bits)},
+      {"group-size", std::to_string(options.group_size)},
+      {"grid", options.symmetric ? "symmetric" : "asymmetric"},
+      {"damp", fmt::format("{}", options.damping)},
+      {"order", outcome.plan.solver.order == ColumnOrder::activation ? "act" : "none"},
+      {"scale-search", outcome.plan.solver.fit.search == ScaleSearch::power ? "power" : "minmax"},
       {"plan", sha256_of(outcome.plan.text())},
       {"backend", backend.info().backend + " " + backend.info().instructions},
       {"compute type", std::string(name_of(compute))},
@@ -57,10 +68,13 @@ Journal open_journal(const Backend& backend, const QuantizeOutcome& outcome,
   return Journal::open(path, fingerprint, options.resume);
 }
 
-void announce(const OpenedModel& model, const QuantizeOutcome& outcome,
-              const Calibration& calibration, const Estimate& estimate, const Backend& backend) {
-  for (const std::string& line : plan_lines(model, outcome.plan)) spdlog::info("{}", line);
-  if (!calibration.source.empty())
+void announce(const QuantizeOutcome& outcome, const Calibration& calibration,
+              const Estimate& estimate, const Backend& backend) {
+  if (!calibration.source.empty() && outcome.samples == 0)
+    spdlog::info("Text      {}: {} window{} of {} tokens to measure on", calibration.source,
+                 calibration.held_out.count(), calibration.held_out.count() == 1 ? "" : "s",
+                 human_count(outcome.seq_len));
+  else if (!calibration.source.empty())
     spdlog::info("Text      {} windows of {} tokens from {}, {} held out", outcome.samples,
                  human_count(outcome.seq_len), calibration.source, calibration.held_out.count());
   if (!calibration.note.empty()) spdlog::info("          {}", calibration.note);
@@ -169,6 +183,7 @@ QuantizeOutcome quantize(Backend& backend, const OpenedModel& model, const Quant
   QuantizeOutcome outcome;
   outcome.plan = make_plan(model, options);
   warn_about_source(model, outcome.plan);
+  for (const std::string& line : plan_lines(model, outcome.plan)) spdlog::info("{}", line);
   const DType compute = compute_dtype(options.dtype, backend);
   // The tokenizer's tables are as large as a block of a small model: not kept.
   const Calibration calibration =
@@ -179,7 +194,7 @@ QuantizeOutcome quantize(Backend& backend, const OpenedModel& model, const Quant
   outcome.calibration_sha256 = calibration.sha256;
   outcome.model_fingerprint = model.checkpoint->fingerprint();
   const Estimate estimate = estimate_resources(model, outcome.plan, calibration, compute, options);
-  announce(model, outcome, calibration, estimate, backend);
+  announce(outcome, calibration, estimate, backend);
 
   Journal journal = open_journal(backend, outcome, calibration, options, compute);
   if (already_published(journal, options.output)) {
@@ -201,6 +216,7 @@ QuantizeOutcome quantize(Backend& backend, const OpenedModel& model, const Quant
                    options, memory);
     outcome.stages = std::move(result.stages);
     outcome.loss = result.loss;
+    outcome.seconds_before = result.seconds_before;
     const ProfileScope scope(profile, "write, verify");
     publish(backend, model, calibration, journal, options, compute, outcome);
   } catch (const Error& error) {
@@ -211,7 +227,8 @@ QuantizeOutcome quantize(Backend& backend, const OpenedModel& model, const Quant
         .hint((error.hint().empty() ? "" : error.hint() + " ") + "Finished work is in " +
               journal.path() + ": --resume goes on.");
   }
-  outcome.seconds = std::chrono::duration<double>(Clock::now() - start).count();
+  outcome.seconds =
+      outcome.seconds_before + std::chrono::duration<double>(Clock::now() - start).count();
   outcome.peak_memory_bytes = memory.peak();
   return outcome;
 }

@@ -23,7 +23,8 @@ struct QuantizeOutcome {
   std::string calibration_source, calibration_sha256, model_fingerprint;
   HeldOutLoss loss;
   int64_t output_bytes = 0;  // weight files
-  double seconds = 0;
+  double seconds = 0;         // of all runs that went on from each other
+  double seconds_before = 0;  // of these, before the interruption
   int64_t peak_memory_bytes = 0;
   bool verified = false;
 };

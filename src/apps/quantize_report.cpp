@@ -36,6 +36,15 @@ std::map<std::string, int> count_notes(const QuantizeOutcome& outcome) {
   return notes;
 }
 
+// "61.0 s (of which 22.4 s before the interruption)"
+std::string time_text(const QuantizeOutcome& outcome) {
+  const std::string before = outcome.seconds_before > 0
+                                 ? fmt::format(" (of which {} before the interruption)",
+                                               human_seconds(outcome.seconds_before))
+                                 : "";
+  return human_seconds(outcome.seconds) + before;
+}
+
 Json stage_json(const std::string& name, const ProfileRow& row) {
   Json json;
   json["stage"] = name;
@@ -71,9 +80,8 @@ std::string outcome_text(const QuantizeOutcome& outcome, const QuantizeOptions& 
                          const OpenedModel& model) {
   const Plan& plan = outcome.plan;
   std::string text = fmt::format(
-      "Wrote     {}  {} ({:.2f} bits a weight over the whole file), verified: every code reread, "
-      "forward "
-      "finite\n",
+      "Wrote     {}  {} ({:.2f} bits a weight over the whole file)\n"
+      "          verified: every code reread, forward finite\n",
       options.output, human_bytes(outcome.output_bytes), plan.bits_per_weight_file);
   const HeldOutLoss& loss = outcome.loss;
   if (loss.windows > 0)
@@ -93,15 +101,16 @@ std::string outcome_text(const QuantizeOutcome& outcome, const QuantizeOptions& 
     text += fmt::format("Note      {} linear{}: {}\n", count, count == 1 ? "" : "s", note);
   text += fmt::format("Opens in  {}\n", readers_line(plan));
   text += fmt::format("{}, {} of memory at most. Next: halftone eval {} --against {} --text FILE\n",
-                      human_seconds(outcome.seconds), human_bytes(outcome.peak_memory_bytes),
-                      options.output, model.checkpoint->path());
+                      time_text(outcome), human_bytes(outcome.peak_memory_bytes), options.output,
+                      model.checkpoint->path());
   return text;
 }
 
 void write_profile(Backend& backend, const QuantizeOutcome& outcome, const Profile& profile,
                    const std::string& path) {
   Json json;
-  json["seconds"] = outcome.seconds;
+  const double seconds = outcome.seconds - outcome.seconds_before;  // of this run
+  json["seconds"] = seconds;
   json["machine"] = backend.info().device;
   const DType fastest = backend.info().native_bf16 ? DType::bf16 : DType::f32;
   const double ceiling = measure_product_rate(backend, fastest);
@@ -118,9 +127,9 @@ void write_profile(Backend& backend, const QuantizeOutcome& outcome, const Profi
     accounted += row.seconds;
   }
   json["operations"] = operations;
-  json["everything_else_seconds"] = outcome.seconds - accounted;
+  json["everything_else_seconds"] = seconds - accounted;
   json["seconds_at_ceiling"] = operations / ceiling;
-  json["times_ceiling"] = outcome.seconds / (operations / ceiling);
+  json["times_ceiling"] = seconds / (operations / ceiling);
   write_file_atomically(path, json.dump(2) + "\n");
 }
 
@@ -167,7 +176,7 @@ ReportInput report_of(const Backend& backend, const OpenedModel& model,
   input.settings = settings_of(outcome, options);
   input.machine = {{"device", backend.info().device},
                    {"instructions", backend.info().instructions},
-                   {"time", human_seconds(outcome.seconds)},
+                   {"time", time_text(outcome)},
                    {"peak memory", human_bytes(outcome.peak_memory_bytes)}};
   input.hashes = {{"original model (SHA-256)", outcome.model_fingerprint},
                   {"calibration text (SHA-256)", outcome.calibration_sha256}};

@@ -11,7 +11,7 @@
 namespace halftone {
 namespace {
 
-constexpr uint32_t kVersion = 3;
+constexpr uint32_t kVersion = 4;
 
 class Writer {
  public:
@@ -239,6 +239,7 @@ std::vector<std::byte> serialize(const StageRecord& record) {
   for (const FinishedLinear& linear : record.linears) put_linear(out, linear);
   out.put(record.loudest);
   out.put(record.typical_rms);
+  out.put(record.seconds);
   return out.take();
 }
 
@@ -255,6 +256,7 @@ StageRecord deserialize(std::span<const std::byte> bytes) {
   for (size_t i = 0; i < linears; ++i) record.linears.push_back(get_linear(in));
   in.get(record.loudest);
   in.get(record.typical_rms);
+  in.get(record.seconds);
   if (!in.done()) throw bad_input("journal: a record is longer than it says");
   return record;
 }

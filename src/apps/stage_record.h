@@ -31,6 +31,7 @@ struct StageRecord {
   std::vector<FinishedLinear> linears;
   std::vector<LoudChannel> loudest;  // at most four, loudest first
   double typical_rms = 0;            // median over the stage's input channels
+  double seconds = 0;                // of wall clock, since the stage before it was finished
 };
 
 std::string record_name(const StageId& id);         // "layer 3 attn_out", "layer 3 mlp_in expert 7"

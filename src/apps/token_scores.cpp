@@ -5,6 +5,8 @@
 #include <chrono>
 #include <cmath>
 
+#include "base/interrupt.h"
+
 namespace halftone {
 namespace {
 
@@ -99,6 +101,7 @@ void score_rows(const ScoredModel& model, const ScoredModel& base, std::span<con
   const Tensor on_host(host, tile, kScoreColumns, DType::f32);
 
   for (int64_t begin = 0; begin < count; begin += tile) {
+    throw_if_interrupted();
     const int64_t n = std::min(tile, count - begin);
     const auto part = rows.subspan(static_cast<size_t>(begin), static_cast<size_t>(n));
     auto start = Clock::now();

@@ -11,7 +11,8 @@ namespace halftone {
 
 // What every command takes.
 struct Globals {
-  int verbosity = 1;  // -q: 0, -v: 2, -vv: 3
+  int verbosity = 1;    // -q: 0, -v: 2, -vv: 3
+  std::string program;  // as it was called
   bool quiet() const { return verbosity == 0; }
 };
 

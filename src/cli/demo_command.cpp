@@ -40,6 +40,7 @@ class DemoCommand : public Command {
 
   int run(const Globals& globals) override {
     options_.quiet = globals.quiet();
+    options_.program = globals.program;
     options_.output = directory_name(options_.output);
     options_.program_version = version_text();
     const auto backend = make_backend(device_.device, {.threads = device_.threads});

@@ -34,7 +34,8 @@ class GenerateCommand : public Command {
     return command;
   }
 
-  int run(const Globals&) override {
+  int run(const Globals& globals) override {
+    options_.quiet = globals.quiet();
     const auto backend = make_backend(device_.device, {.threads = device_.threads});
     const OpenedModel model = open_model(model_);
     const Generation result =
@@ -43,6 +44,7 @@ class GenerateCommand : public Command {
           std::fflush(stdout);
         });
     fmt::print("\n");
+    std::fflush(stdout);  // before what goes to stderr
     spdlog::info("{} tokens in {} after a prompt of {} in {}", result.tokens,
                  human_seconds(result.seconds), result.prompt_tokens,
                  human_seconds(result.prompt_seconds));

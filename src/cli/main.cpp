@@ -104,6 +104,7 @@ int guarded_run(Program& program) {
 
 int main_program(int argc, char** argv) {
   Program program;
+  if (argc > 0) program.globals.program = argv[0];
   set_up(program);
   try {
     program.app.parse(argc, argv);

@@ -7,9 +7,11 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "cli/command.h"
 #include "io/checkpoint.h"
 #include "text/tokenizer.h"
+#include "text/unicode.h"
 
 namespace halftone {
 namespace {
@@ -25,7 +27,12 @@ class TokenizeCommand : public Command {
     command->add_flag("--special", special_,
                       "Add what the tokenizer puts around a text (BOS, EOS)");
     command->add_flag("--json", json_, "{\"ids\": […], \"pieces\": […]}");
-    add_example(*command, "echo Hello | halftone tokenize Qwen2.5-7B-Instruct");
+    add_example(
+        *command,
+        "echo Hello | halftone tokenize Qwen2.5-7B-Instruct\n\n"
+        "A line a token: its id, its piece as the vocabulary spells it (in byte-level ones a "
+        "blank\nis Ġ, a line's end Ċ, and each byte of other letters a letter), and the text "
+        "it stands for.");
     return command;
   }
 
@@ -33,11 +40,15 @@ class TokenizeCommand : public Command {
     const Checkpoint checkpoint = Checkpoint::open(model_);
     const Tokenizer tokenizer = Tokenizer::load(checkpoint.metadata());
     const std::string text = text_ == "-" ? read_standard_input() : read_file(text_);
+    if (const auto invalid = find_invalid_utf8(text))
+      spdlog::warn("{}: not UTF-8 (byte {}): what is broken becomes U+FFFD", text_, *invalid);
     const std::vector<int32_t> ids = tokenizer.encode(text, special_);
     if (json_)
       print_json(tokenizer, ids);
     else
-      for (const int32_t id : ids) fmt::print("{:>8}  {}\n", id, tokenizer.piece(id));
+      for (const int32_t id : ids)
+        fmt::print("{:>8}  {:<16}  {}\n", id, tokenizer.piece(id),
+                   Json(tokenizer.decode({id}, false)).dump());
     return static_cast<int>(Exit::done);
   }
 

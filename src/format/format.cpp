@@ -29,7 +29,8 @@ const Format& find_format(std::string_view name) {
     if (format.name == name) return format;
     known += (known.empty() ? "" : ", ") + std::string(format.name);
   }
-  throw usage_error("--format {}: not a format, expected one of {}", name, known);
+  throw usage_error("--format {}: not a format, expected one of {}", name, known)
+      .hint("halftone quantize --help says what each is for.");
 }
 
 }  // namespace halftone

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/interrupt.h"
 #include "base/printable.h"
 #include "base/sha256.h"
 #include "io/find_model.h"
@@ -106,7 +107,9 @@ std::vector<std::unique_ptr<SafetensorsFile>> open_indexed(const fs::path& direc
   for (const std::string& name : names)
     if (!is_there(directory / name))
       throw bad_input("{}: missing, but {} names it", (directory / name).string(), kIndex)
-          .hint("The model was not fetched whole.");
+          .hint(
+              "The model was not fetched whole: fetch that file again, and the others whose sizes "
+              "differ from the hub's.");
   std::vector<std::unique_ptr<SafetensorsFile>> shards;
   std::map<std::string, std::string> holder;  // tensor → shard that really holds it
   for (const std::string& name : names) {
@@ -218,6 +221,7 @@ std::string Checkpoint::fingerprint() const {
   };
   add_text(metadata_.config.dump());
   for (const ContainerEntry& entry : entries_) {
+    throw_if_interrupted();
     add_text(entry.name);
     add_text(entry.type);
     add_text(std::to_string(entry.shape.size()));

@@ -28,6 +28,7 @@ namespace {
 constexpr std::array<char, 8> kFileMagic = {'H', 'T', 'J', 'R', 'N', 'L', '0', '1'};
 constexpr uint32_t kRecordMagic = 0x5243'5448;  // "HTCR"
 constexpr uint32_t kMaxName = 4096;
+constexpr size_t kHashDigits = 64;  // of a SHA-256
 const std::string kFingerprint = "fingerprint";
 
 struct FileHeader {
@@ -192,8 +193,12 @@ void Journal::check_fingerprint(const std::map<std::string, std::string>& finger
     const auto shown = [](const auto& found, const auto& end) {
       return found == end ? "nothing" : printable(found->second, 40);
     };
-    differences += fmt::format("{} differs (was {}, is {})", key, shown(before, then.end()),
-                               shown(now, fingerprint.end()));
+    // Hashes tell people nothing more than that they differ.
+    const bool hashes = before != then.end() && now != fingerprint.end() &&
+                        before->second.size() >= kHashDigits && now->second.size() >= kHashDigits;
+    differences += hashes ? fmt::format("{} differs", key)
+                          : fmt::format("{} differs (was {}, is {})", key,
+                                        shown(before, then.end()), shown(now, fingerprint.end()));
   }
   if (!differences.empty())
     throw usage_error("{}: belongs to another run: {}", path(), differences)

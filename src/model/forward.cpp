@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "base/error.h"
+#include "base/interrupt.h"
 
 namespace halftone {
 namespace {
@@ -307,6 +308,7 @@ Tensor Forward::run(const Batch& batch) {
   Tensor next = backend_.allocate(tokens, config_.hidden, DType::f32);
   embed(batch, residual);
   for (int layer = 0; layer < config_.layers; ++layer) {
+    throw_if_interrupted();
     block(layer, batch, residual, next);
     std::swap(residual, next);
   }

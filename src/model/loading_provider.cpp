@@ -7,6 +7,7 @@
 #include <cassert>
 
 #include "base/error.h"
+#include "base/interrupt.h"
 #include "base/thread_pool.h"
 #include "model/weights.h"
 
@@ -55,7 +56,10 @@ class LoadingProvider final : public WeightProvider {
 LoadingProvider::LoadingProvider(Backend& backend, const ModelTensors& tensors,
                                  const ProviderOptions& options)
     : backend_(backend), tensors_(tensors), options_(options), pool_(backend.info().threads) {
+  size_t done = 0;
   for (const TensorKey& key : tensors_.keys()) {
+    throw_if_interrupted();
+    if (options_.on_load) options_.on_load(done++, tensors_.keys().size());
     if (key.role == Role::embed) continue;
     const bool product = key.role == Role::head || is_linear(key.role);
     if (key.part == Part::bias || !product)

@@ -2,6 +2,7 @@
 // are resident, mapped, streamed, quantized or sharded is the provider's business.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -120,6 +121,8 @@ class ModelTensors {
 struct ProviderOptions {
   DType compute = DType::f32;  // of the linears' products
   bool streamed = false;       // load at lease, drop when another layer's turn comes
+  // Called before each tensor that is loaded at once (may be empty): how many of all are done.
+  std::function<void(size_t done, size_t all)> on_load = {};
 };
 // Weights loaded by `backend`, all at once or as they are leased; embedding rows straight from the
 // mapped file where they can be. `tensors` and `backend` outlive it. Not for use from several

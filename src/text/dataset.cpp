@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <filesystem>
 #include <numeric>
 #include <unordered_set>
 
@@ -79,6 +80,10 @@ void visit_runs(std::string_view document, Visit visit) {
 }  // namespace
 
 TextFile read_text_file(const std::string& path) {
+  std::error_code unknown;
+  if (!std::filesystem::exists(path, unknown))
+    throw bad_input("{}: not there, expected a text file", path)
+        .hint("check the path; scripts/fetch.sh texts fetches texts to try with.");
   const std::string bytes = read_file(path);
   if (bytes.empty()) throw bad_input("{}: empty, expected text", path);
   if (const size_t nul = bytes.find('\0'); nul != std::string::npos) {

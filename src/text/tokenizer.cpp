@@ -4,9 +4,11 @@
 #include "text/tokenizer.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <unordered_map>
 
 #include "base/error.h"
+#include "base/interrupt.h"
 #include "base/sha256.h"
 #include "text/added_tokens.h"
 #include "text/bpe.h"
@@ -69,6 +71,7 @@ struct Tokenizer::Impl {
       pieces.spans.push_back({0, size});
       pre_tokenizer.run(pieces);
       for (const Span& span : pieces.spans) {
+        throw_if_interrupted();
         const std::string_view all = pieces.text;
         bpe.encode(all.substr(span.begin, span.end - span.begin), cache, ids);
       }
@@ -102,8 +105,9 @@ Tokenizer& Tokenizer::operator=(Tokenizer&&) noexcept = default;
 Tokenizer Tokenizer::load(const Metadata& metadata) {
   const TokenizerFiles& files = metadata.tokenizer;
   if (!files.tokenizer_json.empty()) {
-    return Tokenizer(
-        std::make_unique<Impl>(read_tokenizer_json(files.tokenizer_json, "tokenizer.json")));
+    const auto folder = std::filesystem::path(metadata.origin).parent_path();
+    const std::string origin = (folder / "tokenizer.json").string();
+    return Tokenizer(std::make_unique<Impl>(read_tokenizer_json(files.tokenizer_json, origin)));
   }
   if (files.gguf) {
     return Tokenizer(

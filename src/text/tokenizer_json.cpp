@@ -19,7 +19,9 @@ class Reader {
     spec_.origin = origin;
     simdjson::dom::object fields;
     auto error = parser_.parse(text.data(), text.size()).get(root_);
-    if (error) throw bad_input("{}: {}", origin_, simdjson::error_message(error));
+    if (error)
+      throw bad_input("{}: not JSON: {}", origin_, simdjson::error_message(error))
+          .hint("it was cut off or damaged: fetch it again from where the model came from.");
     error = root_.get(fields);
     if (error) throw bad_input("{}: expected an object", origin_);
     for (const auto field : fields) top_level(field.key, field.value);

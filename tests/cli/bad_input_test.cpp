@@ -159,6 +159,49 @@ TEST_F(BadInput, CalibrationTextIsChecked) {
   refuse(3, "tokens", {"--calib", folder_.write("short.txt", "a few words")});
 }
 
+TEST_F(BadInput, WhatIsMissingIsAnsweredWithWhatToDo) {
+  const auto hinted = [&](const Outcome& outcome, const std::string& hint) {
+    EXPECT_THAT(outcome.err, HasSubstr("\n          " + hint)) << outcome.err;
+  };
+  const std::vector<std::string> all = {"quantize", model_, "-o", folder_.path("out"), "-g", "16"};
+  const auto with = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), all.begin(), all.end());
+    return run(more);
+  };
+  hinted(with({"--calib", folder_.path("missing.txt")}), "check the path; scripts/fetch.sh texts");
+  hinted(with({"--calib", text_, "--skip", "("}), "a pattern is searched for in names such as");
+  const std::string good = read(model_ + "/tokenizer.json");
+  folder_.write("model/tokenizer.json", good.substr(0, good.size() / 2));
+  const Outcome cut = with({"--calib", text_});
+  check(cut, 3, model_ + "/tokenizer.json: not JSON");
+  hinted(cut, "it was cut off or damaged");
+  folder_.write("model/tokenizer.json", good);
+  std::filesystem::rename(weights(), model_ + "/model-00001-of-00002.safetensors");
+  folder_.write("model/model.safetensors.index.json",
+                R"({"weight_map": {"a": "model-00001-of-00002.safetensors",
+                                   "b": "model-00002-of-00002.safetensors"}})");
+  const Outcome shard = with({"--calib", text_});
+  check(shard, 3, "model-00002-of-00002.safetensors: missing");
+  hinted(shard, "The model was not fetched whole: fetch that file again");
+}
+
+TEST_F(BadInput, TheSameTextTwiceIsUsedOnceAndSaid) {
+  const std::string copy = folder_.write("copy.txt", make_text(300));
+  const auto quantize = [&](const std::string& out, const std::string& second) {
+    std::vector<std::string> all = {"quantize",  model_, "-o",        folder_.path(out),
+                                    "-g",        "16",   "--samples", "4",
+                                    "--seq-len", "64",   "--calib",   text_};
+    if (!second.empty()) all.insert(all.end(), {"--calib", second});
+    return run(all);
+  };
+  ASSERT_EQ(quantize("once", "").code, 0);
+  const Outcome twice = quantize("twice", copy);
+  ASSERT_EQ(twice.code, 0) << twice.err;
+  EXPECT_THAT(twice.err, HasSubstr(copy + ": the same text as " + text_ + ", used once"));
+  EXPECT_EQ(read(folder_.path("once/model.safetensors")),
+            read(folder_.path("twice/model.safetensors")));
+}
+
 TEST_F(BadInput, TooFewTokensSaysHowManyThereAre) {
   const Outcome made =
       run({"quantize", model_, "-o", folder_.path("out"), "--group-size", "16", "--calib",
@@ -407,6 +450,9 @@ TEST_F(BadInput, DifferentTokenizersAreNotCompared) {
 
 TEST_F(BadInput, PromptsAreChecked) {
   check(run({"generate", model_, "--prompt", ""}), 2, "empty");
+  const Outcome broken = run({"generate", model_, "--prompt", "caf\xe9 ab", "-n", "2"});
+  EXPECT_EQ(broken.code, 0);
+  EXPECT_THAT(broken.err, HasSubstr("--prompt: not UTF-8 (byte 3): what is broken becomes U+FFFD"));
 }
 
 }  // namespace

@@ -214,6 +214,50 @@ TEST_F(Commands, TokenizeGivesIdsAndPieces) {
   EXPECT_EQ(json["ids"].size(), 5u);
 }
 
+TEST_F(Commands, TokenizeShowsPeopleThePieceAndItsText) {
+  const Outcome made = run({"tokenize", model_}, folder_.write("in", "a \n"));
+  ASSERT_EQ(made.code, 0) << made.err;
+  EXPECT_THAT(made.out, HasSubstr("  Ġ                 \" \"\n"));
+  EXPECT_THAT(made.out, HasSubstr("  Ċ                 \"\\n\"\n"));
+}
+
+TEST_F(Commands, ALargerModelIsNotCalledSmaller) {
+  ASSERT_EQ(run({"convert", model_, "-o", folder_.path("f32"), "--dtype", "f32"}).code, 0);
+  const auto size_of = [&](const std::string& model, const std::string& base) {
+    return run({"eval", model, "--against", base, "--text", text_, "--seq-len", "64"}).out;
+  };
+  EXPECT_THAT(size_of(folder_.path("f32"), model_), HasSubstr("× larger"));
+  EXPECT_THAT(size_of(model_, folder_.path("f32")), HasSubstr("× smaller"));
+}
+
+TEST_F(Commands, TheDemoTellsTheWholeStoryAndCanBeRunAgain) {
+  const std::string out = folder_.path("demo-4bit"), page = folder_.path("demo.html");
+  const std::vector<std::string> demo = {"demo",
+                                         "--model",
+                                         model_,
+                                         "--calib",
+                                         text_,
+                                         "--text",
+                                         folder_.write("other.txt", make_text(400, 3)),
+                                         "-o",
+                                         out,
+                                         "--report",
+                                         page,
+                                         "--samples",
+                                         "4",
+                                         "--windows",
+                                         "2",
+                                         "--seq-len",
+                                         "64"};
+  for (int round = 0; round < 2; ++round) {
+    const Outcome told = run(demo);
+    ASSERT_EQ(told.code, 0) << told.err;
+    for (const char* words : {"original ", "round to nearest ", "GPTQ ", "KL divergence", "Try  "})
+      EXPECT_THAT(told.out, HasSubstr(words));
+    EXPECT_THAT(read(page), HasSubstr("<svg"));
+  }
+}
+
 TEST_F(Commands, GenerateIsRepeatable) {
   const std::vector<std::string> ask = {"generate", model_,          "--prompt", "ab",     "-n",
                                         "12",       "--temperature", "1",        "--seed", "3"};

@@ -82,6 +82,7 @@ TEST_F(Resume, AnInterruptKeepsTheJournalAndSaysHowToGoOn) {
   program.signal(SIGINT);
   const Outcome stopped = program.wait();
   EXPECT_EQ(stopped.code, 130) << stopped.err;
+  EXPECT_THAT(stopped.err, HasSubstr("Stopping after this step"));
   EXPECT_THAT(stopped.err, HasSubstr("--resume"));
   EXPECT_TRUE(std::filesystem::exists(out + ".journal"));
   EXPECT_FALSE(std::filesystem::exists(out));
@@ -89,7 +90,9 @@ TEST_F(Resume, AnInterruptKeepsTheJournalAndSaysHowToGoOn) {
   const Outcome refused = run(quantize(out));
   EXPECT_EQ(refused.code, 2);
   EXPECT_THAT(refused.err, HasSubstr("--resume"));
-  EXPECT_EQ(run(quantize(out, "--resume")).code, 0);
+  const Outcome done = run(quantize(out, "--resume"));
+  EXPECT_EQ(done.code, 0) << done.err;
+  EXPECT_THAT(done.out, ::testing::ContainsRegex("of which [0-9.]+ s before the interruption"));
 }
 
 TEST_F(Resume, AnotherJobsJournalIsRefused) {
@@ -103,7 +106,12 @@ TEST_F(Resume, AnotherJobsJournalIsRefused) {
   other.insert(other.end(), {"--seed", "9"});
   const Outcome refused = run(other);
   EXPECT_EQ(refused.code, 2);
-  EXPECT_THAT(refused.err, HasSubstr("calibration"));
+  EXPECT_THAT(refused.err, HasSubstr("calibration differs"));
+  EXPECT_THAT(refused.err, HasSubstr("seed differs (was 0, is 9)"));
+  EXPECT_THAT(refused.err, ::testing::Not(HasSubstr("plan differs")));
+  std::vector<std::string> bits = quantize(out, "--resume");
+  bits.insert(bits.end(), {"--bits", "8"});
+  EXPECT_THAT(run(bits).err, HasSubstr("bits differs (was 4, is 8)"));
 }
 
 TEST_F(Resume, ASecondRunIsRefusedWhileTheFirstLives) {

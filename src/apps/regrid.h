@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "apps/open_model.h"
 #include "model/weights.h"
 
 namespace halftone {
@@ -42,9 +43,15 @@ class RegriddedSource final : public WeightSource {
   std::map<std::string, Scaling, std::less<>> scalings_;
 };
 
+struct RegridOptions {
+  uint64_t seed = 0;
+  bool force = false;  // replace an output that is there
+  bool quiet = false;
+};
+
 // The regridded model as a Hugging Face directory in bf16, with tokenizer and configuration. Throws
 // Error(usage) when `output` exists and not `force`.
-void write_regridded(const std::string& model, const std::string& output, uint64_t seed,
-                     bool force);
+void write_regridded(const OpenedModel& model, const std::string& output,
+                     const RegridOptions& options);
 
 }  // namespace halftone

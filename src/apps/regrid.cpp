@@ -1,14 +1,15 @@
 // Factors drawn by layer, and a weight source that multiplies with them as rows are read.
-#include "tools/regrid/regrid.h"
+#include "apps/regrid.h"
 
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
 
 #include "apps/dense_output.h"
-#include "apps/open_model.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "base/interrupt.h"
+#include "base/progress.h"
 #include "base/rng.h"
 
 namespace halftone {
@@ -115,12 +116,11 @@ void RegriddedSource::read(std::string_view name, int64_t row_begin, int64_t row
   }
 }
 
-void write_regridded(const std::string& model, const std::string& output, uint64_t seed,
-                     bool force) {
-  if (std::filesystem::exists(output) && !force)
+void write_regridded(const OpenedModel& model, const std::string& output,
+                     const RegridOptions& options) {
+  if (std::filesystem::exists(output) && !options.force)
     throw usage_error("{} exists", output).hint("pass --force to replace it, or another -o.");
-  const OpenedModel opened = open_model(model);
-  const RegriddedSource source(*opened.tensors, seed);
+  const RegriddedSource source(*model.tensors, options.seed);
   PendingDirectory pending(output);
   std::vector<TensorPlan> plan;
   for (const StoredTensor& stored : source.tensors()) {
@@ -129,19 +129,24 @@ void write_regridded(const std::string& model, const std::string& output, uint64
     plan.push_back({stored.name, "BF16", shape, 2 * stored.rows * stored.cols});
   }
   SafetensorsWriter writer(pending.path(), plan);
+  Progress progress("Regridding", static_cast<double>(plan.size()), options.quiet);
+  double done = 0;
   for (const StoredTensor& stored : source.tensors()) {
+    throw_if_interrupted();
     HostAllocator host;
     const Tensor values(host, stored.rows, stored.cols, DType::bf16);
     source.read(stored.name, 0, stored.rows, values);
     writer.write(stored.name, {values.row<std::byte>(0), static_cast<size_t>(values.bytes())});
+    progress.update(++done, stored.name);
   }
+  progress.finish();
   writer.finish();
-  write_side_files(*opened.checkpoint, pending.path());
-  Json config = opened.checkpoint->metadata().config;
+  write_side_files(*model.checkpoint, pending.path());
+  Json config = model.checkpoint->metadata().config;
   config.erase("quantization_config");
   config[config.contains("dtype") ? "dtype" : "torch_dtype"] = "bfloat16";
   write_file_atomically(pending.path() + "/config.json", config.dump(2) + "\n");
-  pending.publish(force);
+  pending.publish(options.force);
 }
 
 }  // namespace halftone

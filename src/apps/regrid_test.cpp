@@ -1,5 +1,5 @@
 // Regridding on the tiny models: the same logits from other weights.
-#include "tools/regrid/regrid.h"
+#include "apps/regrid.h"
 
 #include <gtest/gtest.h>
 
@@ -76,13 +76,14 @@ TEST(RegridTest, FactorsStayWithinAQuarterAndFollowTheSeed) {
 TEST(RegridTest, WritesAModelThatOpens) {
   const fs::path directory = fs::temp_directory_path() / "halftone_regrid_test";
   fs::remove_all(directory);
-  write_regridded(kTiny + "qwen2", directory, 5, false);
-  const OpenedModel plain = open_model(kTiny + "qwen2"), written = open_model(directory);
+  const OpenedModel plain = open_model(kTiny + "qwen2");
+  write_regridded(plain, directory, {.seed = 5, .quiet = true});
+  const OpenedModel written = open_model(directory);
   EXPECT_EQ(written.tensors->stored({.layer = 0, .role = Role::q}).encoding, "bf16");
   const float moved = largest_difference(logits(*plain.tensors), logits(*written.tensors));
   EXPECT_GT(moved, 0);
   EXPECT_LT(moved, 0.5f);  // bf16 rounding alone
-  EXPECT_THROW(write_regridded(kTiny + "qwen2", directory, 5, false), Error);
+  EXPECT_THROW(write_regridded(plain, directory, {.seed = 5}), Error);
   fs::remove_all(directory);
 }
 
