@@ -180,6 +180,7 @@ QuantizeOutcome quantize(Backend& backend, const OpenedModel& model, const Quant
   QuantizeOptions options = given;
   options.output = directory_name(given.output);
   check_output(options, model);
+  check_creatable(options.output);
   QuantizeOutcome outcome;
   outcome.plan = make_plan(model, options);
   warn_about_source(model, outcome.plan);

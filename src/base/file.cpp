@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <filesystem>
 #include <vector>
 
@@ -124,6 +125,26 @@ void check_writable(const std::string& path) {
   if (parent.empty()) parent = ".";
   if (access(parent.c_str(), W_OK | X_OK) != 0)
     throw bad_input("{}: cannot be written: {}", path, std::strerror(errno));
+}
+
+void check_creatable(const std::string& path) {
+  fs::path parent = fs::path(path).parent_path();
+  if (parent.empty()) parent = ".";
+  std::error_code ignored;
+  if (!fs::exists(parent, ignored))
+    throw bad_input("{}: cannot be created: {} is not there, expected a directory", path,
+                    parent.string())
+        .hint(fmt::format("mkdir -p {}, or pass another -o.", parent.string()));
+  if (!fs::is_directory(parent, ignored))
+    throw bad_input("{}: cannot be created: {} is a file, expected a directory", path,
+                    parent.string())
+        .hint("pass another -o.");
+  const std::string probe = (parent / fmt::format(".halftone-{}", ::getpid())).string();
+  if (::mkdir(probe.c_str(), 0777) != 0)
+    throw bad_input("{}: cannot be created: {} takes no new directory: {}", path, parent.string(),
+                    std::strerror(errno))
+        .hint("pass an -o in a directory that you may write to.");
+  ::rmdir(probe.c_str());
 }
 
 }  // namespace halftone

@@ -19,6 +19,8 @@ std::string directory_name(std::string path);
 // Throws Error(bad_input) when a file of this name could not be written: found before hours of
 // work.
 void check_writable(const std::string& path);
+// Throws Error(bad_input) when no directory of that name can be made: tried beside it, and undone.
+void check_creatable(const std::string& path);
 int64_t free_disk_bytes(
     const std::string& path);  // of the file system that holds path or its parent
 

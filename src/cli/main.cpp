@@ -85,7 +85,8 @@ int guarded_run(Program& program) {
   try {
     return run_command(program);
   } catch (const Error& error) {
-    print_error(error.what(), error.hint());
+    const bool plain = error.exit() == Exit::interrupted && error.hint().empty();
+    print_error(error.what(), plain ? "nothing is left behind: run it again." : error.hint());
     return static_cast<int>(error.exit());
   } catch (const std::system_error& error) {  // a file system's or a stream's own words
     const int number = error.code().value();

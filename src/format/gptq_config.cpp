@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "base/printable.h"
 
 namespace halftone {
@@ -16,17 +17,35 @@ struct FoundConfig {
   std::string origin;
 };
 
+// The two places say the same unless somebody edited one of them.
+void warn_of_conflict(const FoundConfig& file, const Json& inside, const std::string& origin) {
+  std::string differing;
+  for (const auto& [key, value] : file.json.items()) {
+    const auto other = inside.find(key);
+    if (other != inside.end() && *other != value)
+      differing += fmt::format("{}{} ({}, not {})", differing.empty() ? "" : ", ", printable(key),
+                               printable(value.dump(), 40), printable(other->dump(), 40));
+  }
+  if (!differing.empty())
+    spdlog::warn("{} and the quantization_config of {} differ: the former is believed: {}",
+                 file.origin, origin, differing);
+}
+
 std::optional<FoundConfig> find_config(const Checkpoint& checkpoint) {
+  const Json& config = checkpoint.metadata().config;
+  const auto inside = config.find("quantization_config");
+  const bool is_inside = inside != config.end() && !inside->is_null();
   for (const char* name : {"quantize_config.json", "quant_config.json"}) {
     const std::filesystem::path path = std::filesystem::path(checkpoint.path()) / name;
     std::error_code ignored;
     if (std::filesystem::exists(path, ignored)) {
-      return FoundConfig{read_json_file(path.string()), path.string()};
+      FoundConfig found{read_json_file(path.string()), path.string()};
+      if (is_inside && inside->is_object() && found.json.is_object())
+        warn_of_conflict(found, *inside, checkpoint.metadata().origin);
+      return found;
     }
   }
-  const Json& config = checkpoint.metadata().config;
-  const auto inside = config.find("quantization_config");
-  if (inside == config.end() || inside->is_null()) return std::nullopt;
+  if (!is_inside) return std::nullopt;
   return FoundConfig{*inside, checkpoint.metadata().origin + ": quantization_config"};
 }
 

@@ -123,6 +123,34 @@ TEST_F(BadInput, AConfigurationFileIsReadStrictly) {
   }
 }
 
+TEST_F(BadInput, WhereNothingCanBeWrittenIsSaidBeforeItStarts) {
+  const auto output = [&](const std::string& out) {
+    return run({"quantize", model_, "-o", out, "-g", "16", "--calib", text_, "--samples", "4",
+                "--seq-len", "64"});
+  };
+  check(output("/proc/x"), 3, "/proc/x: cannot be created: /proc takes no new directory");
+  check(output(folder_.path("no/where")), 3, "no is not there, expected a directory\n");
+  EXPECT_THAT(output(folder_.path("no/where")).err, HasSubstr("mkdir -p " + folder_.path("no")));
+  check(output(text_ + "/out"), 3, "text.txt is a file, expected a directory");
+  EXPECT_EQ(listing(folder_.path()), "model text.txt");
+}
+
+TEST_F(BadInput, ConfigurationsThatContradictEachOtherAreSaid) {
+  const std::string made = folder_.path("made");
+  ASSERT_EQ(run({"quantize", model_, "-o", made, "-g", "16", "--calib", text_, "--samples", "4",
+                 "--seq-len", "64"})
+                .code,
+            0);
+  EXPECT_EQ(run({"inspect", made}).err, "");
+  Json inner = read_json_file(made + "/config.json");
+  inner["quantization_config"]["group_size"] = 32;
+  folder_.write("made/config.json", inner.dump());
+  const Outcome look = run({"inspect", made});
+  EXPECT_EQ(look.code, 0) << look.err;
+  EXPECT_THAT(look.err, HasSubstr("quantize_config.json and the quantization_config of"));
+  EXPECT_THAT(look.err, HasSubstr("the former is believed: group_size (16, not 32)"));
+}
+
 TEST_F(BadInput, TheModelIsNeverItsOwnOutput) {
   check(run({"quantize", model_, "-o", model_, "--force", "--group-size", "16", "--calib", text_}),
         2, "is the model itself");
