@@ -7,7 +7,9 @@
 #include <cmath>
 #include <numeric>
 #include <optional>
+#include <set>
 
+#include "apps/stage_saver.h"
 #include "apps/token_scores.h"
 #include "base/error.h"
 #include "base/interrupt.h"
@@ -53,14 +55,14 @@ class BlockQuantizer {
 
   std::vector<StagePlan> stages_of(int layer) const;
   bool needs_hessian(const StagePlan& stage) const;
-  bool in_journal(const StageId& id) const {
-    return in_.journal && in_.journal->has(record_name(id));
-  }
+  bool in_journal(const StageId& id) const { return resumable_.contains(record_name(id)); }
   int64_t layers() const { return in_.layers > 0 ? in_.layers : config_.layers; }
   // Brings every window to the input of `stage`, through the linears of `done`.
   std::optional<Hessian> approach(const StageId* done, const StagePlan& stage);
   void finish_stage(const StagePlan& stage, std::optional<Hessian> hessian);
-  StageRecord solve(const StagePlan& stage, std::optional<Hessian> hessian);
+  SolvedStage solve(const StagePlan& stage, std::optional<Hessian> hessian);
+  StageRecord solve_and_save(const StagePlan& stage, std::optional<Hessian> hessian);
+  StageRecord read_finished(const StagePlan& stage);
   SolveResult solve_linear(const PlanRow& row, const Factor* factor);
   void report(const StageRecord& record, bool resumed);
   void run_held_out(int layer);
@@ -76,6 +78,8 @@ class BlockQuantizer {
   std::vector<StageRecord> finished_;
   Clock::time_point since_ = Clock::now();  // the last stage was finished
   double seconds_before_ = 0;
+  std::set<std::string> resumable_;  // stages that the journal held at the start
+  std::optional<StageSaver> saver_;  // has the journal to itself while it is busy
 };
 
 BlockQuantizer::BlockQuantizer(const BlockQuantizerInput& input)
@@ -89,6 +93,10 @@ BlockQuantizer::BlockQuantizer(const BlockQuantizerInput& input)
       samples_(forward_, input.calibration.samples, input.spill_directory),
       held_out_(forward_, input.calibration.held_out, input.spill_directory),
       held_out_dense_(dense_forward_, input.calibration.held_out, input.spill_directory) {
+  if (input.journal) {
+    for (const std::string& name : input.journal->names()) resumable_.insert(name);
+    saver_.emplace(input.backend, *input.journal);
+  }
   forward_.set_profile(input.profile);
   dense_forward_.set_profile(input.profile);
 }
@@ -145,8 +153,9 @@ SolveResult BlockQuantizer::solve_linear(const PlanRow& row, const Factor* facto
   return find_method(row.method).solve(in_.backend, weight, factor, options);
 }
 
-StageRecord BlockQuantizer::solve(const StagePlan& stage, std::optional<Hessian> hessian) {
-  StageRecord record{.id = stage.id};
+SolvedStage BlockQuantizer::solve(const StagePlan& stage, std::optional<Hessian> hessian) {
+  SolvedStage solved{.record = {.id = stage.id}, .matrices = {}};
+  StageRecord& record = solved.record;
   std::optional<Factor> factor;
   std::string trouble;
   auto start = Clock::now();
@@ -162,17 +171,46 @@ StageRecord BlockQuantizer::solve(const StagePlan& stage, std::optional<Hessian>
   }
   for (const PlanRow* row : stage.rows) {
     throw_if_interrupted();
-    PlanRow solved = *row;
-    if (!trouble.empty()) solved.method = "rtn";
-    SolveResult result = solve_linear(solved, factor ? &*factor : nullptr);
+    PlanRow how = *row;
+    if (!trouble.empty()) how.method = "rtn";
+    SolveResult result = solve_linear(how, factor ? &*factor : nullptr);
     if (!trouble.empty()) {
       result.report.note = trouble;
       spdlog::warn("{}: {}", row->module, trouble);
     }
     const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
-    record.linears.push_back(
-        {row->key, row->module, std::move(result.matrix), result.report, seconds});
+    const QuantizedMatrix shape{.grid = row->grid, .rows = row->rows, .cols = row->cols};
+    record.linears.push_back({row->key, row->module, shape, result.report, seconds});
+    solved.matrices.push_back(std::move(result.matrix));
     start = Clock::now();
+  }
+  return solved;
+}
+
+StageRecord BlockQuantizer::solve_and_save(const StagePlan& stage, std::optional<Hessian> hessian) {
+  SolvedStage solved = solve(stage, std::move(hessian));
+  for (size_t i = 0; i < solved.matrices.size(); ++i) {
+    const ProfileScope scope(in_.profile, "prepare quantized weights");
+    quantized_.set(solved.record.linears[i].key,
+                   in_.backend.prepare(solved.matrices[i].view(), in_.compute));
+  }
+  solved.record.seconds = std::chrono::duration<double>(Clock::now() - since_).count();
+  StageRecord record = solved.record;
+  const ProfileScope scope(in_.profile, "journal");  // what is waited for
+  if (saver_) saver_->save(std::move(solved));
+  return record;
+}
+
+StageRecord BlockQuantizer::read_finished(const StagePlan& stage) {
+  saver_->finish();
+  StageRecord record = deserialize(in_.journal->read(record_name(stage.id)));
+  seconds_before_ += record.seconds;
+  for (FinishedLinear& linear : record.linears) {
+    const ProfileScope scope(in_.profile, "prepare quantized weights");
+    quantized_.set(linear.key, in_.backend.prepare(linear.matrix, in_.compute));
+    linear.matrix.codes = {};
+    linear.matrix.scales = {};
+    linear.matrix.zeros = {};
   }
   return record;
 }
@@ -187,25 +225,9 @@ void BlockQuantizer::report(const StageRecord& record, bool resumed) {
 
 void BlockQuantizer::finish_stage(const StagePlan& stage, std::optional<Hessian> hessian) {
   if (stage.rows.empty()) return;
-  const std::string name = record_name(stage.id);
   const bool resumed = in_journal(stage.id);
-  StageRecord record;
-  if (resumed) {
-    record = deserialize(in_.journal->read(name));
-    seconds_before_ += record.seconds;
-  } else {
-    record = solve(stage, std::move(hessian));
-    record.seconds = std::chrono::duration<double>(Clock::now() - since_).count();
-    const ProfileScope scope(in_.profile, "journal");
-    if (in_.journal) in_.journal->append(name, serialize(record));
-  }
-  for (FinishedLinear& linear : record.linears) {
-    const ProfileScope scope(in_.profile, "prepare quantized weights");
-    quantized_.set(linear.key, in_.backend.prepare(linear.matrix, in_.compute));
-  }
-  report(record, resumed);
-  for (FinishedLinear& linear : record.linears) linear.matrix = QuantizedMatrix();
-  finished_.push_back(std::move(record));
+  finished_.push_back(resumed ? read_finished(stage) : solve_and_save(stage, std::move(hessian)));
+  report(finished_.back(), resumed);
   since_ = Clock::now();
 }
 
@@ -265,6 +287,7 @@ BlockQuantizerResult BlockQuantizer::run() {
     quantized_.clear(layer);
   }
   samples_.release();  // makes room for the head and its logits
+  if (saver_) saver_->finish();
   return {std::move(finished_), in_.measure_loss ? measure_loss() : HeldOutLoss(), seconds_before_};
 }
 

@@ -5,6 +5,8 @@
 
 #include <cmath>
 
+#include "backend/backend_fixture.h"
+
 namespace halftone {
 namespace {
 
@@ -33,28 +35,29 @@ TEST(TokenScores, ComparesInPairs) {
 }
 
 // Logits may be off by a constant, which the softmax forgets.
-TEST(TokenScores, KlByHand) {
+class ScoreTest : public BackendFixture {};
+
+TEST_P(ScoreTest, KlByHand) {
   const float p[] = {std::log(0.5f) + 3, std::log(0.25f) + 3, std::log(0.25f) + 3};
   const float q[] = {std::log(0.25f), std::log(0.5f), std::log(0.25f)};
   const int32_t target = 0;
-  for (const std::string& name : backend_names()) {
-    SCOPED_TRACE(name);
-    const std::unique_ptr<Backend> backend = make_backend(name, {});
-    const Tensor base = backend->allocate(1, 3, DType::f32),
-                 model = backend->allocate(1, 3, DType::f32);
-    const Tensor on_device = backend->allocate(1, kScoreColumns, DType::f32);
-    backend->upload({p, 1, 3, 3, DType::f32, Place::host}, base);
-    backend->upload({q, 1, 3, 3, DType::f32, Place::host}, model);
-    backend->score(model, base, {&target, 1}, on_device);
-    float scores[kScoreColumns] = {};
-    backend->download(on_device,
-                      View{scores, 1, kScoreColumns, kScoreColumns, DType::f32, Place::host});
-    EXPECT_NEAR(scores[kKl], 0.25 * std::log(2), 1e-6);
-    EXPECT_NEAR(scores[kNll], std::log(4), 1e-6);
-    EXPECT_NEAR(scores[kBaseNll], std::log(2), 1e-6);
-    EXPECT_EQ(scores[kSameTop], 0);
-  }
+  const Tensor base = backend_->allocate(1, 3, DType::f32),
+               model = backend_->allocate(1, 3, DType::f32);
+  const Tensor on_device = backend_->allocate(1, kScoreColumns, DType::f32);
+  backend_->upload({p, 1, 3, 3, DType::f32, Place::host}, base);
+  backend_->upload({q, 1, 3, 3, DType::f32, Place::host}, model);
+  backend_->score(model, base, {&target, 1}, on_device);
+  float scores[kScoreColumns] = {};
+  backend_->download(on_device,
+                     View{scores, 1, kScoreColumns, kScoreColumns, DType::f32, Place::host});
+  EXPECT_NEAR(scores[kKl], 0.25 * std::log(2), 1e-6);
+  EXPECT_NEAR(scores[kNll], std::log(4), 1e-6);
+  EXPECT_NEAR(scores[kBaseNll], std::log(2), 1e-6);
+  EXPECT_EQ(scores[kSameTop], 0);
 }
+
+INSTANTIATE_TEST_SUITE_P(Backends, ScoreTest, testing::ValuesIn(backend_names()),
+                         [](const auto& test) { return test.param; });
 
 }  // namespace
 }  // namespace halftone

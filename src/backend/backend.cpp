@@ -3,11 +3,26 @@
 
 namespace halftone {
 
+void Backend::download_beside(Event, ConstView device, View host) { download(device, host); }
+
 std::unique_ptr<Weight> Backend::prepare(const QuantizedMatrix& weight, DType compute) {
   HostAllocator host;
   Tensor dense(host, weight.rows, weight.cols, compute);
   dequantize(weight, 0, weight.rows, dense);
   return prepare(dense, compute);
+}
+
+std::unique_ptr<Weight> Backend::prepare(const CodeView& weight, DType compute) {
+  const int64_t rows = weight.codes.rows, cols = weight.codes.cols, groups = weight.scales.cols;
+  QuantizedMatrix matrix{.rows = rows, .cols = cols};
+  matrix.group_of.assign(weight.group_of.begin(), weight.group_of.end());
+  matrix.codes.resize(static_cast<size_t>(rows * cols));
+  matrix.scales.resize(static_cast<size_t>(rows * groups));
+  matrix.zeros.resize(static_cast<size_t>(rows * groups));
+  download(weight.codes, View{matrix.codes.data(), rows, cols, cols, DType::u8});
+  download(weight.scales, View{matrix.scales.data(), rows, groups, groups, DType::f32});
+  download(weight.zeros, View{matrix.zeros.data(), rows, groups, groups, DType::u8});
+  return prepare(matrix, compute);
 }
 
 void Backend::add_norm(ConstView x, View residual, ConstView gain, const NormSpec& spec, View y) {

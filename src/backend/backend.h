@@ -119,6 +119,9 @@ class Backend {
   // download: to the host, and waits for it; copy: within the device.
   virtual void upload(ConstView host, View device, Queue queue = Queue::compute) = 0;
   virtual void download(ConstView device, View host) = 0;
+  // download() of what was there at `event` of the compute queue, without waiting for what was
+  // enqueued since. From any thread, also while another one enqueues.
+  virtual void download_beside(Event event, ConstView device, View host);
   virtual void copy(ConstView from, View to) = 0;
   virtual void fill(View x, float value) = 0;
   virtual Event record(Queue) { return 0; }
@@ -130,6 +133,8 @@ class Backend {
   virtual std::unique_ptr<Weight> prepare(ConstView weight, DType compute) = 0;
   // The same from codes. Default: dequantized. A backend with int4 kernels keeps the codes.
   virtual std::unique_ptr<Weight> prepare(const QuantizedMatrix& weight, DType compute);
+  // The same from codes on the device. Default: by way of the host, one thread.
+  virtual std::unique_ptr<Weight> prepare(const CodeView& weight, DType compute);
 
   // y (n, out) := x (n, in) · Wᵀ + bias (1, out; f32; may be empty) [+ y when accumulate, y f32].
   virtual void linear(ConstView x, const Weight& weight, ConstView bias, View y,

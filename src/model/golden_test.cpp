@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <set>
 
+#include "backend/backend_fixture.h"
 #include "io/checkpoint.h"
 #include "model/forward.h"
 
@@ -51,20 +52,22 @@ struct Comparison {
   float largest_logit = 0;
 };
 
-Comparison compare(const std::string& device, const fs::path& directory) {
+Comparison compare(Backend& backend, const fs::path& directory) {
   const Golden golden = read_golden(directory);
   const Checkpoint checkpoint = Checkpoint::open(directory.string());
   const ModelConfig config = read_config(checkpoint.metadata());
   const auto source = open_dense_weights(checkpoint);
   const ModelTensors tensors(*source, config);
-  const auto backend = make_backend(device, {.threads = 2});
-  const auto provider = make_provider(*backend, tensors, {});
-  Forward forward(*backend, tensors, *provider, DType::f32);
+  const auto provider = make_provider(backend, tensors, {});
+  Forward forward(backend, tensors, *provider, DType::f32);
   const auto tokens = static_cast<int64_t>(golden.ids.size());
   const Batch batch = make_batch(golden.ids, tokens);
   const Tensor residual = forward.run(batch);
-  const Tensor logits = backend->allocate(tokens, config.vocab, DType::f32);
-  forward.logits(batch, residual, logits);
+  const Tensor on_device = backend.allocate(tokens, config.vocab, DType::f32);
+  forward.logits(batch, residual, on_device);
+  HostAllocator host;
+  const Tensor logits(host, tokens, config.vocab, DType::f32);
+  backend.download(on_device, logits);
   Comparison result;
   EXPECT_EQ(golden.logits.size(), static_cast<size_t>(tokens * config.vocab));
   for (size_t i = 0; i < golden.logits.size(); ++i) {
@@ -76,11 +79,11 @@ Comparison compare(const std::string& device, const fs::path& directory) {
   return result;
 }
 
-class GoldenTest : public testing::TestWithParam<std::string> {};
+class GoldenTest : public BackendFixture {};
 
 TEST_P(GoldenTest, LogitsAreThoseOfTransformers) {
   for (const fs::path& directory : model_directories()) {
-    const Comparison result = compare(GetParam(), directory);
+    const Comparison result = compare(*backend_, directory);
     EXPECT_LE(result.largest_difference, 1e-4f) << directory.filename();
     EXPECT_GE(result.largest_logit, 2) << directory.filename();
   }

@@ -12,17 +12,25 @@ DeviceMatrix::DeviceMatrix(Backend& backend, const Grid& matrix_grid, int64_t ro
     group_of.push_back(static_cast<int32_t>(c / grid.group_width(cols)));
 }
 
-QuantizedMatrix DeviceMatrix::download(Backend& backend) const {
+template <class Read>
+QuantizedMatrix DeviceMatrix::read_with(Read read) const {
   const int64_t rows = codes.rows(), cols = codes.cols(), groups = scales.cols();
   QuantizedMatrix matrix{grid, rows, cols, {}, {}, {}, {}};
   matrix.codes.resize(static_cast<size_t>(rows * cols));
   matrix.scales.resize(static_cast<size_t>(rows * groups));
   matrix.zeros.resize(static_cast<size_t>(rows * groups));
-  backend.download(codes, View{matrix.codes.data(), rows, cols, cols, DType::u8, Place::host});
-  backend.download(scales,
-                   View{matrix.scales.data(), rows, groups, groups, DType::f32, Place::host});
-  backend.download(zeros, View{matrix.zeros.data(), rows, groups, groups, DType::u8, Place::host});
+  read(codes, View{matrix.codes.data(), rows, cols, cols, DType::u8});
+  read(scales, View{matrix.scales.data(), rows, groups, groups, DType::f32});
+  read(zeros, View{matrix.zeros.data(), rows, groups, groups, DType::u8});
   return matrix;
+}
+
+QuantizedMatrix DeviceMatrix::download(Backend& backend) const {
+  return read_with([&](ConstView from, View to) { backend.download(from, to); });
+}
+
+QuantizedMatrix DeviceMatrix::download(Backend& backend, Event ready) const {
+  return read_with([&](ConstView from, View to) { backend.download_beside(ready, from, to); });
 }
 
 }  // namespace halftone

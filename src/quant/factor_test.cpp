@@ -7,6 +7,7 @@
 
 #include <cmath>
 
+#include "backend/backend_fixture.h"
 #include "quant/gptq.h"
 #include "quant/quadratic_form.h"
 
@@ -17,7 +18,7 @@ using testing::DoubleNear;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-class FactorTest : public testing::TestWithParam<std::string> {
+class FactorTest : public BackendFixture {
  protected:
   Hessian hessian_of(const std::vector<float>& x, int64_t inputs) {
     const auto tokens = static_cast<int64_t>(x.size()) / inputs;
@@ -33,8 +34,6 @@ class FactorTest : public testing::TestWithParam<std::string> {
                        View{&value, 1, 1, 1, DType::f32, Place::host});
     return value;
   }
-
-  std::unique_ptr<Backend> backend_ = make_backend(GetParam(), {});
 };
 
 TEST_P(FactorTest, WorkedExample) {

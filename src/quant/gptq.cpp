@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cassert>
 #include <cmath>
+#include <utility>
 #include <vector>
 
 #include "quant/device_matrix.h"
@@ -86,14 +87,8 @@ void solve_panel(Backend& backend, const Problem& problem, const Panel& panel,
   forms.add(panel.energy, w, target);
 }
 
-struct Solution {
-  DeviceMatrix matrix;
-  LayerError loss;
-};
-
-Solution solve_panels(Backend& backend, const Problem& problem, ConstView weight) {
-  Solution solution{{backend, problem.options.fit.grid, weight.rows, weight.cols}, {}};
-  const DeviceMatrix& matrix = solution.matrix;
+LayerError solve_panels(Backend& backend, const Problem& problem, ConstView weight,
+                        const DeviceMatrix& matrix) {
   const int64_t rows = weight.rows, panels = (rows + kPanelRows - 1) / kPanelRows;
   QuadraticForms forms(backend, problem.factor, 2 * panels);
   for (int64_t i = 0; i < panels; ++i) {
@@ -108,23 +103,29 @@ Solution solve_panels(Backend& backend, const Problem& problem, ConstView weight
                 forms);
   }
   const std::vector<double> values = forms.read();
+  LayerError loss;
   for (size_t i = 0; i < values.size(); i += 2) {
-    solution.loss.error += values[i];
-    solution.loss.energy += values[i + 1];
+    loss.error += values[i];
+    loss.energy += values[i + 1];
   }
-  return solution;
+  return loss;
 }
 
 // What rounding to nearest would lose if its errors were uniform and independent:
 // Σ H_kk · scale² / 12.
-double expected_rounding_error(const Factor& factor, const QuantizedMatrix& matrix) {
-  const int64_t groups = matrix.groups();
-  std::vector<double> weights(static_cast<size_t>(groups));
-  for (int64_t c = 0; c < matrix.cols; ++c)
-    weights[static_cast<size_t>(matrix.group(c))] += factor.diagonal[static_cast<size_t>(c)];
+double expected_rounding_error(Backend& backend, const Factor& factor, const DeviceMatrix& matrix) {
+  std::vector<double> weights(static_cast<size_t>(matrix.scales.cols()));
+  for (size_t c = 0; c < matrix.group_of.size(); ++c)
+    weights[static_cast<size_t>(matrix.group_of[c])] += factor.diagonal[c];
+  HostAllocator host;
+  const Tensor scales(host, matrix.scales.rows(), matrix.scales.cols(), DType::f32);
+  backend.download(matrix.scales, scales);
   double sum = 0;
-  for (size_t i = 0; i < matrix.scales.size(); ++i)
-    sum += weights[i % weights.size()] * matrix.scales[i] * matrix.scales[i] / 12;
+  for (int64_t row = 0; row < scales.rows(); ++row) {
+    const float* values = scales.row<float>(row);
+    for (size_t group = 0; group < weights.size(); ++group)
+      sum += weights[group] * values[group] * values[group] / 12;
+  }
   return sum;
 }
 
@@ -132,14 +133,17 @@ double expected_rounding_error(const Factor& factor, const QuantizedMatrix& matr
 // is all but singular this can run away. Where the result is suspicious it is held against rounding
 // to nearest by the same scales, whose error costs a product more, and given up when that is
 // clearly better.
-void guard(Backend& backend, ConstView weight, const Factor& factor, const Solution& solution,
+void guard(Backend& backend, ConstView weight, const Factor& factor, const LayerError& loss,
            SolveResult& result) {
-  const auto& [matrix, loss] = solution;
-  if (loss.error <= 0.9 * expected_rounding_error(factor, result.matrix)) return;  // false for NaN
-  backend.encode(weight, matrix.grid, matrix.view());
-  const LayerError theirs = layer_error(backend, weight, matrix.view(), factor);
+  DeviceMatrix& matrix = result.matrix;
+  const double expected = expected_rounding_error(backend, factor, matrix);
+  if (loss.error <= 0.9 * expected) return;  // false for NaN
+  Tensor rounded = backend.allocate(matrix.rows(), matrix.cols(), DType::u8);
+  const CodeView nearest{rounded, matrix.scales, matrix.zeros, matrix.group_of};
+  backend.encode(weight, matrix.grid, nearest);
+  const LayerError theirs = layer_error(backend, weight, nearest, factor);
   if (loss.error <= 1.1 * theirs.error) return;
-  result.matrix = matrix.download(backend);
+  matrix.codes = std::move(rounded);
   result.report.relative_error = theirs.relative();
   result.report.note = fmt::format("fell back to rtn: GPTQ's error {:.2g} is above its {:.2g}",
                                    loss.relative(), theirs.relative());
@@ -156,14 +160,13 @@ SolveResult solve_gptq(Backend& backend, ConstView weight, const Factor* factor,
     return result;
   }
   assert(weight.cols == factor->inputs());
-  const Solution solution = solve_panels(backend, {*factor, options}, weight);
-  SolveResult result;
-  result.matrix = solution.matrix.download(backend);
-  result.report.relative_error = solution.loss.relative();
+  SolveResult result{{backend, options.fit.grid, weight.rows, weight.cols}, {}};
+  const LayerError loss = solve_panels(backend, {*factor, options}, weight, result.matrix);
+  result.report.relative_error = loss.relative();
   result.report.damping = factor->damping;
   result.report.dead_columns = static_cast<int>(factor->dead.size());
   result.report.note = factor->note;
-  guard(backend, weight, *factor, solution, result);
+  guard(backend, weight, *factor, loss, result);
   return result;
 }
 

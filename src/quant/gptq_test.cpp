@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "backend/backend_fixture.h"
 #include "quant/published_cases.h"
 #include "quant/rtn.h"
 
@@ -19,7 +20,7 @@ using testing::IsEmpty;
 constexpr float kTokens[] = {1.5f, 0.75f, 3, 3, 1.5f, 0, 0, 3, 0};
 constexpr float kWeights[] = {1.3f, 0.6f, -3.5f, -3.5f, 1.45f, 0.7f};
 
-class Gptq : public testing::TestWithParam<std::string> {
+class Gptq : public BackendFixture {
  protected:
   Tensor on_device(const float* values, int64_t rows, int64_t cols) {
     Tensor tensor = backend_->allocate(rows, cols, DType::f32);
@@ -31,14 +32,13 @@ class Gptq : public testing::TestWithParam<std::string> {
     hessian.accumulate(tokens);
     return Factor::compute(*backend_, std::move(hessian), order, damping);
   }
+  QuantizedMatrix host(const SolveResult& result) { return result.matrix.download(*backend_); }
   static SolverOptions options(int bits, int64_t group_size) {
     SolverOptions options;
     options.fit.grid = {bits, group_size, true, ScaleStore::f16};
     options.fit.search = ScaleSearch::minmax;
     return options;
   }
-
-  std::unique_ptr<Backend> backend_ = make_backend(GetParam(), {});
 };
 
 TEST_P(Gptq, WorkedExample) {
@@ -46,13 +46,13 @@ TEST_P(Gptq, WorkedExample) {
   const Factor factor = factor_of(tokens, ColumnOrder::activation, 0);
   EXPECT_THAT(factor.order, ElementsAre(2, 0, 1));
   const SolveResult gptq = solve_gptq(*backend_, weight, &factor, options(3, -1));
-  EXPECT_THAT(gptq.matrix.scales, ElementsAre(1, 1));
-  EXPECT_THAT(gptq.matrix.zeros, ElementsAre(4, 4));
-  EXPECT_THAT(gptq.matrix.codes, ElementsAre(4 + 1, 4 + 1, 4 - 3, 4 - 3, 4 + 1, 4 + 1));
+  EXPECT_THAT(host(gptq).scales, ElementsAre(1, 1));
+  EXPECT_THAT(host(gptq).zeros, ElementsAre(4, 4));
+  EXPECT_THAT(host(gptq).codes, ElementsAre(4 + 1, 4 + 1, 4 - 3, 4 - 3, 4 + 1, 4 + 1));
   EXPECT_NEAR(gptq.report.relative_error.value(), 5.0521875 / 122.9146875, 1e-7);
 
   const SolveResult rtn = solve_rtn(*backend_, weight, &factor, options(3, -1));
-  EXPECT_THAT(rtn.matrix.codes, ElementsAre(4 + 1, 4 + 1, 4 - 4, 4 - 4, 4 + 1, 4 + 1));
+  EXPECT_THAT(host(rtn).codes, ElementsAre(4 + 1, 4 + 1, 4 - 4, 4 - 4, 4 + 1, 4 + 1));
   EXPECT_NEAR(rtn.report.relative_error.value(), 7.2271875 / 122.9146875, 1e-7);
 }
 
@@ -64,10 +64,10 @@ TEST_P(Gptq, StaticGroupsKeepTheirScales) {
   const Factor factor = factor_of(x, ColumnOrder::activation, 0.01);
   EXPECT_THAT(factor.order, ElementsAre(0, 2, 1, 3));
   const SolveResult result = solve_gptq(*backend_, weight, &factor, options(4, 2));
-  EXPECT_THAT(result.matrix.group_of, IsEmpty());
-  EXPECT_FLOAT_EQ(result.matrix.scales[0], 1);
-  EXPECT_NEAR(result.matrix.scales[1], 0.1, 1e-4);
-  EXPECT_THAT(result.matrix.codes, ElementsAre(15, 9, 15, 9));
+  EXPECT_THAT(host(result).group_of, IsEmpty());
+  EXPECT_FLOAT_EQ(host(result).scales[0], 1);
+  EXPECT_NEAR(host(result).scales[1], 0.1, 1e-4);
+  EXPECT_THAT(host(result).codes, ElementsAre(15, 9, 15, 9));
 }
 
 // Without correlations there is nothing to feed back: the codes of rounding, in either order.
@@ -78,7 +78,7 @@ TEST_P(Gptq, IndependentInputsAreRounded) {
     const Factor factor = factor_of(x, order, 0.01);
     const SolveResult gptq = solve_gptq(*backend_, weight, &factor, options(3, -1));
     const SolveResult rtn = solve_rtn(*backend_, weight, &factor, options(3, -1));
-    EXPECT_EQ(gptq.matrix, rtn.matrix);
+    EXPECT_EQ(host(gptq), host(rtn));
     EXPECT_NEAR(gptq.report.relative_error.value(), rtn.report.relative_error.value(), 1e-6);
   }
 }
@@ -93,8 +93,8 @@ TEST_P(Gptq, DeadColumnsBecomeZero) {
   EXPECT_THAT(factor.dead, ElementsAre(1));
   const SolveResult result = solve_gptq(*backend_, weight, &factor, options(3, -1));
   EXPECT_EQ(result.report.dead_columns, 1);
-  EXPECT_THAT(result.matrix.scales, ElementsAre(1));
-  EXPECT_EQ(result.matrix.value(0, 1), 0);
+  EXPECT_THAT(host(result).scales, ElementsAre(1));
+  EXPECT_EQ(host(result).value(0, 1), 0);
   EXPECT_LT(result.report.relative_error.value(), 0.05);
 }
 
@@ -108,9 +108,9 @@ TEST_P(Gptq, PanelsDoNotShow) {
   const Tensor x = on_device(inputs.data(), 32, cols),
                weight = on_device(values.data(), rows, cols);
   const Factor factor = factor_of(x, ColumnOrder::activation, 0.01);
-  const QuantizedMatrix all = solve_gptq(*backend_, weight, &factor, options(4, 4)).matrix;
+  const QuantizedMatrix all = host(solve_gptq(*backend_, weight, &factor, options(4, 4)));
   const QuantizedMatrix last =
-      solve_gptq(*backend_, weight.view().rows_of(4090, rows), &factor, options(4, 4)).matrix;
+      host(solve_gptq(*backend_, weight.view().rows_of(4090, rows), &factor, options(4, 4)));
   EXPECT_TRUE(std::equal(last.codes.begin(), last.codes.end(), all.codes.begin() + 4090 * cols));
   EXPECT_TRUE(std::equal(last.scales.begin(), last.scales.end(), all.scales.begin() + 4090 * 2));
 }
@@ -119,14 +119,14 @@ TEST_P(Gptq, FallsBackWithoutHessian) {
   const Tensor weight = on_device(kWeights, 2, 3);
   const SolveResult rtn = solve_rtn(*backend_, weight, nullptr, options(3, -1));
   const SolveResult none = solve_gptq(*backend_, weight, nullptr, options(3, -1));
-  EXPECT_EQ(none.matrix, rtn.matrix);
+  EXPECT_EQ(host(none), host(rtn));
   EXPECT_EQ(none.report.note, "fell back to rtn: no Hessian");
 
   const float overflowing[] = {1, 1e30f, 1};
   const Factor factor = factor_of(on_device(overflowing, 1, 3), ColumnOrder::activation, 0.01);
   EXPECT_FALSE(factor.usable());
   const SolveResult result = solve_gptq(*backend_, weight, &factor, options(3, -1));
-  EXPECT_EQ(result.matrix, rtn.matrix);
+  EXPECT_EQ(host(result), host(rtn));
   EXPECT_EQ(result.report.note, "fell back to rtn: its activations overflowed in calibration");
 }
 

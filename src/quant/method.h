@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "backend/backend.h"
+#include "quant/device_matrix.h"
 #include "quant/hessian.h"
 #include "tensor/quantized.h"
 
@@ -34,7 +35,7 @@ struct SolveReport {
 };
 
 struct SolveResult {
-  QuantizedMatrix matrix;
+  DeviceMatrix matrix;
   SolveReport report;
 };
 

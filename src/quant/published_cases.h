@@ -124,8 +124,9 @@ inline Outcome run_case(Backend& backend, const Case& c, double tie = 1e-3) {
   options.order = c.order;
   options.damping = c.damping;
   const SolveResult ours = solve_gptq(backend, device_weight, &factor, options);
+  const QuantizedMatrix matrix = ours.matrix.download(backend);
 
-  const int64_t groups = ours.matrix.groups();
+  const int64_t groups = matrix.groups();
   published::Problem problem{symmetric(sum, 2.0 / static_cast<double>(tokens)),
                              published::Matrix(c.rows, c.cols),
                              published::Matrix(c.rows, groups),
@@ -137,11 +138,11 @@ inline Outcome run_case(Backend& backend, const Case& c, double tie = 1e-3) {
   published::Matrix codes(c.rows, c.cols);
   for (size_t i = 0; i < codes.values.size(); ++i) {
     problem.weights.values[i] = static_cast<double>(weight.row<float>(0)[i]);
-    codes.values[i] = ours.matrix.codes[i];
+    codes.values[i] = matrix.codes[i];
   }
   for (size_t i = 0; i < problem.scales.values.size(); ++i) {
-    problem.scales.values[i] = static_cast<double>(ours.matrix.scales[i]);
-    problem.zeros.values[i] = ours.matrix.zeros[i];
+    problem.scales.values[i] = static_cast<double>(matrix.scales[i]);
+    problem.zeros.values[i] = matrix.zeros[i];
   }
   const published::Result result = published::solve(problem, codes, tie);
   published::Problem nothing = problem;  // every weight rounded to 0: its error is tr(W H Wᵀ)

@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 #include <gtest/gtest.h>
 
+#include "backend/backend_fixture.h"
 #include "quant/published_cases.h"
 
 namespace halftone {
@@ -10,7 +11,7 @@ namespace {
 
 using check_gptq::Case;
 
-class PublishedGptq : public testing::TestWithParam<std::string> {
+class PublishedGptq : public BackendFixture {
  protected:
   SolveReport expect_agreement(const Case& c) {
     SCOPED_TRACE(fmt::format("{}, {} bits, {}, groups of {}, {}, damping {}", c.inputs, c.grid.bits,
@@ -27,7 +28,6 @@ class PublishedGptq : public testing::TestWithParam<std::string> {
     return outcome.report;
   }
 
-  std::unique_ptr<Backend> backend_ = make_backend(GetParam(), {});
   int64_t tie_rows_ = 0, rows_ = 0;
 };
 

@@ -8,15 +8,14 @@ namespace halftone {
 
 SolveResult solve_rtn(Backend& backend, ConstView weight, const Factor* factor,
                       const SolverOptions& options) {
-  const DeviceMatrix matrix(backend, options.fit.grid, weight.rows, weight.cols);
+  SolveResult result{{backend, options.fit.grid, weight.rows, weight.cols}, {}};
+  const DeviceMatrix& matrix = result.matrix;
   backend.fit_grid(weight, options.fit, matrix.scales, matrix.zeros);
   backend.encode(weight, matrix.grid, matrix.view());
-  SolveResult result;
   if (factor != nullptr && factor->usable()) {
     result.report.relative_error = layer_error(backend, weight, matrix.view(), *factor).relative();
     result.report.dead_columns = static_cast<int>(factor->dead.size());
   }
-  result.matrix = matrix.download(backend);
   return result;
 }
 

@@ -61,6 +61,25 @@ void cpu_encode(ThreadPool& pool, ConstView w, const Grid& grid, const CodeView&
   });
 }
 
+void cpu_dequantize(ThreadPool& pool, const simd::Kernels& kernels, const CodeView& q, View out) {
+  assert(out.rows == q.codes.rows && out.cols == q.codes.cols);
+  assert(static_cast<int64_t>(q.group_of.size()) == out.cols);
+  const std::vector<Run> runs = runs_of(q.group_of);
+  pool.parallel_for(out.rows, kRowsAChunk, [&](int64_t row_begin, int64_t row_end) {
+    std::vector<float> values(static_cast<size_t>(out.cols));
+    for (int64_t row = row_begin; row < row_end; ++row) {
+      const uint8_t* codes = q.codes.row<uint8_t>(row);
+      for (const Run& run : runs) {
+        const float scale = q.scales.row<float>(row)[run.group];
+        const int zero = q.zeros.row<uint8_t>(row)[run.group];
+        for (int64_t col = run.begin; col < run.end; ++col)
+          values[static_cast<size_t>(col)] = scale * static_cast<float>(codes[col] - zero);
+      }
+      kernels.convert({values.data(), DType::f32}, simd::target(out, row), out.cols);
+    }
+  });
+}
+
 void cpu_code_errors(ThreadPool& pool, ConstView w, const CodeView& q, View errors) {
   assert(w.dtype == DType::f32 && errors.dtype == DType::f32);
   assert(errors.rows == w.rows && errors.cols == w.cols && q.codes.cols == w.cols);

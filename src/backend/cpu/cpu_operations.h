@@ -29,8 +29,9 @@ class CpuBackend final : public Backend {
   void copy(ConstView from, View to) override;
   void fill(View x, float value) override;
 
-  using Backend::prepare;
   std::unique_ptr<Weight> prepare(ConstView weight, DType compute) override;
+  std::unique_ptr<Weight> prepare(const QuantizedMatrix& weight, DType compute) override;
+  std::unique_ptr<Weight> prepare(const CodeView& weight, DType compute) override;
   void linear(ConstView x, const Weight& weight, ConstView bias, View y, bool accumulate) override;
   void embed(std::span<const int32_t> ids, ConstView table, float scale, View y) override;
   void norm(ConstView x, ConstView gain, const NormSpec& spec, View y) override;

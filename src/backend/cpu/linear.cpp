@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "backend/cpu/cpu_operations.h"
+#include "backend/cpu/quant_ops.h"
 
 namespace halftone::cpu {
 namespace {
@@ -13,6 +14,7 @@ namespace {
 // Up to this many rows the weight is cut instead of the rows.
 constexpr int64_t kFewRows = 64;
 constexpr int64_t kManyRows = 1024;
+constexpr int64_t kRowsAChunk = 16;  // of a weight, dequantized by one thread
 
 class CpuWeight final : public Weight {
  public:
@@ -45,6 +47,20 @@ std::unique_ptr<Weight> CpuBackend::prepare(ConstView weight, DType compute) {
   copy(weight, rounded);
   return std::make_unique<CpuWeight>(
       matmul_.pack(rounded, DType::f32, allocator_, pool_, kernels_));
+}
+
+std::unique_ptr<Weight> CpuBackend::prepare(const QuantizedMatrix& weight, DType compute) {
+  const Tensor dense(allocator_, weight.rows, weight.cols, compute);
+  pool_.parallel_for(weight.rows, kRowsAChunk, [&](int64_t begin, int64_t end) {
+    dequantize(weight, begin, end, dense.view().rows_of(begin, end));
+  });
+  return prepare(dense, compute);
+}
+
+std::unique_ptr<Weight> CpuBackend::prepare(const CodeView& weight, DType compute) {
+  const Tensor dense(allocator_, weight.codes.rows, weight.codes.cols, compute);
+  cpu_dequantize(pool_, kernels_, weight, dense);
+  return prepare(dense, compute);
 }
 
 void CpuBackend::run_tile(const LinearTile& tile) {

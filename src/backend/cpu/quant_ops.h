@@ -34,6 +34,8 @@ void cpu_quantize_columns(ThreadPool& pool, simd::Isa isa, ConstView w, View tar
                           ConstView factor, const ColumnBlock& block, const Grid& grid,
                           ConstView scales, ConstView zeros, View codes, View errors);
 void cpu_encode(ThreadPool& pool, ConstView w, const Grid& grid, const CodeView& q);
+// out (rows, in), any floating-point type: what the codes stand for, rounded once.
+void cpu_dequantize(ThreadPool& pool, const simd::Kernels& kernels, const CodeView& q, View out);
 void cpu_code_errors(ThreadPool& pool, ConstView w, const CodeView& q, View errors);
 void cpu_add_squares(ThreadPool& pool, ConstView m, std::span<const double> weights, View sum);
 void cpu_copy_diagonal_blocks(ThreadPool& pool, ConstView a, View blocks);

@@ -81,6 +81,10 @@ std::unique_ptr<Weight> CudaBackend::prepare(const QuantizedMatrix& weight, DTyp
   return prepare_weight(context_, transfers_, weight, compute);
 }
 
+std::unique_ptr<Weight> CudaBackend::prepare(const CodeView& weight, DType compute) {
+  return prepare_weight(context_, weight, compute);
+}
+
 void CudaBackend::linear(ConstView x, const Weight& weight, ConstView bias, View y,
                          bool accumulate) {
   cuda::linear(context_, x, weight, bias, {y, accumulate});

@@ -31,6 +31,7 @@ class CudaBackend final : public Backend {
 
   std::unique_ptr<Weight> prepare(ConstView weight, DType compute) override;
   std::unique_ptr<Weight> prepare(const QuantizedMatrix& weight, DType compute) override;
+  std::unique_ptr<Weight> prepare(const CodeView& weight, DType compute) override;
   void linear(ConstView x, const Weight& weight, ConstView bias, View y, bool accumulate) override;
   void embed(std::span<const int32_t> ids, ConstView table, float scale, View y) override;
   void norm(ConstView x, ConstView gain, const NormSpec& spec, View y) override;

@@ -94,4 +94,23 @@ std::unique_ptr<Weight> prepare_weight(Context& context, Transfers& transfers,
   return prepared;
 }
 
+std::unique_ptr<Weight> prepare_weight(Context& context, const CodeView& weight, DType compute) {
+  const View& codes = weight.codes;
+  assert(codes.contiguous() && weight.scales.contiguous() && weight.zeros.contiguous());
+  auto prepared = std::make_unique<CudaWeight>(context, codes.rows, codes.cols, compute);
+  // Its memory is the copy stream's to give.
+  prepared->mark_prepared();
+  prepared->await();
+  const Tensor group_of = context.to_device(weight.group_of);
+  dequantize(context,
+             {.codes = static_cast<const uint8_t*>(codes.data),
+              .scales = static_cast<const float*>(weight.scales.data),
+              .zeros = static_cast<const uint8_t*>(weight.zeros.data),
+              .group_of = data_of<int32_t>(group_of),
+              .groups = weight.scales.cols,
+              .rounded_to = compute},
+             prepared->view(), context.compute());
+  return prepared;
+}
+
 }  // namespace halftone::cuda

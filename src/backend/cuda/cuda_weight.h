@@ -30,5 +30,7 @@ std::unique_ptr<Weight> prepare_weight(Context& context, Transfers& transfers, C
                                        DType compute);
 std::unique_ptr<Weight> prepare_weight(Context& context, Transfers& transfers,
                                        const QuantizedMatrix& weight, DType compute);
+// From codes that the compute stream has made; contiguous.
+std::unique_ptr<Weight> prepare_weight(Context& context, const CodeView& weight, DType compute);
 
 }  // namespace halftone::cuda

@@ -1,0 +1,66 @@
+#include "apps/stage_saver.h"
+
+#include <utility>
+
+namespace halftone {
+
+StageSaver::StageSaver(Backend& backend, Journal& journal)
+    : backend_(backend), journal_(journal), thread_([this] { work(); }) {}
+
+StageSaver::~StageSaver() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  changed_.notify_all();
+  thread_.join();
+}
+
+void StageSaver::wait_until_idle(std::unique_lock<std::mutex>& lock) {
+  changed_.wait(lock, [this] { return !waiting_ && !busy_; });
+  if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
+}
+
+void StageSaver::save(SolvedStage stage) {
+  const Event ready = backend_.record(Queue::compute);
+  {
+    std::unique_lock lock(mutex_);
+    wait_until_idle(lock);
+    waiting_ = std::move(stage);
+    waiting_for_ = ready;
+  }
+  changed_.notify_all();
+}
+
+void StageSaver::finish() {
+  std::unique_lock lock(mutex_);
+  wait_until_idle(lock);
+}
+
+void StageSaver::work() {
+  for (;;) {
+    std::optional<SolvedStage> stage;
+    Event ready = 0;
+    {
+      std::unique_lock lock(mutex_);
+      busy_ = false;
+      changed_.notify_all();
+      changed_.wait(lock, [this] { return waiting_ || stopping_; });
+      if (!waiting_) return;
+      std::swap(stage, waiting_);
+      ready = waiting_for_;
+      busy_ = true;
+    }
+    try {
+      for (size_t i = 0; i < stage->matrices.size(); ++i)
+        stage->record.linears[i].matrix = stage->matrices[i].download(backend_, ready);
+      stage->matrices.clear();
+      journal_.append(record_name(stage->record.id), serialize(stage->record));
+    } catch (...) {
+      const std::lock_guard lock(mutex_);
+      failure_ = std::current_exception();
+    }
+  }
+}
+
+}  // namespace halftone

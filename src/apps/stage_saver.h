@@ -1,0 +1,54 @@
+// Keeps finished stages in the journal on a thread of its own, while the next stage runs: reading
+// codes back, packing, hashing and the disk take longer than a GPU takes to solve.
+#pragma once
+
+#include <condition_variable>
+#include <exception>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <vector>
+
+#include "apps/stage_record.h"
+#include "io/journal.h"
+#include "quant/device_matrix.h"
+
+namespace halftone {
+
+// A stage as it was solved: `matrices` are the record's, in its order, and still on the device.
+struct SolvedStage {
+  StageRecord record;
+  std::vector<DeviceMatrix> matrices;
+};
+
+class StageSaver {
+ public:
+  // Both outlive it.
+  StageSaver(Backend& backend, Journal& journal);
+  // Saves what it was given; an error is lost here: see finish().
+  ~StageSaver();
+  StageSaver(const StageSaver&) = delete;
+  StageSaver& operator=(const StageSaver&) = delete;
+
+  // In the order of the calls. Waits while the stage before is being saved, so that at most two are
+  // in memory. Throws what saving an earlier one threw.
+  void save(SolvedStage stage);
+  // Waits until everything is in the journal; throws what saving threw.
+  void finish();
+
+ private:
+  void work();
+  void wait_until_idle(std::unique_lock<std::mutex>& lock);
+
+  Backend& backend_;
+  Journal& journal_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::optional<SolvedStage> waiting_;
+  Event waiting_for_ = 0;  // in the compute queue: its matrices are there
+  bool busy_ = false, stopping_ = false;
+  std::exception_ptr failure_;
+  std::thread thread_;
+};
+
+}  // namespace halftone
