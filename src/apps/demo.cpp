@@ -251,7 +251,7 @@ void tell(Backend& backend, const DemoOptions& demo) {
     say(fmt::format("  {:<10}{}", label, wrapped(text, 12)));
   say(
       fmt::format("\nReport   {}      Model   {}/      Original   {}\n"
-                  "Try      {} generate {} --prompt \"Why is the sky blue?\"\n"
+                  "Try      {} generate {} --prompt \"The sky is blue because\"\n"
                   "         {} quantize YOUR-MODEL -o OUT --calib YOUR-TEXT",
                   demo.report, demo.output, original.checkpoint->path(), demo.program, demo.output,
                   demo.program));

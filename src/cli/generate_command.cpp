@@ -30,7 +30,7 @@ class GenerateCommand : public Command {
         ->capture_default_str();
     add_dtype(*command, options_.dtype);
     add_device_options(*command, device_);
-    add_example(*command, "halftone generate demo-4bit --prompt \"Why is the sky blue?\"");
+    add_example(*command, "halftone generate demo-4bit --prompt \"The sky is blue because\"");
     return command;
   }
 
@@ -48,6 +48,9 @@ class GenerateCommand : public Command {
     spdlog::info("{} tokens in {} after a prompt of {} in {}", result.tokens,
                  human_seconds(result.seconds), result.prompt_tokens,
                  human_seconds(result.prompt_seconds));
+    if (result.tokens == 0)
+      spdlog::warn(
+          "the model ended at once: a prompt is a text to go on from, so leave it unfinished");
     return static_cast<int>(Exit::done);
   }
 
