@@ -37,7 +37,24 @@ Context::Context(int device, bool oldest)
 }
 
 Context::~Context() {
+  if (solver_) cusolverDnDestroy(solver_);
   if (blas_) cublasLtDestroy(blas_);
+}
+
+void Context::multiply(const BatchedProduct& product, const BatchedOperands& operands) {
+  if (!batched_) {
+    batched_ = std::make_unique<BatchedMatmul>(blas_);
+    batched_workspace_ = temporary(1, int64_t{BatchedMatmul::kWorkspaceBytes}, DType::u8);
+  }
+  batched_->run(product, operands, batched_workspace_.view().data, compute_);
+}
+
+cusolverDnHandle_t Context::solver() {
+  if (solver_) return solver_;
+  cusolverStatus_t status = cusolverDnCreate(&solver_);
+  if (status == CUSOLVER_STATUS_SUCCESS) status = cusolverDnSetStream(solver_, compute_);
+  check_library(status == CUSOLVER_STATUS_SUCCESS, "cuSOLVER", status, "starting cuSOLVER");
+  return solver_;
 }
 
 void Context::upload_bytes(const void* from, size_t bytes, void* to) {

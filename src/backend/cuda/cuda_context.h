@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cublasLt.h>
+#include <cusolverDn.h>
 
 #include <cstring>
 #include <memory>
@@ -12,6 +13,7 @@
 #include <type_traits>
 
 #include "backend/backend.h"
+#include "backend/cuda/batched_matmul.h"
 #include "backend/cuda/cuda_check.h"
 #include "backend/cuda/cuda_memory.h"
 
@@ -41,6 +43,10 @@ class Context {
   void make_current() const { check(cudaSetDevice(card_.device), {"using card", {card_.device}}); }
   CudaAllocator& allocator() { return allocator_; }
   cublasLtHandle_t blas() const { return blas_; }
+  // The quantizer's products, on the compute stream.
+  void multiply(const BatchedProduct& product, const BatchedOperands& operands);
+  // On the compute stream; started when first asked for.
+  cusolverDnHandle_t solver();
 
   // A matrix on the device for an operation's own use; not initialized.
   Tensor temporary(int64_t rows, int64_t cols, DType dtype) {
@@ -64,6 +70,9 @@ class Context {
   CudaAllocator allocator_;
   PinnedRing uploads_;  // for the compute stream
   cublasLtHandle_t blas_ = nullptr;
+  cusolverDnHandle_t solver_ = nullptr;
+  std::unique_ptr<BatchedMatmul> batched_;
+  Tensor batched_workspace_;
 };
 
 template <class T>
