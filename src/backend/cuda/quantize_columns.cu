@@ -1,0 +1,177 @@
+// GPTQ's inner loop (docs/methods.md §3) over a block of columns. Eight lanes share a row, each
+// with every eighth column's target in registers; L's diagonal block lies in shared memory, above
+// its diagonal zeros, so that columns that are done take no feedback.
+#include <algorithm>
+#include <cassert>
+
+#include "backend/cuda/cuda_operations.h"
+
+namespace halftone::cuda {
+namespace {
+
+constexpr int kColumns = 128;              // of a launch
+constexpr int kLanes = 8;                  // that share a row
+constexpr int kOwned = kColumns / kLanes;  // columns a lane: column 8 · i + lane is its i-th
+constexpr int kRows = 32;                  // of a thread block
+constexpr int kFactorBytes = kColumns * kColumns * 4;
+
+struct Panel {
+  const float* w;
+  float* target;
+  const float* factor;  // at the block's diagonal
+  const float* scales;
+  const uint8_t* zeros;
+  uint8_t* codes;
+  float* errors;
+  int64_t w_ld, target_ld, factor_ld, scales_ld, zeros_ld, codes_ld, errors_ld;
+  int64_t rows;
+  int columns;
+  float largest;
+  int32_t group_of[kColumns];
+};
+
+// Where L[k][8 · i + lane] lies in shared memory: lanes read four of theirs at once, side by side.
+__device__ int factor_at(int k, int i, int lane) {
+  return k * kColumns + i / 4 * (4 * kLanes) + lane * 4 + i % 4;
+}
+
+__device__ void load_factor(const Panel& panel, float* shared) {
+  for (int at = threadIdx.x; at < kColumns * kColumns; at += kRows * kLanes) {
+    const int k = at / kColumns, column = at % kColumns;
+    const bool below = column < k && k < panel.columns;
+    shared[factor_at(k, column / kLanes, column % kLanes)] =
+        below ? panel.factor[k * panel.factor_ld + column] : 0.0f;
+  }
+}
+
+// The grid of one column in one row, and rounding to it.
+struct ColumnGrid {
+  float scale = 1, inverse = 1, lowest = 0, highest = 0, zero = 0;
+
+  __device__ void load(const Panel& panel, int64_t row, int column) {
+    const int32_t group = panel.group_of[column];
+    scale = panel.scales[row * panel.scales_ld + group];
+    zero = panel.zeros[row * panel.zeros_ld + group];
+    inverse = __frcp_rn(scale);
+    lowest = -zero;
+    highest = panel.largest - zero;
+  }
+
+  // round(wanted / scale), clamped to the grid. The quotient is that of a division: a product with
+  // the inverse and one correction, where neither leaves f32's range.
+  __device__ float steps(float wanted) const {
+    const float near = __fmul_rn(wanted, inverse);
+    float quotient = __fmaf_rn(__fmaf_rn(-near, scale, wanted), inverse, near);
+    if (!(fabsf(near) < 0x1p20f) || !(inverse < 0x1p120f)) quotient = __fdiv_rn(wanted, scale);
+    constexpr float kNoFractions = 0x1.8p23f;  // beyond 2^23 f32 has none
+    const float bounded = fminf(fmaxf(quotient, -1024.0f), 1024.0f);
+    const float rounded = __fsub_rn(__fadd_rn(bounded, kNoFractions), kNoFractions);
+    return fminf(fmaxf(rounded, lowest), highest);
+  }
+};
+
+__global__ void __launch_bounds__(kRows* kLanes)
+    quantize_block(const __grid_constant__ Panel panel) {
+  extern __shared__ float4 shared[];
+  float* factor = reinterpret_cast<float*>(shared);
+  const int lane = threadIdx.x % kLanes;
+  const int64_t own_row = int64_t{blockIdx.x} * kRows + threadIdx.x / kLanes;
+  const bool stores = own_row < panel.rows;
+  const int64_t row = stores ? own_row : panel.rows - 1;  // all lanes of a warp take part
+
+  float targets[kOwned], weights[kOwned];
+#pragma unroll
+  for (int i = 0; i < kOwned; ++i) {
+    const int column = i * kLanes + lane;
+    const bool inside = column < panel.columns;
+    targets[i] = inside ? panel.target[row * panel.target_ld + column] : 0.0f;
+    weights[i] = inside ? panel.w[row * panel.w_ld + column] : 0.0f;
+  }
+  load_factor(panel, factor);
+  __syncthreads();
+
+#pragma unroll
+  for (int i = kOwned - 1; i >= 0; --i) {
+    if (i * kLanes >= panel.columns) continue;
+    const int column = i * kLanes + lane;
+    const bool inside = column < panel.columns;
+    ColumnGrid grid;
+    if (inside) grid.load(panel, row, column);
+    // Each lane rounds its own column all the time; at its turn the others take its error. After
+    // the last turn the targets are final, and so is what was rounded.
+    float steps = 0, value = 0, error = 0;
+#pragma unroll 2
+    for (int turn = kLanes - 1; turn >= 0; --turn) {
+      steps = grid.steps(targets[i]);
+      value = __fmul_rn(grid.scale, steps);
+      error = __fsub_rn(weights[i], value);
+      const float fed_back = __shfl_sync(~0u, error, turn, kLanes);
+      const float4* row_of_factor =
+          reinterpret_cast<const float4*>(factor + factor_at(i * kLanes + turn, 0, lane));
+#pragma unroll
+      for (int quad = i / 4; quad >= 0; --quad) {
+        const float4 l = row_of_factor[quad * kLanes];
+        if (4 * quad + 3 <= i)
+          targets[4 * quad + 3] = __fmaf_rn(fed_back, l.w, targets[4 * quad + 3]);
+        if (4 * quad + 2 <= i)
+          targets[4 * quad + 2] = __fmaf_rn(fed_back, l.z, targets[4 * quad + 2]);
+        if (4 * quad + 1 <= i)
+          targets[4 * quad + 1] = __fmaf_rn(fed_back, l.y, targets[4 * quad + 1]);
+        targets[4 * quad] = __fmaf_rn(fed_back, l.x, targets[4 * quad]);
+      }
+    }
+    if (stores && inside) {
+      panel.codes[row * panel.codes_ld + column] =
+          static_cast<uint8_t>(__float2int_rn(steps + grid.zero));
+      panel.errors[row * panel.errors_ld + column] = error;
+      panel.target[row * panel.target_ld + column] = __fsub_rn(targets[i], value);
+    }
+  }
+}
+
+}  // namespace
+
+void quantize_columns(Context& context, const ColumnInputs& inputs, const ColumnBlock& block,
+                      const Grid& grid, const ColumnResults& results) {
+  const auto& [w, factor, scales, zeros] = inputs;
+  const auto& [target, codes, errors] = results;
+  assert(w.dtype == DType::f32 && target.dtype == DType::f32 && factor.dtype == DType::f32);
+  assert(scales.dtype == DType::f32 && zeros.dtype == DType::u8 && codes.dtype == DType::u8);
+  assert(errors.dtype == DType::f32 && errors.cols >= block.end - block.begin);
+  assert(static_cast<int64_t>(block.group_of.size()) == w.cols);
+  if (w.rows == 0) return;
+  check(cudaFuncSetAttribute(quantize_block, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                             kFactorBytes),
+        "quantize_columns");
+  for (int64_t end = block.end; end > block.begin; end -= kColumns) {
+    const int64_t begin = std::max(block.begin, end - kColumns);
+    const View launch_errors = errors.cols_of(begin - block.begin, end - block.begin);
+    Panel panel{.w = w.row<float>(0) + begin,
+                .target = target.row<float>(0) + begin,
+                .factor = factor.row<float>(begin) + begin,
+                .scales = scales.row<float>(0),
+                .zeros = zeros.row<uint8_t>(0),
+                .codes = codes.row<uint8_t>(0) + begin,
+                .errors = launch_errors.row<float>(0),
+                .w_ld = w.ld,
+                .target_ld = target.ld,
+                .factor_ld = factor.ld,
+                .scales_ld = scales.ld,
+                .zeros_ld = zeros.ld,
+                .codes_ld = codes.ld,
+                .errors_ld = errors.ld,
+                .rows = w.rows,
+                .columns = static_cast<int>(end - begin),
+                .largest = static_cast<float>(grid.levels() - 1),
+                .group_of = {}};
+    std::copy(block.group_of.begin() + begin, block.group_of.begin() + end, panel.group_of);
+    const unsigned blocks = static_cast<unsigned>((w.rows + kRows - 1) / kRows);
+    quantize_block<<<blocks, kRows * kLanes, kFactorBytes, context.compute()>>>(panel);
+    check_launch("quantize_columns");
+    if (begin > block.begin)
+      multiply_add(context, launch_errors, factor.rows_of(begin, end).cols_of(block.begin, begin),
+                   target.cols_of(block.begin, begin));
+  }
+}
+
+}  // namespace halftone::cuda
