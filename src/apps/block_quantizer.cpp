@@ -71,6 +71,7 @@ class BlockQuantizer {
 
   const BlockQuantizerInput& in_;
   const ModelConfig& config_;
+  const WeightReader reader_;
   std::unique_ptr<WeightProvider> dense_;
   OverlayProvider quantized_;
   Forward dense_forward_, forward_;
@@ -85,6 +86,7 @@ class BlockQuantizer {
 BlockQuantizer::BlockQuantizer(const BlockQuantizerInput& input)
     : in_(input),
       config_(input.model.config()),
+      reader_(input.backend, *input.model.tensors),
       dense_(make_provider(input.backend, *input.model.tensors,
                            {.compute = input.compute, .streamed = true})),
       quantized_(*dense_),
@@ -142,10 +144,7 @@ SolveResult BlockQuantizer::solve_linear(const PlanRow& row, const Factor* facto
   const Tensor weight = in_.backend.allocate(row.rows, row.cols, DType::f32);
   {
     const ProfileScope scope(in_.profile, "load weights");
-    HostAllocator host;
-    const Tensor read(host, row.rows, row.cols, DType::f32);
-    in_.model.tensors->read(row.key, read);
-    in_.backend.upload(read, weight);
+    reader_.upload(row.key, weight);
   }
   const ProfileScope scope(in_.profile, "scales, solve");
   SolverOptions options = in_.plan.solver;

@@ -11,6 +11,7 @@
 #include "apps/window_stream.h"
 #include "io/journal.h"
 #include "model/overlay.h"
+#include "model/weight_reader.h"
 
 namespace halftone {
 

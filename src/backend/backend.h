@@ -22,6 +22,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/thread_pool.h"
 #include "tensor/quantized.h"
 #include "tensor/tensor.h"
 
@@ -111,6 +112,8 @@ class Backend {
 
   virtual const DeviceInfo& info() const = 0;
   virtual Allocator& allocator() = 0;
+  // Threads of the host, for what is to be done beside the device: reading, packing.
+  virtual ThreadPool& host_threads() = 0;
 
   // --- memory and order ---
   virtual Tensor allocate(int64_t rows, int64_t cols, DType dtype) = 0;
@@ -124,6 +127,7 @@ class Backend {
   virtual void download_beside(Event event, ConstView device, View host);
   virtual void copy(ConstView from, View to) = 0;
   virtual void fill(View x, float value) = 0;
+  virtual void synchronize() {}  // waits until everything that was enqueued is done
   virtual Event record(Queue) { return 0; }
   virtual void wait(Queue, Event) {}
 

@@ -8,13 +8,10 @@
 
 #include "base/error.h"
 #include "base/interrupt.h"
-#include "base/thread_pool.h"
-#include "model/weights.h"
+#include "model/weight_reader.h"
 
 namespace halftone {
 namespace {
-
-constexpr int64_t kChunkValues = int64_t{1} << 18;  // of a weight that one thread reads at a time
 
 class LoadingProvider final : public WeightProvider {
  public:
@@ -37,7 +34,6 @@ class LoadingProvider final : public WeightProvider {
     return key.role == Role::head && !tensors_.has(key) ? TensorKey{.role = Role::embed} : key;
   }
   Loaded& loaded(const TensorKey& key);
-  std::unique_ptr<Weight> load(const TensorKey& key);
   void load_vector(const TensorKey& key);
   void drop_other_layers(int layer);
   EmbeddingView gathered(std::span<const int32_t> ids);
@@ -45,7 +41,7 @@ class LoadingProvider final : public WeightProvider {
   Backend& backend_;
   const ModelTensors& tensors_;
   const ProviderOptions options_;
-  ThreadPool pool_;
+  const WeightReader reader_;
   HostAllocator host_;
   std::map<TensorKey, Loaded> weights_;
   std::map<TensorKey, Tensor> vectors_;
@@ -55,7 +51,7 @@ class LoadingProvider final : public WeightProvider {
 
 LoadingProvider::LoadingProvider(Backend& backend, const ModelTensors& tensors,
                                  const ProviderOptions& options)
-    : backend_(backend), tensors_(tensors), options_(options), pool_(backend.info().threads) {
+    : backend_(backend), tensors_(tensors), options_(options), reader_(backend, tensors) {
   size_t done = 0;
   for (const TensorKey& key : tensors_.keys()) {
     throw_if_interrupted();
@@ -93,31 +89,14 @@ LoadingProvider::Loaded& LoadingProvider::loaded(const TensorKey& key) {
   const auto found = weights_.find(key);
   if (found != weights_.end()) return found->second;
   if (options_.streamed) drop_other_layers(key.layer);
-  return weights_.emplace(key, Loaded{load(source_of(key))}).first->second;
+  return weights_.emplace(key, Loaded{reader_.prepare(source_of(key), options_.compute)})
+      .first->second;
 }
 
 void LoadingProvider::drop_other_layers(int layer) {
   std::erase_if(weights_, [layer](const auto& entry) {
     return entry.first.layer != layer && entry.second.leases == 0;
   });
-}
-
-// Read by all threads, in the type of the products, so that the copy is as small as it can be;
-// where the file is mapped and dense there is no copy.
-std::unique_ptr<Weight> LoadingProvider::load(const TensorKey& key) {
-  const auto [rows, cols] = tensors_.shape(key);
-  const int64_t grain = std::max<int64_t>(1, kChunkValues / cols);
-  if (const auto mapped = tensors_.mapped(key)) {
-    pool_.parallel_for(rows, grain, [&](int64_t begin, int64_t end) {
-      tensors_.check_finite(key, begin, mapped->rows_of(begin, end));
-    });
-    return backend_.prepare(*mapped, options_.compute);
-  }
-  const Tensor copy(host_, rows, cols, options_.compute);
-  pool_.parallel_for(rows, grain, [&](int64_t begin, int64_t end) {
-    tensors_.read(key, begin, end, copy.view().rows_of(begin, end));
-  });
-  return backend_.prepare(copy, options_.compute);
 }
 
 void LoadingProvider::load_vector(const TensorKey& key) {
@@ -148,7 +127,7 @@ EmbeddingView LoadingProvider::gathered(std::span<const int32_t> ids) {
   rows.erase(std::unique(rows.begin(), rows.end()), rows.end());
   const auto count = static_cast<int64_t>(rows.size());
   const Tensor values(host_, count, tensors_.config().hidden, DType::f32);
-  pool_.parallel_for(count, 16, [&](int64_t begin, int64_t end) {
+  backend_.host_threads().parallel_for(count, 16, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const int32_t id = rows[static_cast<size_t>(i)];
       tensors_.read({.role = Role::embed}, id, id + 1, values.view().rows_of(i, i + 1));

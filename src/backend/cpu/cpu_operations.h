@@ -22,6 +22,7 @@ class CpuBackend final : public Backend {
 
   const DeviceInfo& info() const override { return info_; }
   Allocator& allocator() override { return allocator_; }
+  ThreadPool& host_threads() override { return pool_; }
 
   Tensor allocate(int64_t rows, int64_t cols, DType dtype) override;
   void upload(ConstView host, View device, Queue queue) override;

@@ -57,6 +57,8 @@ void CudaBackend::copy(ConstView from, View to) {
 
 void CudaBackend::fill(View x, float value) { cuda::fill(context_, x, value); }
 
+void CudaBackend::synchronize() { check(cudaDeviceSynchronize(), {"waiting for the card"}); }
+
 Event CudaBackend::record(Queue queue) {
   events_.emplace_back().record(context_.stream(queue));
   if (events_.size() > kEventsKept) {

@@ -20,12 +20,14 @@ class CudaBackend final : public Backend {
 
   const DeviceInfo& info() const override { return info_; }
   Allocator& allocator() override { return context_.allocator(); }
+  ThreadPool& host_threads() override { return transfers_.host_threads(); }
 
   Tensor allocate(int64_t rows, int64_t cols, DType dtype) override;
   void upload(ConstView host, View device, Queue queue) override;
   void download(ConstView device, View host) override;
   void copy(ConstView from, View to) override;
   void fill(View x, float value) override;
+  void synchronize() override;
   Event record(Queue queue) override;
   void wait(Queue queue, Event event) override;
 

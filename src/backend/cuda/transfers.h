@@ -14,6 +14,7 @@ class Transfers {
   Transfers(Context& context, int threads);
 
   int threads() const { return pool_.size(); }
+  ThreadPool& host_threads() { return pool_; }
   // Any types, any leading dimensions. upload: `host` is read on return, `device` written in the
   // order of the queue; the copy queue first waits for what the compute stream has been given until
   // now, because that may still use the memory.

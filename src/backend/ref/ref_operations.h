@@ -15,6 +15,7 @@ class RefBackend final : public Backend {
 
   const DeviceInfo& info() const override { return info_; }
   Allocator& allocator() override { return allocator_; }
+  ThreadPool& host_threads() override { return host_threads_; }
 
   Tensor allocate(int64_t rows, int64_t cols, DType dtype) override;
   void upload(ConstView host, View device, Queue queue) override;
@@ -54,6 +55,7 @@ class RefBackend final : public Backend {
   void multiply_add(ConstView a, ConstView b, View c) override;
 
  private:
+  ThreadPool host_threads_{1};
   DeviceInfo info_;
   HostAllocator allocator_;
 };

@@ -1,0 +1,49 @@
+#include "model/weight_reader.h"
+
+#include <algorithm>
+
+#include "base/thread_pool.h"
+
+namespace halftone {
+namespace {
+
+constexpr int64_t kChunkValues = int64_t{1} << 18;  // that one thread reads at a time
+
+}  // namespace
+
+ConstView WeightReader::read(const TensorKey& key, DType dtype, Tensor& memory) const {
+  const auto [rows, cols] = tensors_.shape(key);
+  const int64_t grain = std::max<int64_t>(1, kChunkValues / cols);
+  ThreadPool& threads = backend_.host_threads();
+  if (const auto mapped = tensors_.mapped(key)) {
+    threads.parallel_for(rows, grain, [&](int64_t begin, int64_t end) {
+      tensors_.check_finite(key, begin, mapped->rows_of(begin, end));
+    });
+    return *mapped;
+  }
+  memory = Tensor(host_, rows, cols, dtype);
+  threads.parallel_for(rows, grain, [&](int64_t begin, int64_t end) {
+    tensors_.read(key, begin, end, memory.view().rows_of(begin, end));
+  });
+  return memory;
+}
+
+std::unique_ptr<Weight> WeightReader::prepare(const TensorKey& key, DType compute) const {
+  Tensor memory;
+  return backend_.prepare(read(key, compute, memory), compute);
+}
+
+void WeightReader::upload(const TensorKey& key, View device) const {
+  // Where the device is the host, a copy would be read only to be copied again.
+  if (device.place == Place::host && !tensors_.mapped(key)) {
+    const int64_t grain = std::max<int64_t>(1, kChunkValues / device.cols);
+    backend_.host_threads().parallel_for(device.rows, grain, [&](int64_t begin, int64_t end) {
+      tensors_.read(key, begin, end, device.rows_of(begin, end));
+    });
+    return;
+  }
+  Tensor memory;
+  backend_.upload(read(key, DType::f32, memory), device);
+}
+
+}  // namespace halftone
