@@ -60,6 +60,7 @@ void CudaBackend::fill(View x, float value) { cuda::fill(context_, x, value); }
 void CudaBackend::synchronize() { check(cudaDeviceSynchronize(), {"waiting for the card"}); }
 
 Event CudaBackend::record(Queue queue) {
+  const std::lock_guard lock(recording_);
   events_.emplace_back().record(context_.stream(queue));
   if (events_.size() > kEventsKept) {
     events_.front().wait();
@@ -70,7 +71,17 @@ Event CudaBackend::record(Queue queue) {
 }
 
 void CudaBackend::wait(Queue queue, Event event) {
+  const std::lock_guard lock(recording_);
   if (event >= first_event_) events_[event - first_event_].block(context_.stream(queue));
+}
+
+void CudaBackend::download_beside(Event event, ConstView device, View host) {
+  context_.make_current();
+  {
+    const std::lock_guard lock(recording_);
+    if (event >= first_event_) events_[event - first_event_].block(context_.beside());
+  }
+  transfers_.download_beside(device, host);
 }
 
 std::unique_ptr<Weight> CudaBackend::prepare(ConstView weight, DType compute) {

@@ -5,6 +5,7 @@
 
 #include <deque>
 #include <memory>
+#include <mutex>
 #include <span>
 
 #include "backend/backend.h"
@@ -25,6 +26,7 @@ class CudaBackend final : public Backend {
   Tensor allocate(int64_t rows, int64_t cols, DType dtype) override;
   void upload(ConstView host, View device, Queue queue) override;
   void download(ConstView device, View host) override;
+  void download_beside(Event event, ConstView device, View host) override;
   void copy(ConstView from, View to) override;
   void fill(View x, float value) override;
   void synchronize() override;
@@ -68,6 +70,7 @@ class CudaBackend final : public Backend {
   Context context_;
   Transfers transfers_;
   DeviceInfo info_;
+  std::mutex recording_;          // of the next two: events are waited for by other threads, too
   std::deque<CudaEvent> events_;  // what record() gave out, the oldest first
   Event first_event_ = 1;         // the number of events_.front()
 };

@@ -25,8 +25,8 @@ void CudaEvent::block(cudaStream_t stream) const {
 }
 void CudaEvent::wait() const { check(cudaEventSynchronize(event_), "waiting for an event"); }
 
-CudaAllocator::CudaAllocator(int device, const Stream& compute, const Stream& copy)
-    : name_(fmt::format("cuda:{}", device)), compute_(compute), copy_(copy) {
+CudaAllocator::CudaAllocator(int device, const Stream& compute)
+    : name_(fmt::format("cuda:{}", device)), compute_(compute) {
   cudaMemPoolProps properties = {};
   properties.allocType = cudaMemAllocationTypePinned;
   properties.location = {cudaMemLocationTypeDevice, device};
@@ -38,36 +38,31 @@ CudaAllocator::CudaAllocator(int device, const Stream& compute, const Stream& co
 }
 
 CudaAllocator::~CudaAllocator() {
-  cudaStreamSynchronize(compute_);
-  cudaStreamSynchronize(copy_);
+  cudaDeviceSynchronize();
   if (pool_) cudaMemPoolDestroy(pool_);
 }
 
-namespace {
-
-// Says who is within a call that goes by the copy stream, until it returns.
-class CopyOrder {
+class CudaAllocator::OtherOrder {
  public:
-  explicit CopyOrder(std::atomic<std::thread::id>& thread) : thread_(thread) {
-    thread_ = std::this_thread::get_id();
+  OtherOrder(CudaAllocator& allocator, cudaStream_t stream)
+      : lock_(allocator.others_), allocator_(allocator) {
+    allocator_.other_ = stream;
+    allocator_.other_thread_ = std::this_thread::get_id();
   }
-  ~CopyOrder() { thread_ = std::thread::id(); }
+  ~OtherOrder() { allocator_.other_thread_ = std::thread::id(); }
 
  private:
-  std::atomic<std::thread::id>& thread_;
+  std::lock_guard<std::mutex> lock_;
+  CudaAllocator& allocator_;
 };
 
-}  // namespace
-
-void* CudaAllocator::allocate_for_copy(size_t bytes) {
-  const std::lock_guard lock(copies_);
-  const CopyOrder order(copying_);
+void* CudaAllocator::allocate_on(cudaStream_t stream, size_t bytes) {
+  const OtherOrder order(*this, stream);
   return allocate(bytes);
 }
 
-void CudaAllocator::release_after_copy(void* data, size_t bytes) noexcept {
-  const std::lock_guard lock(copies_);
-  const CopyOrder order(copying_);
+void CudaAllocator::release_on(cudaStream_t stream, void* data, size_t bytes) noexcept {
+  const OtherOrder order(*this, stream);
   release(data, bytes);
 }
 
@@ -79,8 +74,7 @@ void* CudaAllocator::take(size_t bytes) {
   if (status == cudaErrorMemoryAllocation) {
     // What is released but still queued, or held in pieces that are too small, goes back first.
     cudaGetLastError();
-    check(cudaStreamSynchronize(compute_), "waiting for memory");
-    check(cudaStreamSynchronize(copy_), "waiting for memory");
+    check(cudaDeviceSynchronize(), "waiting for memory");
     cudaMemPoolTrimTo(pool_, 0);
     status = cudaMallocFromPoolAsync(&data, bytes, pool_, stream);
   }

@@ -52,14 +52,13 @@ class CudaEvent {
 // the compute stream, so memory of operations that are still queued is safe.
 class CudaAllocator final : public Allocator {
  public:
-  CudaAllocator(int device, const Stream& compute, const Stream& copy);
+  CudaAllocator(int device, const Stream& compute);
   ~CudaAllocator() override;
 
-  // As allocate() and release(), in the order of the copy stream: memory that it writes first need
+  // As allocate() and release(), in the order of another stream: memory that it writes first need
   // not wait for all that the compute stream has queued.
-  void* allocate_for_copy(size_t bytes);
-  void release_after_copy(void* data, size_t bytes) noexcept;
-  cudaStream_t compute() const { return compute_; }
+  void* allocate_on(cudaStream_t stream, size_t bytes);
+  void release_on(cudaStream_t stream, void* data, size_t bytes) noexcept;
 
  protected:
   void* take(size_t bytes) override;
@@ -67,32 +66,30 @@ class CudaAllocator final : public Allocator {
   std::string name() const override { return name_; }
 
  private:
+  // Says whose stream goes instead of the compute stream, as long as it lives.
+  class OtherOrder;
   // The stream in whose order the calling thread asks now.
   cudaStream_t order() const {
-    return copying_.load() == std::this_thread::get_id() ? copy_ : compute_;
+    return other_thread_.load() == std::this_thread::get_id() ? other_ : cudaStream_t(compute_);
   }
 
   std::string name_;
   cudaMemPool_t pool_ = nullptr;
   const Stream& compute_;
-  const Stream& copy_;
-  std::mutex copies_;
-  std::atomic<std::thread::id> copying_;  // the thread that is within one of the two
+  std::mutex others_;  // one such call at a time
+  std::atomic<std::thread::id> other_thread_;
+  cudaStream_t other_ = nullptr;
 };
 
-// Bytes for work on one of the two streams, given back in its order.
+// Bytes for work on a stream, given back in its order.
 class StreamBuffer {
  public:
   StreamBuffer(CudaAllocator& allocator, size_t bytes, cudaStream_t stream)
-      : allocator_(allocator), bytes_(bytes), for_copy_(stream != allocator.compute()) {
-    data_ = for_copy_ ? allocator.allocate_for_copy(bytes) : allocator.allocate(bytes);
-  }
-  ~StreamBuffer() {
-    if (for_copy_)
-      allocator_.release_after_copy(data_, bytes_);
-    else
-      allocator_.release(data_, bytes_);
-  }
+      : allocator_(allocator),
+        bytes_(bytes),
+        stream_(stream),
+        data_(allocator.allocate_on(stream, bytes)) {}
+  ~StreamBuffer() { allocator_.release_on(stream_, data_, bytes_); }
   StreamBuffer(const StreamBuffer&) = delete;
   StreamBuffer& operator=(const StreamBuffer&) = delete;
   void* data() const { return data_; }
@@ -100,7 +97,7 @@ class StreamBuffer {
  private:
   CudaAllocator& allocator_;
   size_t bytes_;
-  bool for_copy_;
+  cudaStream_t stream_;
   void* data_ = nullptr;
 };
 

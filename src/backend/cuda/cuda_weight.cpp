@@ -30,7 +30,8 @@ CudaWeight::CudaWeight(Context& context, int64_t out, int64_t in, DType compute)
   const DType stored = product_type(context, compute);
   const int64_t ld = padded(in, stored);
   bytes_ = static_cast<size_t>(out * ld) * size_of(stored);
-  view_ = {context.allocator().allocate_for_copy(bytes_), out, in, ld, stored, Place::device};
+  view_ = {
+      context.allocator().allocate_on(context.copy(), bytes_), out, in, ld, stored, Place::device};
   if (ld != in)
     check(cudaMemsetAsync(view_.data, 0, bytes_, context.copy()), {"prepare", {out, in}});
 }

@@ -14,14 +14,7 @@ constexpr size_t kCopySegment = size_t{32} << 20, kComputeSegment = size_t{8} <<
 constexpr int kCopySegments = 4, kComputeSegments = 4, kDownloadSegments = 2;
 // What is converted on the way passes through device memory of this size.
 constexpr int64_t kConvertedBytes = int64_t{64} << 20;
-// A processor's memory is busy with this many; more only fight.
-constexpr int kMostThreads = 8;
 constexpr int64_t kBytesPerThread = int64_t{1} << 20;
-
-int threads_of(int wanted) {
-  const int most = std::min(available_processors(), kMostThreads);
-  return wanted > 0 ? std::min(wanted, most) : most;
-}
 
 int64_t row_bytes(ConstView view) { return view.cols * static_cast<int64_t>(size_of(view.dtype)); }
 int64_t pitch(ConstView view) { return view.ld * static_cast<int64_t>(size_of(view.dtype)); }
@@ -34,7 +27,8 @@ struct RowCopy {
 };
 
 void copy_rows(ThreadPool& pool, const RowCopy& copy) {
-  const bool packed = copy.from_pitch == copy.row_bytes && copy.to_pitch == copy.row_bytes;
+  const bool packed =
+      copy.rows == 1 || (copy.from_pitch == copy.row_bytes && copy.to_pitch == copy.row_bytes);
   const auto move = [&](int64_t from, int64_t to, int64_t bytes) {
     std::memcpy(copy.to + to, copy.from + from, static_cast<size_t>(bytes));
   };
@@ -78,10 +72,11 @@ int64_t rows_per_conversion(ConstView view) {
 
 Transfers::Transfers(Context& context, int threads)
     : context_(context),
-      pool_(threads_of(threads)),
+      pool_(threads),
       copy_ring_(kCopySegment, kCopySegments),
       compute_ring_(kComputeSegment, kComputeSegments),
-      download_ring_(kComputeSegment, kDownloadSegments) {}
+      download_ring_(kCopySegment, kDownloadSegments),
+      beside_ring_(kComputeSegment, kDownloadSegments) {}
 
 void Transfers::upload(ConstView host, View device, Queue queue) {
   if (queue == Queue::compute) return upload_on(host, device, compute_ring_, context_.compute());
@@ -131,21 +126,32 @@ void Transfers::upload_same_type(ConstView host, View device, PinnedRing& ring,
 }
 
 void Transfers::download(ConstView device, View host) {
+  download_on(device, host, download_ring_, context_.compute());
+}
+
+void Transfers::download_beside(ConstView device, View host) {
+  const std::lock_guard lock(beside_);
+  download_on(device, host, beside_ring_, context_.beside());
+}
+
+void Transfers::download_on(ConstView device, View host, PinnedRing& ring, cudaStream_t stream) {
   assert(host.rows == device.rows && host.cols == device.cols);
   if (host.empty()) return;
-  if (host.dtype == device.dtype) return download_same_type(device, host);
+  if (host.dtype == device.dtype) return download_same_type(device, host, ring, stream);
   const int64_t rows = rows_per_conversion(host);
-  const Tensor converted = context_.temporary(rows, host.cols, host.dtype);
+  const StreamBuffer converted(context_.allocator(), static_cast<size_t>(rows * row_bytes(host)),
+                               stream);
   for (int64_t row = 0; row < host.rows; row += rows) {
     const int64_t end = std::min(row + rows, host.rows);
-    const View part = converted.view().rows_of(0, end - row);
-    copy(context_, device.rows_of(row, end), part, context_.compute());
-    download_same_type(part, host.rows_of(row, end));
+    const View part{converted.data(), end - row, host.cols, host.cols, host.dtype, Place::device};
+    copy(context_, device.rows_of(row, end), part, stream);
+    download_same_type(part, host.rows_of(row, end), ring, stream);
   }
 }
 
 // A piece is copied out of pinned memory while the next one comes.
-void Transfers::download_same_type(ConstView device, View host) {
+void Transfers::download_same_type(ConstView device, View host, PinnedRing& ring,
+                                   cudaStream_t stream) {
   if (host.contiguous() && device.contiguous()) {
     host = as_one_row(host);
     device = as_one_row(device);
@@ -161,12 +167,11 @@ void Transfers::download_same_type(ConstView device, View host) {
     copy_rows(pool_, last->copy);
     last.reset();
   };
-  const cudaStream_t stream = context_.compute();
-  const auto segment = static_cast<int64_t>(download_ring_.segment_bytes());
+  const auto segment = static_cast<int64_t>(ring.segment_bytes());
   for_pieces(device, segment, [&](int64_t row, int64_t rows, int64_t left, int64_t bytes) {
     // A whole segment each: the ring then waits for the device, never for us, and the one before
     // is read before its turn comes again.
-    std::byte* pinned = download_ring_.take(static_cast<size_t>(segment), stream);
+    std::byte* pinned = ring.take(static_cast<size_t>(segment), stream);
     const auto* from = static_cast<const std::byte*>(device.data) + row * pitch(device) + left;
     const size_t width = static_cast<size_t>(bytes);
     check(cudaMemcpy2DAsync(pinned, width, from,

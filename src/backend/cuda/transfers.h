@@ -10,7 +10,7 @@ namespace halftone::cuda {
 
 class Transfers {
  public:
-  // `threads` that copy into and out of pinned memory; 0: as many as serve.
+  // `threads` of the host that copy into and out of pinned memory; 0: all that it may use.
   Transfers(Context& context, int threads);
 
   int threads() const { return pool_.size(); }
@@ -23,16 +23,19 @@ class Transfers {
   void upload_ahead(ConstView host, View device);
   // Waits for the compute stream.
   void download(ConstView device, View host);
+  // Waits for the stream beside() only; from any thread.
+  void download_beside(ConstView device, View host);
 
  private:
   void upload_on(ConstView host, View device, PinnedRing& ring, cudaStream_t stream);
   void upload_same_type(ConstView host, View device, PinnedRing& ring, cudaStream_t stream);
-  void download_same_type(ConstView device, View host);
+  void download_on(ConstView device, View host, PinnedRing& ring, cudaStream_t stream);
+  void download_same_type(ConstView device, View host, PinnedRing& ring, cudaStream_t stream);
 
   Context& context_;
   ThreadPool pool_;
-  std::mutex ahead_;  // of copy_ring_: another thread than the computing one may prepare weights
-  PinnedRing copy_ring_, compute_ring_, download_ring_;
+  std::mutex ahead_, beside_;  // of their rings, which other threads than the computing one use
+  PinnedRing copy_ring_, compute_ring_, download_ring_, beside_ring_;
 };
 
 }  // namespace halftone::cuda
