@@ -26,15 +26,22 @@ CardProperties properties_of(int device, bool oldest) {
   return card;
 }
 
+cublasLtHandle_t start_blas() {
+  cublasLtHandle_t handle = nullptr;
+  const cublasStatus_t status = cublasLtCreate(&handle);
+  check_library(status == CUBLAS_STATUS_SUCCESS, "cuBLASLt", status, "starting cuBLASLt");
+  return handle;
+}
+
 }  // namespace
 
 Context::Context(int device, bool oldest)
     : card_(properties_of(device, oldest)),
-      allocator_(device, compute_, copy_),
-      uploads_(kUploadSegment, kUploadSegments) {
-  const cublasStatus_t status = cublasLtCreate(&blas_);
-  check_library(status == CUBLAS_STATUS_SUCCESS, "cuBLASLt", status, "starting cuBLASLt");
-}
+      allocator_(device, compute_),
+      uploads_(kUploadSegment, kUploadSegments),
+      blas_(start_blas()),
+      matmul_(blas_),
+      batched_(blas_) {}
 
 Context::~Context() {
   if (solver_) cusolverDnDestroy(solver_);
@@ -42,11 +49,7 @@ Context::~Context() {
 }
 
 void Context::multiply(const BatchedProduct& product, const BatchedOperands& operands) {
-  if (!batched_) {
-    batched_ = std::make_unique<BatchedMatmul>(blas_);
-    batched_workspace_ = temporary(1, int64_t{BatchedMatmul::kWorkspaceBytes}, DType::u8);
-  }
-  batched_->run(product, operands, batched_workspace_.view().data, compute_);
+  batched_.run(product, operands, workspace(), compute_);
 }
 
 cusolverDnHandle_t Context::solver() {
@@ -55,6 +58,18 @@ cusolverDnHandle_t Context::solver() {
   if (status == CUSOLVER_STATUS_SUCCESS) status = cusolverDnSetStream(solver_, compute_);
   check_library(status == CUSOLVER_STATUS_SUCCESS, "cuSOLVER", status, "starting cuSOLVER");
   return solver_;
+}
+
+void* Context::workspace() {
+  static_assert(LinearMatmul::kWorkspaceBytes <= BatchedMatmul::kWorkspaceBytes);
+  if (workspace_.empty())
+    workspace_ = temporary(1, int64_t{BatchedMatmul::kWorkspaceBytes}, DType::u8);
+  return workspace_.view().data;
+}
+
+void Context::zero(View contiguous) {
+  check(cudaMemsetAsync(contiguous.data, 0, static_cast<size_t>(contiguous.bytes()), compute_),
+        {"zero", {contiguous.rows, contiguous.cols}});
 }
 
 void Context::upload_bytes(const void* from, size_t bytes, void* to) {

@@ -16,6 +16,7 @@
 #include "backend/cuda/batched_matmul.h"
 #include "backend/cuda/cuda_check.h"
 #include "backend/cuda/cuda_memory.h"
+#include "backend/cuda/linear_matmul.h"
 
 namespace halftone::cuda {
 
@@ -38,6 +39,8 @@ class Context {
   const CardProperties& card() const { return card_; }
   cudaStream_t compute() const { return compute_; }
   cudaStream_t copy() const { return copy_; }
+  // For downloads that another thread makes beside the computing one.
+  cudaStream_t beside() const { return beside_; }
   cudaStream_t stream(Queue queue) const { return queue == Queue::copy ? copy() : compute(); }
   // For threads other than the one that made the context.
   void make_current() const { check(cudaSetDevice(card_.device), {"using card", {card_.device}}); }
@@ -47,6 +50,11 @@ class Context {
   void multiply(const BatchedProduct& product, const BatchedOperands& operands);
   // On the compute stream; started when first asked for.
   cusolverDnHandle_t solver();
+  LinearMatmul& matmul() { return matmul_; }
+  // What products on the compute stream share.
+  void* workspace();
+  // Zeros, whatever the type.
+  void zero(View contiguous);
 
   // A matrix on the device for an operation's own use; not initialized.
   Tensor temporary(int64_t rows, int64_t cols, DType dtype) {
@@ -55,7 +63,7 @@ class Context {
   // The bytes of a span of the host, on the device when the compute stream comes there; the span
   // may die on return. The tensor is (1, bytes) u8: see data_of().
   template <class T>
-  Tensor to_device(std::span<const T> values) {
+  Tensor to_device(std::span<T> values) {
     static_assert(std::is_trivially_copyable_v<T>);
     return bytes_to_device(values.data(), values.size_bytes());
   }
@@ -66,13 +74,14 @@ class Context {
   Tensor bytes_to_device(const void* data, size_t bytes);
 
   CardProperties card_;
-  Stream compute_, copy_;
+  Stream compute_, copy_, beside_;
   CudaAllocator allocator_;
   PinnedRing uploads_;  // for the compute stream
   cublasLtHandle_t blas_ = nullptr;
   cusolverDnHandle_t solver_ = nullptr;
-  std::unique_ptr<BatchedMatmul> batched_;
-  Tensor batched_workspace_;
+  LinearMatmul matmul_;
+  BatchedMatmul batched_;
+  Tensor workspace_;
 };
 
 template <class T>
