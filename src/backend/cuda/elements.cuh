@@ -57,6 +57,23 @@ __device__ void store8(T* to, const float (&values)[8]) {
   }
 }
 
+// Eight elements or one, as a kernel's template argument says.
+template <int kWidth, class T>
+__device__ void load(const T* from, float (&values)[kWidth]) {
+  if constexpr (kWidth == 8)
+    load8(from, values);
+  else
+    values[0] = to_float(*from);
+}
+
+template <int kWidth, class T>
+__device__ void store(T* to, const float (&values)[kWidth]) {
+  if constexpr (kWidth == 8)
+    store8(to, values);
+  else
+    *to = from_float<T>(values[0]);
+}
+
 // A matrix as kernels take it.
 template <class T>
 struct Rows {
@@ -97,6 +114,13 @@ void with_float_type(DType dtype, Body body) {
     default:
       assert(!"f32, bf16 or f16");
   }
+}
+// The same where activations are f32 or bf16: half of the kernels.
+template <class Body>
+void with_activation_type(DType dtype, Body body) {
+  assert(dtype == DType::f32 || dtype == DType::bf16);
+  if (dtype == DType::f32) return body(TypeTag<float>());
+  return body(TypeTag<__nv_bfloat16>());
 }
 
 // Where element `index` of a matrix of `cols` columns lies.
