@@ -1,0 +1,305 @@
+// CUDA: attention on the tensor cores of compute capability 8.0 and later, bf16 with f32 sums,
+// after FlashAttention-2 (arXiv 2307.08691): four warps serve 16 or 32 queries each; keys and
+// values go by in tiles, the next one loading (cp.async) while this one is multiplied (mma.sync
+// m16n8k16).
+//
+// A thread of a warp, g = lane / 4 and t = lane % 4, has of each 16 × 8 tile of scores or results
+// the rows g and g + 8 and the columns 2t and 2t + 1.
+#include <math_constants.h>
+
+#include "backend/cuda/attention_kernels.h"
+#include "backend/cuda/elements.cuh"
+#include "backend/cuda/tensor_core.cuh"
+
+namespace halftone::cuda {
+namespace {
+
+constexpr int kWarps = 4, kThreads = 32 * kWarps;
+constexpr float kLog2E = 1.44269504088896341f;
+
+template <class Out>
+struct Arguments {
+  Rows<const __nv_bfloat16> q, k, v;
+  Rows<Out> y;
+  const QueryTile* tiles;
+  AttentionSpec spec;
+};
+
+// What a head of kDim is cut into. Rows in shared memory are 16 bytes longer than they need be, so
+// that eight of them lie in different banks.
+template <int kDim>
+struct Tiling {
+  static constexpr int kRowTiles = kDim <= 128 ? 2 : 1;  // of 16 queries, a warp: by registers
+  static constexpr int kQueries = 16 * kRowTiles * kWarps;
+  static constexpr int kKeys = kDim <= 128 ? 64 : 32;
+  static constexpr int kStride = kDim + 8;
+  static constexpr size_t kSharedBytes = sizeof(__nv_bfloat16) * kStride * (kQueries + 2 * kKeys);
+};
+
+// `rows` rows of a head into shared memory, zeros beyond them.
+template <int kDim, int kRows>
+__device__ void load_tile(const __nv_bfloat16* from, int64_t ld, int rows, __nv_bfloat16* to) {
+  constexpr int kChunks = kDim / 8;
+#pragma unroll
+  for (int i = threadIdx.x; i < kRows * kChunks; i += kThreads) {
+    const int row = i / kChunks, chunk = i % kChunks;
+    const bool inside = row < rows;
+    copy_async(to + row * Tiling<kDim>::kStride + chunk * 8,
+               from + (inside ? row : 0) * ld + chunk * 8, inside);
+  }
+}
+
+// scores (16·kRowTiles, kKeys) := q kᵀ of this warp's queries.
+template <int kDim>
+__device__ void multiply_keys(
+    const __nv_bfloat16* q, const __nv_bfloat16* k,
+    float (&scores)[Tiling<kDim>::kRowTiles][Tiling<kDim>::kKeys / 8][4]) {
+  using T = Tiling<kDim>;
+  const int lane = threadIdx.x % 32;
+  const __nv_bfloat16* q_lane = q + (lane % 16) * T::kStride + lane / 16 * 8;
+  const __nv_bfloat16* k_lane = k + (lane / 16 * 8 + lane % 8) * T::kStride + lane / 8 % 2 * 8;
+#pragma unroll
+  for (int m = 0; m < T::kRowTiles; ++m)
+#pragma unroll
+    for (int n = 0; n < T::kKeys / 8; ++n)
+#pragma unroll
+      for (int i = 0; i < 4; ++i) scores[m][n][i] = 0;
+#pragma unroll
+  for (int d = 0; d < kDim; d += 16) {
+    uint32_t a[T::kRowTiles][4];
+#pragma unroll
+    for (int m = 0; m < T::kRowTiles; ++m) load_matrices(a[m], q_lane + m * 16 * T::kStride + d);
+#pragma unroll
+    for (int n = 0; n < T::kKeys; n += 16) {
+      uint32_t b[4];
+      load_matrices(b, k_lane + n * T::kStride + d);
+#pragma unroll
+      for (int m = 0; m < T::kRowTiles; ++m) {
+        multiply_accumulate(scores[m][n / 8], a[m], b[0], b[1]);
+        multiply_accumulate(scores[m][n / 8 + 1], a[m], b[2], b[3]);
+      }
+    }
+  }
+}
+
+// result (16·kRowTiles, kDim) += weights · v, weights rounded to bf16.
+template <int kDim>
+__device__ void multiply_values(
+    const float (&weights)[Tiling<kDim>::kRowTiles][Tiling<kDim>::kKeys / 8][4],
+    const __nv_bfloat16* v, float (&result)[Tiling<kDim>::kRowTiles][kDim / 8][4]) {
+  using T = Tiling<kDim>;
+  const int lane = threadIdx.x % 32;
+  const __nv_bfloat16* v_lane = v + (lane / 8 % 2 * 8 + lane % 8) * T::kStride + lane / 16 * 8;
+#pragma unroll
+  for (int k = 0; k < T::kKeys; k += 16) {
+    uint32_t a[T::kRowTiles][4];
+#pragma unroll
+    for (int m = 0; m < T::kRowTiles; ++m) {
+      const float(&left)[4] = weights[m][k / 8];
+      const float(&right)[4] = weights[m][k / 8 + 1];
+      a[m][0] = pack(left[0], left[1]);
+      a[m][1] = pack(left[2], left[3]);
+      a[m][2] = pack(right[0], right[1]);
+      a[m][3] = pack(right[2], right[3]);
+    }
+#pragma unroll
+    for (int d = 0; d < kDim; d += 16) {
+      uint32_t b[4];
+      load_matrices_transposed(b, v_lane + k * T::kStride + d);
+#pragma unroll
+      for (int m = 0; m < T::kRowTiles; ++m) {
+        multiply_accumulate(result[m][d / 8], a[m], b[0], b[1]);
+        multiply_accumulate(result[m][d / 8 + 1], a[m], b[2], b[3]);
+      }
+    }
+  }
+}
+
+// The largest score so far and the sum of weights, of the thread's two rows of a tile.
+struct Running {
+  float largest[2], sum[2];
+};
+
+// Scores become weights exp(score − largest), relative to the new largest; what was summed before
+// is rescaled. `scale` takes a score to a power of two.
+template <int kKeyTiles, int kDimTiles>
+__device__ void soften(float (&scores)[kKeyTiles][4], float (&result)[kDimTiles][4],
+                       Running& running, float scale) {
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    float now = running.largest[half];
+#pragma unroll
+    for (int n = 0; n < kKeyTiles; ++n)
+      now = fmaxf(now, fmaxf(scores[n][2 * half], scores[n][2 * half + 1]));
+    now = fmaxf(now, __shfl_xor_sync(0xffffffffu, now, 1));
+    now = fmaxf(now, __shfl_xor_sync(0xffffffffu, now, 2));
+    const float base = now == -CUDART_INF_F ? 0.0f : now * scale;  // nothing seen yet
+    const float factor = exp2_fast(running.largest[half] * scale - base);
+    running.largest[half] = now;
+    float added = 0;
+#pragma unroll
+    for (int n = 0; n < kKeyTiles; ++n) {
+#pragma unroll
+      for (int i = 2 * half; i < 2 * half + 2; ++i) {
+        scores[n][i] = exp2_fast(fmaf(scores[n][i], scale, -base));
+        added += scores[n][i];
+      }
+    }
+    running.sum[half] = running.sum[half] * factor + added;
+#pragma unroll
+    for (int n = 0; n < kDimTiles; ++n) {
+      result[n][2 * half] *= factor;
+      result[n][2 * half + 1] *= factor;
+    }
+  }
+}
+
+// −∞ for the keys that a query does not see; the soft cap before that.
+template <int kKeyTiles>
+__device__ void mask(float (&scores)[kKeyTiles][4], int first_key, int first_position,
+                     const AttentionSpec& spec) {
+  const int lane = threadIdx.x % 32;
+#pragma unroll
+  for (int n = 0; n < kKeyTiles; ++n) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const int key = first_key + n * 8 + lane % 4 * 2 + i % 2;
+      const int position = first_position + lane / 4 + i / 2 * 8;
+      if (key > position || (spec.window > 0 && key <= position - spec.window))
+        scores[n][i] = -CUDART_INF_F;
+    }
+  }
+}
+
+template <int kKeyTiles>
+__device__ void cap(float (&scores)[kKeyTiles][4], const AttentionSpec& spec) {
+  const float inward = 2 * kLog2E * spec.scale / spec.softcap;
+#pragma unroll
+  for (int n = 0; n < kKeyTiles; ++n)
+#pragma unroll
+    for (int i = 0; i < 4; ++i)  // tanh x = 1 − 2 / (e^2x + 1)
+      scores[n][i] = spec.softcap * (1 - __fdividef(2.0f, exp2_fast(scores[n][i] * inward) + 1));
+}
+
+template <int kDim, class Out>
+__device__ void write_result(const float (&result)[kDim / 8][4], Running running, Out* y,
+                             int64_t ld, int rows) {
+  const int lane = threadIdx.x % 32;
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    float sum = running.sum[half];
+    sum += __shfl_xor_sync(0xffffffffu, sum, 1);
+    sum += __shfl_xor_sync(0xffffffffu, sum, 2);
+    const float inverse = 1 / sum;
+    const int row = lane / 4 + half * 8;
+    if (row >= rows) continue;
+    Out* to = y + row * ld + lane % 4 * 2;
+#pragma unroll
+    for (int n = 0; n < kDim / 8; ++n)
+      store_pair(to + n * 8, result[n][2 * half] * inverse, result[n][2 * half + 1] * inverse);
+  }
+}
+
+template <int kDim, class Out>
+__global__ void __launch_bounds__(kThreads) attend(const __grid_constant__ Arguments<Out> a) {
+#if __CUDA_ARCH__ >= 800
+  using T = Tiling<kDim>;
+  extern __shared__ __align__(16) __nv_bfloat16 shared[];
+  __nv_bfloat16* q_tile = shared;
+  __nv_bfloat16* k_tile = q_tile + T::kQueries * T::kStride;
+  __nv_bfloat16* v_tile = k_tile + T::kKeys * T::kStride;
+  const AttentionSpec& spec = a.spec;
+  const int head = static_cast<int>(blockIdx.x % spec.heads);
+  const QueryTile tile = a.tiles[blockIdx.x / spec.heads];
+  const int q_col = head * kDim, kv_col = head / (spec.heads / spec.kv_heads) * kDim;
+  const int first_row = static_cast<int>(threadIdx.x / 32) * 16 * T::kRowTiles;  // of the warp
+  const int end = tile.last + tile.queries;
+  const int first_key = spec.window > 0 ? max(0, tile.last - spec.window + 1) : 0;
+  const __nv_bfloat16* keys = a.k.row(tile.kv_row) + kv_col;
+  const __nv_bfloat16* values = a.v.row(tile.kv_row) + kv_col;
+
+  float result[T::kRowTiles][kDim / 8][4] = {};
+  Running running[T::kRowTiles];
+#pragma unroll
+  for (int m = 0; m < T::kRowTiles; ++m) running[m] = {{-CUDART_INF_F, -CUDART_INF_F}, {0, 0}};
+  load_tile<kDim, T::kQueries>(a.q.row(tile.q_row) + q_col, a.q.ld, tile.queries, q_tile);
+  load_tile<kDim, T::kKeys>(keys + first_key * a.k.ld, a.k.ld, end - first_key, k_tile);
+  end_async_group();
+  for (int key = first_key; key < end; key += T::kKeys) {
+    await_async();
+    __syncthreads();
+    load_tile<kDim, T::kKeys>(values + key * a.v.ld, a.v.ld, end - key, v_tile);
+    end_async_group();
+    float scores[T::kRowTiles][T::kKeys / 8][4];
+    multiply_keys<kDim>(q_tile + first_row * T::kStride, k_tile, scores);
+    await_async();
+    __syncthreads();
+    const int next = key + T::kKeys;
+    if (next < end) load_tile<kDim, T::kKeys>(keys + next * a.k.ld, a.k.ld, end - next, k_tile);
+    end_async_group();
+    const bool all_seen =
+        next - 1 <= tile.last && (spec.window == 0 || key > end - 1 - spec.window);
+#pragma unroll
+    for (int m = 0; m < T::kRowTiles; ++m) {
+      if (spec.softcap > 0) cap(scores[m], spec);
+      if (!all_seen) mask(scores[m], key, tile.last + first_row + m * 16, spec);
+      soften(scores[m], result[m], running[m], (spec.softcap > 0 ? 1 : spec.scale) * kLog2E);
+    }
+    multiply_values<kDim>(scores, v_tile, result);
+  }
+#pragma unroll
+  for (int m = 0; m < T::kRowTiles; ++m) {
+    const int row = first_row + m * 16;
+    write_result<kDim>(result[m], running[m], a.y.row(tile.q_row + row) + q_col, a.y.ld,
+                       tile.queries - row);
+  }
+#endif
+}
+
+template <class Body>
+void with_dim(int head_dim, Body body) {
+  if (head_dim == 64) return body.template operator()<64>();
+  if (head_dim == 96) return body.template operator()<96>();
+  if (head_dim == 128) return body.template operator()<128>();
+  assert(head_dim == 256);
+  return body.template operator()<256>();
+}
+
+}  // namespace
+
+bool tensor_core_attention_serves(const Context& context, const AttentionCall& call) {
+  const int dim = call.spec.head_dim;
+  return context.card().bf16 && (dim == 64 || dim == 96 || dim == 128 || dim == 256) &&
+         call.spec.scale > 0 && call.q.dtype == DType::bf16 && call.k.dtype == DType::bf16 &&
+         call.v.dtype == DType::bf16 && in_eights(call.q) && in_eights(call.k) &&
+         in_eights(call.v) && in_eights(call.y);
+}
+
+int tensor_core_attention_tile(const AttentionSpec& spec) {
+  int queries = 0;
+  with_dim(spec.head_dim, [&]<int kDim>() { queries = Tiling<kDim>::kQueries; });
+  return queries;
+}
+
+void tensor_core_attention(Context& context, const AttentionCall& call) {
+  const Operation operation{"attention", {call.q.rows, call.spec.heads, call.spec.head_dim}};
+  using In = __nv_bfloat16;
+  with_activation_type(call.y.dtype, [&](auto out) {
+    using Out = typename decltype(out)::Type;
+    const Arguments<Out> arguments = {rows_of<In>(call.q), rows_of<In>(call.k),
+                                      rows_of<In>(call.v), rows_of<Out>(call.y),
+                                      call.tiles,          call.spec};
+    with_dim(call.spec.head_dim, [&]<int kDim>() {
+      constexpr size_t bytes = Tiling<kDim>::kSharedBytes;
+      const auto kernel = attend<kDim, Out>;
+      check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                 static_cast<int>(bytes)),
+            operation);
+      kernel<<<static_cast<unsigned>(call.tile_count * call.spec.heads), kThreads, bytes,
+               context.compute()>>>(arguments);
+    });
+  });
+  check_launch(operation);
+}
+
+}  // namespace halftone::cuda
