@@ -5,7 +5,6 @@
 #include <charconv>
 #include <filesystem>
 
-#include "backend/cuda/loader/cuda_driver.h"
 #include "backend/cuda/loader/cuda_libraries.h"
 #include "backend/cuda/loader/plugin.h"
 #include "base/error.h"
@@ -32,7 +31,36 @@ fs::path plugin_path() {
   return fs::read_symlink("/proc/self/exe", error).parent_path() / "libhalftone_cuda.so";
 }
 
-// Why this card cannot be used; empty: it can.
+int index_of(std::string_view device) {
+  if (device == "cuda") return 0;
+  int index = -1;
+  const std::string_view number = device.substr(std::string_view("cuda:").size());
+  const auto end = number.data() + number.size();
+  const auto [rest, error] = std::from_chars(number.data(), end, index);
+  if (error != std::errc() || rest != end || index < 0)
+    throw usage_error("--device {}: expected cuda or cuda:N, N = 0, 1, …", device);
+  return index;
+}
+
+const CudaPlugin& load_plugin() {
+  const fs::path path = plugin_path();
+  std::error_code error;
+  if (!fs::exists(path, error))
+    throw usage_error("{}: the CUDA plug-in is not beside the program", path.string());
+  load_cuda_libraries(HALFTONE_CUDA_MAJOR);
+  void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);  // stays until the program ends
+  if (!library) throw usage_error("{}: cannot be loaded: {}", path.string(), dlerror());
+  const auto plugin = reinterpret_cast<CudaPluginFunction>(dlsym(library, kCudaPluginSymbol));
+  if (!plugin) throw usage_error("{}: not a plug-in of this program", path.string());
+  const CudaPlugin& found = *plugin();
+  if (std::string_view(found.build) != HALFTONE_BUILD)
+    throw usage_error("{}: of halftone {}, expected {}", path.string(), found.build, HALFTONE_BUILD)
+        .hint("Put the plug-in that was built with this program beside it.");
+  return found;
+}
+
+}  // namespace
+
 std::string trouble_with(const CudaDriver& driver, int index) {
   if (HALFTONE_CUDA_MAJOR == 0)
     return "this program was built without CUDA (no CUDA compiler was found then)";
@@ -51,36 +79,6 @@ std::string trouble_with(const CudaDriver& driver, int index) {
                        card.name, card.major, card.minor, kLeastMajor, kLeastMinor);
   return "";
 }
-
-int index_of(std::string_view device) {
-  if (device == "cuda") return 0;
-  int index = -1;
-  const std::string_view number = device.substr(std::string_view("cuda:").size());
-  const auto end = number.data() + number.size();
-  const auto [rest, error] = std::from_chars(number.data(), end, index);
-  if (error != std::errc() || rest != end || index < 0)
-    throw usage_error("--device {}: expected cuda or cuda:N, N = 0, 1, …", device);
-  return index;
-}
-
-const CudaPlugin& load_plugin() {
-  const fs::path path = plugin_path();
-  std::error_code error;
-  if (!fs::exists(path, error))
-    throw usage_error("{}: the CUDA plug-in is not beside the program", path.string());
-  load_cuda_libraries(HALFTONE_CUDA_MAJOR);
-  void* library = dlopen(path.c_str(), RTLD_LAZY | RTLD_LOCAL);  // stays until the program ends
-  if (!library) throw usage_error("{}: cannot be loaded: {}", path.string(), dlerror());
-  const auto plugin = reinterpret_cast<CudaPluginFunction>(dlsym(library, kCudaPluginSymbol));
-  if (!plugin) throw usage_error("{}: not a plug-in of this program", path.string());
-  const CudaPlugin& found = *plugin();
-  if (std::string_view(found.build) != HALFTONE_BUILD)
-    throw usage_error("{}: of halftone {}, expected {}", path.string(), found.build, HALFTONE_BUILD)
-        .hint("Put the plug-in that was built with this program beside it.");
-  return found;
-}
-
-}  // namespace
 
 CudaChoice consider_cuda() {
   const CudaDriver driver = ask_cuda_driver();
