@@ -13,6 +13,8 @@ namespace {
 // Around a strided operand; 3 columns make the rows of a bf16 matrix begin at odd addresses.
 constexpr int64_t kMarginRows = 1, kMarginLeft = 3, kMarginRight = 2;
 constexpr float kMargin = 77;  // exact in every type
+// A backend's code for the oldest hardware that it supports, whatever the hardware here.
+constexpr std::string_view kOldest = "_oldest";
 
 }  // namespace
 
@@ -111,6 +113,8 @@ Matrix lower_triangle(Matrix matrix) {
 std::vector<std::string> tested_backends() {
   std::vector<std::string> names = backend_names();
   std::erase(names, "ref");
+  for (const std::string& name : std::vector<std::string>(names))
+    names.push_back(name + std::string(kOldest));
   return names;
 }
 
@@ -119,10 +123,16 @@ TEST(Oracle, IsNotComparedWithItself) {
       << "ref: it is what the others are compared with; its own tests are backend_ref_test";
 }
 
+std::unique_ptr<Backend> Conformance::make(std::string name, int threads) {
+  const bool oldest = name.ends_with(kOldest);
+  if (oldest) name.resize(name.size() - kOldest.size());
+  return make_backend(name, {.threads = threads, .oldest = oldest});
+}
+
 void Conformance::SetUp() {
   reference_ = make_backend("ref", {});
   try {
-    tested_ = make_backend(GetParam(), {});
+    tested_ = make(GetParam(), 0);
   } catch (const Error& error) {
     GTEST_SKIP() << GetParam() << " is not on this machine: " << error.what();
   }

@@ -62,13 +62,16 @@ void expect_close(const Matrix& expected, const Matrix& actual, Tolerance tolera
 // `matrix` with zeros above the diagonal.
 Matrix lower_triangle(Matrix matrix);
 
-// The backends of this build but for the oracle, which is what they are compared with.
+// The backends of this build but for the oracle, which is what they are compared with; each also
+// with its code for the oldest hardware ("cuda_oldest").
 std::vector<std::string> tested_backends();
 
 // One test for each of tested_backends(); what is not on this machine is skipped, with the reason.
 class Conformance : public testing::TestWithParam<std::string> {
  protected:
   void SetUp() override;
+  // A backend by a name of tested_backends().
+  static std::unique_ptr<Backend> make(std::string name, int threads);
 
   using Body = std::function<Matrix(Backend&)>;
   // Runs `body` on the backend under test and on the reference.

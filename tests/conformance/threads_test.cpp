@@ -11,10 +11,10 @@ class Threads : public Conformance {
  protected:
   // Runs `body` on backends with 1, 2 and 5 threads.
   void expect_same_bytes(const Body& body) {
-    const auto one = make_backend(GetParam(), {.threads = 1});
+    const auto one = make(GetParam(), 1);
     const Matrix expected = body(*one);
     for (int threads : {2, 5}) {
-      const auto several = make_backend(GetParam(), {.threads = threads});
+      const auto several = make(GetParam(), threads);
       EXPECT_EQ(expected.values, body(*several).values) << threads << " threads";
     }
   }

@@ -12,7 +12,8 @@
 namespace halftone {
 
 std::unique_ptr<Backend> make_cpu_backend(const BackendOptions& options) {
-  return std::make_unique<cpu::CpuBackend>(options);
+  return std::make_unique<cpu::CpuBackend>(options,
+                                           options.oldest ? simd::Isa::scalar : simd::detect_isa());
 }
 
 namespace cpu {
