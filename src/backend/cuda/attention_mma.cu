@@ -253,6 +253,8 @@ __global__ void __launch_bounds__(kThreads) attend(const __grid_constant__ Argum
     write_result<kDim>(result[m], running[m], a.y.row(tile.q_row + row) + q_col, a.y.ld,
                        tile.queries - row);
   }
+#else
+  __trap();  // code for an older card than the one that has been found
 #endif
 }
 
