@@ -227,6 +227,7 @@ Evaluation evaluate(Backend& backend, const OpenedModel& model, const OpenedMode
   result.seq_len = task.windows.length;
   result.windows = windows;
   fill_scores(scores, base != nullptr, result);
+  result.scores = std::move(scores);
   const double forwarded = static_cast<double>(windows * task.windows.length);
   result.tokens_per_second = forwarded / model_runner.seconds;
   if (base_runner) result.base_tokens_per_second = forwarded / base_runner->seconds;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "apps/open_model.h"
+#include "apps/token_scores.h"
 #include "base/json.h"
 #include "base/profile.h"
 
@@ -33,6 +34,7 @@ struct Evaluation {
   double base_bits_per_weight_linears = 0, base_bits_per_weight_file = 0;
   double seconds = 0, tokens_per_second = 0, base_tokens_per_second = 0;
   int64_t peak_memory_bytes = 0;
+  TokenScores scores;              // of every scored position
   std::vector<std::string> notes;  // "the base's vocabulary is padded to 151,936"
 };
 
