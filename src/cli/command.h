@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "backend/backend.h"
+
 namespace halftone {
 
 // What every command takes.
@@ -39,6 +41,8 @@ struct DeviceOptions {
   int threads = 0;
 };
 void add_device_options(CLI::App& command, DeviceOptions& options);
+// The backend that they ask for; when it is ours to choose, the choice and its reason are logged.
+std::unique_ptr<Backend> open_device(const DeviceOptions& options);
 void add_model(CLI::App& command, std::string& model, const std::string& names = "MODEL");
 void add_dtype(CLI::App& command, std::string& dtype);
 void add_size_option(CLI::App& command, const std::string& name, int64_t& bytes,

@@ -43,7 +43,7 @@ class DemoCommand : public Command {
     options_.program = globals.program;
     options_.output = directory_name(options_.output);
     options_.program_version = version_text();
-    const auto backend = make_backend(device_.device, {.threads = device_.threads});
+    const auto backend = open_device(device_);
     run_demo(*backend, options_);
     return static_cast<int>(Exit::done);
   }

@@ -42,7 +42,7 @@ class EvalCommand : public Command {
   int run(const Globals& globals) override {
     options_.protocol = protocol_ == "hf" ? Protocol::hf : Protocol::llama_cpp;
     options_.quiet = globals.quiet();
-    const auto backend = make_backend(device_.device, {.threads = device_.threads});
+    const auto backend = open_device(device_);
     const OpenedModel model = open_model(model_);
     std::optional<OpenedModel> base;
     if (!base_.empty()) base = open_model(base_);

@@ -36,7 +36,7 @@ class GenerateCommand : public Command {
 
   int run(const Globals& globals) override {
     options_.quiet = globals.quiet();
-    const auto backend = make_backend(device_.device, {.threads = device_.threads});
+    const auto backend = open_device(device_);
     const OpenedModel model = open_model(model_);
     const Generation result =
         generate(*backend, model, prompt_, options_, [](const std::string& text) {

@@ -46,7 +46,7 @@ class QuantizeCommand : public Command {
     if (desc_act_->count()) options_.order = desc_act_value_ ? "act" : "none";
     if (mse_->count()) options_.scale_search = mse_value_ > 0 ? "power" : "minmax";
     options_.program_version = version_text();
-    const auto backend = make_backend(device_.device, {.threads = device_.threads});
+    const auto backend = open_device(device_);
     const OpenedModel model = open_model(model_);
     if (dry_run_) return dry(*backend, model);
     for (const std::string& path : {report_, profile_})

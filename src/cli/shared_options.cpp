@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdlib>
 
+#include "base/log.h"
 #include "base/progress.h"
 #include "cli/command.h"
 #include "cli/suggest.h"
@@ -52,11 +53,19 @@ CLI::Option* with_check(CLI::Option* option, const std::string& type,
 
 void add_device_options(CLI::App& command, DeviceOptions& options) {
   command
-      .add_option("--device", options.device, "auto or cpu (ref: slow, the oracle of our tests)")
+      .add_option("--device", options.device,
+                  "auto (a GPU if there is one), cpu, cuda or cuda:N (ref: slow, the oracle of our "
+                  "tests)")
       ->type_name("NAME")
       ->capture_default_str();
   take_whole_number(command.add_option("--threads", options.threads, "0: all there are"), 0, 4096)
       ->capture_default_str();
+}
+
+std::unique_ptr<Backend> open_device(const DeviceOptions& options) {
+  const DeviceChoice choice = choose_device(options.device);
+  if (options.device == "auto") spdlog::info("Device    {}: {}", choice.device, choice.reason);
+  return make_backend(choice.device, {.threads = options.threads});
 }
 
 void add_model(CLI::App& command, std::string& model, const std::string& names) {

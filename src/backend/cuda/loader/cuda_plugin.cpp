@@ -84,6 +84,11 @@ CudaChoice consider_cuda() {
   const CudaDriver driver = ask_cuda_driver();
   const std::string trouble = trouble_with(driver, 0);
   if (!trouble.empty()) return {false, trouble};
+  try {
+    load_plugin();
+  } catch (const Error& error) {
+    return {false, error.what()};
+  }
   const CudaCard& card = driver.cards[0];
   return {true, fmt::format("{}, {}, driver for CUDA {}", card.name, human_bytes(card.memory),
                             version_text(driver.version))};
