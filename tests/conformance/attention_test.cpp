@@ -31,6 +31,15 @@ const AttentionCase kCases[] = {
     {"long window",
      {.heads = 2, .kv_heads = 1, .head_dim = 64, .scale = 0.125f, .window = 70},
      kLong},
+    {"head of 96", {.heads = 2, .kv_heads = 2, .head_dim = 96, .scale = 0.1f}, kLong},
+    {"head of 128", {.heads = 3, .kv_heads = 1, .head_dim = 128, .scale = 0.09f}, kLong},
+    {"head of 128, window",
+     {.heads = 2, .kv_heads = 2, .head_dim = 128, .scale = 0.09f, .window = 33},
+     kLong},
+    {"head of 128, cap",
+     {.heads = 1, .kv_heads = 1, .head_dim = 128, .scale = 0.5f, .softcap = 5},
+     kUneven},
+    {"head of 256", {.heads = 2, .kv_heads = 1, .head_dim = 256, .scale = 0.06f}, kLong},
     {"sharp", {.heads = 1, .kv_heads = 1, .head_dim = 64, .scale = 4}, kLong}};
 
 class Attention : public Conformance {};

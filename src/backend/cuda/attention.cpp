@@ -40,15 +40,19 @@ void attention(Context& context, const AttentionInputs& inputs, std::span<const 
     throw bad_input("--device cuda: head_dim {}, expected at most {}", spec.head_dim, kLargestHead)
         .hint("--device cpu has no such limit.");
   AttentionCall call{.q = inputs.q, .k = inputs.k, .v = inputs.v, .y = y, .spec = spec};
-  const bool tensor_cores = tensor_core_attention_serves(context, call);
-  const int per_tile =
-      tensor_cores ? tensor_core_attention_tile(spec) : exact_attention_tile(context, spec);
+  const bool hopper = hopper_attention_serves(context, call);
+  const bool tensor_cores = !hopper && tensor_core_attention_serves(context, call);
+  const int per_tile = hopper         ? hopper_attention_tile()
+                       : tensor_cores ? tensor_core_attention_tile(spec)
+                                      : exact_attention_tile(context, spec);
   const std::vector<QueryTile> tiles = tiles_of(sequences, per_tile);
   if (tiles.empty()) return;
   const Tensor on_device = context.to_device(std::span(tiles));
   call.tiles = data_of<QueryTile>(on_device);
   call.tile_count = static_cast<int64_t>(tiles.size());
-  if (tensor_cores)
+  if (hopper)
+    hopper_attention(context, call);
+  else if (tensor_cores)
     tensor_core_attention(context, call);
   else
     exact_attention(context, call);

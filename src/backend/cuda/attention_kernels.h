@@ -29,6 +29,11 @@ bool tensor_core_attention_serves(const Context& context, const AttentionCall& c
 int tensor_core_attention_tile(const AttentionSpec& spec);  // queries
 void tensor_core_attention(Context& context, const AttentionCall& call);
 
+// The same on Hopper (wgmma), for head_dim 64, 128 and 256.
+bool hopper_attention_serves(const Context& context, const AttentionCall& call);
+int hopper_attention_tile();
+void hopper_attention(Context& context, const AttentionCall& call);
+
 // f32 products and sums, every type and head_dim up to 256.
 int exact_attention_tile(const Context& context, const AttentionSpec& spec);
 void exact_attention(Context& context, const AttentionCall& call);

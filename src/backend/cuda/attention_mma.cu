@@ -2,28 +2,13 @@
 // after FlashAttention-2 (arXiv 2307.08691): four warps serve 16 or 32 queries each; keys and
 // values go by in tiles, the next one loading (cp.async) while this one is multiplied (mma.sync
 // m16n8k16).
-//
-// A thread of a warp, g = lane / 4 and t = lane % 4, has of each 16 × 8 tile of scores or results
-// the rows g and g + 8 and the columns 2t and 2t + 1.
-#include <math_constants.h>
-
 #include "backend/cuda/attention_kernels.h"
-#include "backend/cuda/elements.cuh"
-#include "backend/cuda/tensor_core.cuh"
+#include "backend/cuda/attention_softmax.cuh"
 
 namespace halftone::cuda {
 namespace {
 
 constexpr int kWarps = 4, kThreads = 32 * kWarps;
-constexpr float kLog2E = 1.44269504088896341f;
-
-template <class Out>
-struct Arguments {
-  Rows<const __nv_bfloat16> q, k, v;
-  Rows<Out> y;
-  const QueryTile* tiles;
-  AttentionSpec spec;
-};
 
 // What a head of kDim is cut into. Rows in shared memory are 16 bytes longer than they need be, so
 // that eight of them lie in different banks.
@@ -115,93 +100,9 @@ __device__ void multiply_values(
   }
 }
 
-// The largest score so far and the sum of weights, of the thread's two rows of a tile.
-struct Running {
-  float largest[2], sum[2];
-};
-
-// Scores become weights exp(score − largest), relative to the new largest; what was summed before
-// is rescaled. `scale` takes a score to a power of two.
-template <int kKeyTiles, int kDimTiles>
-__device__ void soften(float (&scores)[kKeyTiles][4], float (&result)[kDimTiles][4],
-                       Running& running, float scale) {
-#pragma unroll
-  for (int half = 0; half < 2; ++half) {
-    float now = running.largest[half];
-#pragma unroll
-    for (int n = 0; n < kKeyTiles; ++n)
-      now = fmaxf(now, fmaxf(scores[n][2 * half], scores[n][2 * half + 1]));
-    now = fmaxf(now, __shfl_xor_sync(0xffffffffu, now, 1));
-    now = fmaxf(now, __shfl_xor_sync(0xffffffffu, now, 2));
-    const float base = now == -CUDART_INF_F ? 0.0f : now * scale;  // nothing seen yet
-    const float factor = exp2_fast(running.largest[half] * scale - base);
-    running.largest[half] = now;
-    float added = 0;
-#pragma unroll
-    for (int n = 0; n < kKeyTiles; ++n) {
-#pragma unroll
-      for (int i = 2 * half; i < 2 * half + 2; ++i) {
-        scores[n][i] = exp2_fast(fmaf(scores[n][i], scale, -base));
-        added += scores[n][i];
-      }
-    }
-    running.sum[half] = running.sum[half] * factor + added;
-#pragma unroll
-    for (int n = 0; n < kDimTiles; ++n) {
-      result[n][2 * half] *= factor;
-      result[n][2 * half + 1] *= factor;
-    }
-  }
-}
-
-// −∞ for the keys that a query does not see; the soft cap before that.
-template <int kKeyTiles>
-__device__ void mask(float (&scores)[kKeyTiles][4], int first_key, int first_position,
-                     const AttentionSpec& spec) {
-  const int lane = threadIdx.x % 32;
-#pragma unroll
-  for (int n = 0; n < kKeyTiles; ++n) {
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      const int key = first_key + n * 8 + lane % 4 * 2 + i % 2;
-      const int position = first_position + lane / 4 + i / 2 * 8;
-      if (key > position || (spec.window > 0 && key <= position - spec.window))
-        scores[n][i] = -CUDART_INF_F;
-    }
-  }
-}
-
-template <int kKeyTiles>
-__device__ void cap(float (&scores)[kKeyTiles][4], const AttentionSpec& spec) {
-  const float inward = 2 * kLog2E * spec.scale / spec.softcap;
-#pragma unroll
-  for (int n = 0; n < kKeyTiles; ++n)
-#pragma unroll
-    for (int i = 0; i < 4; ++i)  // tanh x = 1 − 2 / (e^2x + 1)
-      scores[n][i] = spec.softcap * (1 - __fdividef(2.0f, exp2_fast(scores[n][i] * inward) + 1));
-}
-
 template <int kDim, class Out>
-__device__ void write_result(const float (&result)[kDim / 8][4], Running running, Out* y,
-                             int64_t ld, int rows) {
-  const int lane = threadIdx.x % 32;
-#pragma unroll
-  for (int half = 0; half < 2; ++half) {
-    float sum = running.sum[half];
-    sum += __shfl_xor_sync(0xffffffffu, sum, 1);
-    sum += __shfl_xor_sync(0xffffffffu, sum, 2);
-    const float inverse = 1 / sum;
-    const int row = lane / 4 + half * 8;
-    if (row >= rows) continue;
-    Out* to = y + row * ld + lane % 4 * 2;
-#pragma unroll
-    for (int n = 0; n < kDim / 8; ++n)
-      store_pair(to + n * 8, result[n][2 * half] * inverse, result[n][2 * half + 1] * inverse);
-  }
-}
-
-template <int kDim, class Out>
-__global__ void __launch_bounds__(kThreads) attend(const __grid_constant__ Arguments<Out> a) {
+__global__ void __launch_bounds__(kThreads)
+    attend(const __grid_constant__ TensorCoreArguments<Out> a) {
 #if __CUDA_ARCH__ >= 800
   using T = Tiling<kDim>;
   extern __shared__ __align__(16) __nv_bfloat16 shared[];
@@ -243,7 +144,9 @@ __global__ void __launch_bounds__(kThreads) attend(const __grid_constant__ Argum
     for (int m = 0; m < T::kRowTiles; ++m) {
       if (spec.softcap > 0) cap(scores[m], spec);
       if (!all_seen) mask(scores[m], key, tile.last + first_row + m * 16, spec);
-      soften(scores[m], result[m], running[m], (spec.softcap > 0 ? 1 : spec.scale) * kLog2E);
+      float factors[2];
+      soften(scores[m], running[m], (spec.softcap > 0 ? 1 : spec.scale) * kLog2E, factors);
+      rescale(result[m], factors);
     }
     multiply_values<kDim>(scores, v_tile, result);
   }
@@ -288,9 +191,9 @@ void tensor_core_attention(Context& context, const AttentionCall& call) {
   using In = __nv_bfloat16;
   with_activation_type(call.y.dtype, [&](auto out) {
     using Out = typename decltype(out)::Type;
-    const Arguments<Out> arguments = {rows_of<In>(call.q), rows_of<In>(call.k),
-                                      rows_of<In>(call.v), rows_of<Out>(call.y),
-                                      call.tiles,          call.spec};
+    const TensorCoreArguments<Out> arguments = {rows_of<In>(call.q), rows_of<In>(call.k),
+                                                rows_of<In>(call.v), rows_of<Out>(call.y),
+                                                call.tiles,          call.spec};
     with_dim(call.spec.head_dim, [&]<int kDim>() {
       constexpr size_t bytes = Tiling<kDim>::kSharedBytes;
       const auto kernel = attend<kDim, Out>;

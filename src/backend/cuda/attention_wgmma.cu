@@ -14,7 +14,6 @@ template <int kDim>
 struct Tiling {
   static constexpr int kQueries = 64 * kGroups;
   static constexpr int kKeys = kDim <= 128 ? 128 : 64;
-  static constexpr int kParts = kDim / 64;  // of 64 columns, as shared memory has them
   // Of results that one instruction makes.
   static constexpr int kColumns = kDim < 128 ? kDim : 128;
   static constexpr uint32_t kQueryBytes = kQueries * kDim * 2, kTileBytes = kKeys * kDim * 2;

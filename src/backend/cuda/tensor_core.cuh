@@ -13,12 +13,16 @@ __device__ inline uint32_t shared_address(const void* pointer) {
 }
 
 // 16 bytes from device to shared memory in the background; zeros when not `inside`.
-__device__ inline void copy_async(void* to, const void* from, bool inside) {
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;\n" ::"r"(shared_address(to)),
-               "l"(from), "r"(inside ? 16 : 0));
+__device__ inline void copy_async(uint32_t to, const void* from, bool inside) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;\n" ::"r"(to), "l"(from),
+               "r"(inside ? 16 : 0)
+               : "memory");
 }
-__device__ inline void end_async_group() { asm volatile("cp.async.commit_group;\n"); }
-__device__ inline void await_async() { asm volatile("cp.async.wait_all;\n"); }
+__device__ inline void copy_async(void* to, const void* from, bool inside) {
+  copy_async(shared_address(to), from, inside);
+}
+__device__ inline void end_async_group() { asm volatile("cp.async.commit_group;\n" ::: "memory"); }
+__device__ inline void await_async() { asm volatile("cp.async.wait_all;\n" ::: "memory"); }
 
 // Four 8 × 8 matrices of bf16, eight rows each at the addresses of eight lanes.
 __device__ inline void load_matrices(uint32_t (&to)[4], const __nv_bfloat16* row) {
