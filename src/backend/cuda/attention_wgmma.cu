@@ -140,25 +140,24 @@ __global__ void __launch_bounds__(kThreads, 1)
   await_products<0>();
   soften_tile(0);
   pack_weights(scores, weights);
-  for (int i = 0; i < tiles; ++i) {
+  for (int i = 0; i + 1 < tiles; ++i) {
     meet();
     load_keys(i + 2);
     load_values(i + 1);
-    const bool more = i + 1 < tiles;
     begin_products();
-    if (more) multiply_keys<kDim>(q_group, k_tiles + (i + 1) % 2 * T::kTileBytes, scores);
+    multiply_keys<kDim>(q_group, k_tiles + (i + 1) % 2 * T::kTileBytes, scores);
     multiply_values<kDim>(weights, v_tiles + i % 2 * T::kTileBytes, result);
-    if (more) {
-      await_products<1>();
-      soften_tile(i + 1);
-    }
+    await_products<1>();
+    soften_tile(i + 1);
     await_products<0>();
-    if (more) {
-      pack_weights(scores, weights);
+    pack_weights(scores, weights);
 #pragma unroll
-      for (int part = 0; part < kDim / T::kColumns; ++part) rescale(result[part], factors);
-    }
+    for (int part = 0; part < kDim / T::kColumns; ++part) rescale(result[part], factors);
   }
+  meet();
+  begin_products();
+  multiply_values<kDim>(weights, v_tiles + (tiles - 1) % 2 * T::kTileBytes, result);
+  await_products<0>();
 #pragma unroll
   for (int part = 0; part < kDim / T::kColumns; ++part)
     write_result<T::kColumns>(result[part], running,

@@ -1,5 +1,5 @@
-// Dense products through cuBLASLt: one plan a shape, the library's first choice for it, so that the
-// same shape gives the same bytes in every run. Sums in f32 and in an order that is fixed: no
+// Dense products through cuBLASLt: one plan a shape, chosen by rule among the library's, so that
+// the same shape gives the same bytes in every run. Sums in f32 and in an order that is fixed: no
 // split of k but through f32 partial sums in the workspace.
 #pragma once
 
