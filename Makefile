@@ -3,7 +3,7 @@
 # distribution's packages that are missing.
 
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
-SOURCES = git ls-files '*.cpp' '*.h' '*.inl'
+SOURCES = git ls-files '*.cpp' '*.h' '*.inl' '*.cu' '*.cuh'
 
 .DEFAULT_GOAL := halftone
 .PHONY: halftone demo test format clean help

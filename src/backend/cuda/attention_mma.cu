@@ -25,9 +25,11 @@ struct Tiling {
 template <int kDim, int kRows>
 __device__ void load_tile(const __nv_bfloat16* from, int64_t ld, int rows, __nv_bfloat16* to) {
   constexpr int kChunks = kDim / 8;
+  static_assert(kRows * kChunks % kThreads == 0);
 #pragma unroll
-  for (int i = threadIdx.x; i < kRows * kChunks; i += kThreads) {
-    const int row = i / kChunks, chunk = i % kChunks;
+  for (int i = 0; i < kRows * kChunks / kThreads; ++i) {
+    const int at = static_cast<int>(threadIdx.x) + i * kThreads;
+    const int row = at / kChunks, chunk = at % kChunks;
     const bool inside = row < rows;
     copy_async(to + row * Tiling<kDim>::kStride + chunk * 8,
                from + (inside ? row : 0) * ld + chunk * 8, inside);

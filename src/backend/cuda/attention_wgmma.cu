@@ -20,16 +20,30 @@ struct Tiling {
   static constexpr size_t kSharedBytes = kQueryBytes + 4 * kTileBytes + 1024;  // to align it
 };
 
-// `rows` rows of a head into the tiles at `to`, zeros beyond them; kRows rows a tile.
+// Of one tile's keys, for 64 queries, as operands of the products with its values.
+template <int kDim>
+using Weights = uint32_t[Tiling<kDim>::kKeys / 16][4];
+
+// `rows` rows of a head into the tiles at `to`, zeros beyond them; kRows rows a tile. A thread has
+// the same piece of rows that are a multiple of eight apart: the same place in each.
 template <int kDim, int kRows>
 __device__ void load_tile(const __nv_bfloat16* from, int64_t ld, int rows, uint32_t to) {
-  constexpr int kPieces = kDim / 8;
+  constexpr int kPieces = kDim / 8, kStep = kThreads / kPieces;
+  static_assert(kStep % 8 == 0 && kRows % kStep == 0);
+  const int first = threadIdx.x / kPieces, piece = threadIdx.x % kPieces;
+  const __nv_bfloat16* source = from + first * ld + piece * 8;
+  const uint32_t target = to + piece / 8 * (kRows * 128) + swizzled(first, piece % 8);
+  const int64_t step = kStep * ld;
+  if (rows >= kRows) {
 #pragma unroll
-  for (int i = threadIdx.x; i < kRows * kPieces; i += kThreads) {
-    const int row = i / kPieces, piece = i % kPieces;
-    const bool inside = row < rows;
-    copy_async(to + piece / 8 * (kRows * 128) + swizzled(row, piece % 8),
-               from + (inside ? row : 0) * ld + piece * 8, inside);
+    for (int i = 0; i < kRows / kStep; ++i, source += step)
+      copy_async(target + i * kStep * 128, source, true);
+  } else {
+#pragma unroll
+    for (int i = 0; i < kRows / kStep; ++i, source += step) {
+      const bool inside = first + i * kStep < rows;
+      copy_async(target + i * kStep * 128, inside ? source : from, inside);
+    }
   }
 }
 
@@ -48,7 +62,7 @@ __device__ void multiply_keys(uint32_t q, uint32_t k, float (&scores)[Tiling<kDi
 
 template <int kDim>
 __device__ void multiply_values(
-    const uint32_t (&weights)[Tiling<kDim>::kKeys / 16][4], uint32_t v,
+    const Weights<kDim>& weights, uint32_t v,
     float (&result)[kDim / Tiling<kDim>::kColumns][Tiling<kDim>::kColumns / 8][4]) {
   using T = Tiling<kDim>;
 #pragma unroll
@@ -115,7 +129,7 @@ __global__ void __launch_bounds__(kThreads, 1)
   };
 
   float scores[T::kKeys / 8][4];
-  uint32_t weights[T::kKeys / 16][4];
+  Weights<kDim> even, odd;  // of tiles with these numbers
   float result[kDim / T::kColumns][T::kColumns / 8][4] = {};
   float factors[2];
   Running running = {{-CUDART_INF_F, -CUDART_INF_F}, {0, 0}};
@@ -139,25 +153,39 @@ __global__ void __launch_bounds__(kThreads, 1)
   multiply_keys<kDim>(q_group, k_tiles, scores);
   await_products<0>();
   soften_tile(0);
-  pack_weights(scores, weights);
-  for (int i = 0; i + 1 < tiles; ++i) {
+  pack_weights(scores, even);
+  // The products with `now` are under way while `next` is made: they must be different registers.
+  const auto advance = [&](int i, const Weights<kDim>& now, Weights<kDim>& next) {
     meet();
-    load_keys(i + 2);
-    load_values(i + 1);
     begin_products();
     multiply_keys<kDim>(q_group, k_tiles + (i + 1) % 2 * T::kTileBytes, scores);
-    multiply_values<kDim>(weights, v_tiles + i % 2 * T::kTileBytes, result);
+    multiply_values<kDim>(now, v_tiles + i % 2 * T::kTileBytes, result);
+    load_keys(i + 2);
+    load_values(i + 1);
     await_products<1>();
     soften_tile(i + 1);
+    pack_weights(scores, next);
     await_products<0>();
-    pack_weights(scores, weights);
 #pragma unroll
     for (int part = 0; part < kDim / T::kColumns; ++part) rescale(result[part], factors);
+  };
+  const auto finish = [&](const Weights<kDim>& last) {
+    meet();
+    begin_products();
+    multiply_values<kDim>(last, v_tiles + (tiles - 1) % 2 * T::kTileBytes, result);
+    await_products<0>();
+  };
+  int i = 0;
+  for (; i + 2 < tiles; i += 2) {
+    advance(i, even, odd);
+    advance(i + 1, odd, even);
   }
-  meet();
-  begin_products();
-  multiply_values<kDim>(weights, v_tiles + (tiles - 1) % 2 * T::kTileBytes, result);
-  await_products<0>();
+  if (i + 1 < tiles) {
+    advance(i, even, odd);
+    finish(odd);
+  } else {
+    finish(even);
+  }
 #pragma unroll
   for (int part = 0; part < kDim / T::kColumns; ++part)
     write_result<T::kColumns>(result[part], running,

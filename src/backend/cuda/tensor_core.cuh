@@ -48,13 +48,14 @@ __device__ inline void multiply_accumulate(float (&c)[4], const uint32_t (&a)[4]
 
 // Two neighbours of a row as an operand of the above.
 __device__ inline uint32_t pack(float low, float high) {
-  const __nv_bfloat162 pair = __floats2bfloat162_rn(low, high);
-  return *reinterpret_cast<const uint32_t*>(&pair);
+  uint32_t pair;  // volatile as exp2_fast()
+  asm volatile("cvt.rn.bf16x2.f32 %0, %1, %2;\n" : "=r"(pair) : "f"(high), "f"(low));
+  return pair;
 }
 
 __device__ inline float exp2_fast(float x) {
-  float y;
-  asm("ex2.approx.ftz.f32 %0, %1;\n" : "=f"(y) : "f"(x));
+  float y;  // volatile: computed where it stands, while products are under way
+  asm volatile("ex2.approx.ftz.f32 %0, %1;\n" : "=f"(y) : "f"(x));
   return y;
 }
 
