@@ -92,6 +92,10 @@ struct GridFit {
   int steps = 80;  // shrink factors 1 − i/100, i < steps
 };
 
+// How exactly a product is taken: `full`, f32 products and sums; `coarse`, the same of operands that
+// may be rounded to 11 bits first: for results of which only a sum over very many elements counts.
+enum class Products : uint8_t { full, coarse };
+
 // A matrix of codes on the device, and what they stand for: ŵ_rk = scale · (code − zero), with
 // scale and zero of row r and group_of[k].
 struct CodeView {
@@ -178,7 +182,8 @@ class Backend {
   // rounded to x's type once more.
   virtual void accumulate_hessian(ConstView x, ConstView row_weights, View h) = 0;
   // out (n, n) := lower triangle of h[order, order] + damping on the diagonal; h lower (n, n) f32,
-  // out f32 or f64. A zero on h's diagonal becomes `dead_diagonal` before damping.
+  // out f32 or f64. A zero on h's diagonal becomes `dead_diagonal` before damping. What is above
+  // out's diagonal is undefined.
   virtual void gather_symmetric(ConstView h, std::span<const int32_t> order, double dead_diagonal,
                                 double damping, View out) = 0;
   // a (n, n), lower triangle, f32 or f64, in place := a = L D Lᵀ with unit lower L: L below the
@@ -213,8 +218,9 @@ class Backend {
   // blocks (n, width) := the diagonal blocks of a (n, n), width columns each but the last, below
   // the diagonal; zero from the diagonal on, and beyond the last block's columns.
   virtual void copy_diagonal_blocks(ConstView a, View blocks) = 0;
-  // c (m, n) += a (m, k) · b (k, n), f32 products and sums.
-  virtual void multiply_add(ConstView a, ConstView b, View c) = 0;
+  // c (m, n) += a (m, k) · b (k, n).
+  virtual void multiply_add(ConstView a, ConstView b, View c,
+                            Products products = Products::full) = 0;
 };
 
 struct BackendOptions {

@@ -141,7 +141,7 @@ Factor Factor::compute(Backend& backend, Hessian&& hessian, ColumnOrder order, d
                  static_cast<double>(sums.size());
   factor.order = factored_order(problem.sums, order);
   factorize(backend, problem, damping, factor);
-  factor.blocks = backend.allocate(factor.inputs(), kBlock, DType::f32);
+  factor.blocks = backend.allocate(factor.inputs(), std::min(kBlock, factor.inputs()), DType::f32);
   backend.copy_diagonal_blocks(factor.lower, factor.blocks);
   return factor;
 }

@@ -35,8 +35,8 @@ class Factor {
   double lambda = 0;             // what was added to the diagonal, in the units of H
   std::string note;              // empty, or what had to be done
 
-  static constexpr int64_t kBlock =
-      128;  // columns of the blocks in which products with L are taken
+  // Columns of the blocks in which products with L are taken.
+  static constexpr int64_t kBlock = 512;
 };
 
 // `from` (rows, in) in original order → `to`: factored order, dead columns zero.

@@ -18,8 +18,11 @@
 namespace halftone {
 namespace {
 
-// Rows are independent of each other: so many at a time bound the memory.
-constexpr int64_t kPanelRows = 4096;
+// Rows are independent of each other: at most so many at a time bound the memory.
+constexpr int64_t kMostPanelRows = 5120;
+// Blocks of columns whose errors go to all columns before them at once: those updates read and
+// write the whole target, so there should be few. Within a span, a block's errors go no further.
+constexpr int64_t kSpanBlocks = 8;
 
 // What all panels of one matrix share.
 struct Problem {
@@ -45,6 +48,13 @@ struct Panel {
   int64_t error = 0, energy = 0;  // its quadratic forms
 };
 
+// What a span of columns is solved with: the panel's weights and targets in factored order.
+struct SpanOperands {
+  const Panel& panel;
+  ConstView w;
+  View target, codes, errors;
+};
+
 // Scales and zeros of the original weights, by groups in original order; dead columns count as
 // zero. `scratch` is as large as the weight.
 void fit_static_groups(Backend& backend, const Problem& problem, const Panel& panel, View scratch) {
@@ -57,30 +67,45 @@ void fit_static_groups(Backend& backend, const Problem& problem, const Panel& pa
   backend.fit_grid(fitted, problem.options.fit, panel.scales, panel.zeros);
 }
 
+// Quantizes the columns of a span, from the last to the first; errors (rows, end − begin).
+void solve_span(Backend& backend, const Problem& problem, const SpanOperands& span, int64_t begin,
+                int64_t end) {
+  const ConstView lower = problem.factor.lower;
+  const Panel& panel = span.panel;
+  for (int64_t last = end; last > begin; last -= problem.options.block) {
+    const int64_t first = std::max(begin, last - problem.options.block);
+    const View errors = span.errors.cols_of(first - begin, last - begin);
+    backend.quantize_columns(span.w, span.target, lower, {first, last, problem.group_of},
+                             problem.options.fit.grid, panel.scales, panel.zeros, span.codes,
+                             errors);
+    if (first > begin)
+      backend.multiply_add(errors, lower.rows_of(first, last).cols_of(begin, first),
+                           span.target.cols_of(begin, first));
+  }
+}
+
 // Enqueues everything and reads nothing.
 void solve_panel(Backend& backend, const Problem& problem, const Panel& panel,
                  QuadraticForms& forms) {
   const int64_t rows = panel.weight.rows, cols = panel.weight.cols;
-  const int64_t block = std::min(cols, problem.options.block);
+  const int64_t width = std::min(cols, kSpanBlocks * problem.options.block);
   const Tensor w = backend.allocate(rows, cols, DType::f32);
   const Tensor target = backend.allocate(rows, cols, DType::f32);
-  const Tensor errors = backend.allocate(rows, block, DType::f32);
+  const Tensor errors = backend.allocate(rows, width, DType::f32);
   const Tensor codes = backend.allocate(rows, cols, DType::u8);
   fit_static_groups(backend, problem, panel, target);
   gather_factored(backend, problem.factor, panel.weight, w);
   backend.copy(w, target);
 
   const ConstView lower = problem.factor.lower;
-  for (int64_t end = cols; end > 0; end -= block) {
-    const int64_t begin = std::max<int64_t>(0, end - block);
-    const View block_errors = errors.view().cols_of(0, end - begin);
-    backend.quantize_columns(w, target, lower, {begin, end, problem.group_of},
-                             problem.options.fit.grid, panel.scales, panel.zeros, codes,
-                             block_errors);
+  for (int64_t end = cols; end > 0; end -= width) {
+    const int64_t begin = std::max<int64_t>(0, end - width);
+    const View span_errors = errors.view().cols_of(0, end - begin);
+    solve_span(backend, problem, {panel, w, target, codes, span_errors}, begin, end);
     if (begin > 0)
-      backend.multiply_add(block_errors, lower.rows_of(begin, end).cols_of(0, begin),
+      backend.multiply_add(span_errors, lower.rows_of(begin, end).cols_of(0, begin),
                            target.view().cols_of(0, begin));
-    forms.add_squares(panel.error, block_errors);
+    forms.add_squares(panel.error, span_errors);
   }
   backend.gather_columns(codes, problem.position, panel.codes);
   forms.add_product(panel.error, target);
@@ -89,10 +114,11 @@ void solve_panel(Backend& backend, const Problem& problem, const Panel& panel,
 
 LayerError solve_panels(Backend& backend, const Problem& problem, ConstView weight,
                         const DeviceMatrix& matrix) {
-  const int64_t rows = weight.rows, panels = (rows + kPanelRows - 1) / kPanelRows;
+  const int64_t rows = weight.rows, panels = (rows + kMostPanelRows - 1) / kMostPanelRows;
+  const int64_t panel_rows = (rows + panels - 1) / std::max<int64_t>(1, panels);
   QuadraticForms forms(backend, problem.factor, 2 * panels);
   for (int64_t i = 0; i < panels; ++i) {
-    const int64_t begin = i * kPanelRows, end = std::min(rows, begin + kPanelRows);
+    const int64_t begin = i * panel_rows, end = std::min(rows, begin + panel_rows);
     solve_panel(backend, problem,
                 {.weight = weight.rows_of(begin, end),
                  .codes = matrix.codes.view().rows_of(begin, end),

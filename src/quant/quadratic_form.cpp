@@ -29,10 +29,10 @@ void QuadraticForms::add(int64_t form, ConstView m, View scratch) {
     const int64_t end = std::min(m.cols, begin + Factor::kBlock);
     const ConstView columns = m.cols_of(begin, end);
     backend_.multiply_add(columns, blocks.rows_of(begin, end).cols_of(0, end - begin),
-                          scratch.cols_of(begin, end));
+                          scratch.cols_of(begin, end), Products::coarse);
     if (begin > 0)
       backend_.multiply_add(columns, lower.rows_of(begin, end).cols_of(0, begin),
-                            scratch.cols_of(0, begin));
+                            scratch.cols_of(0, begin), Products::coarse);
   }
   add_squares(form, m);
   add_product(form, scratch);

@@ -105,7 +105,7 @@ void CpuBackend::copy_diagonal_blocks(ConstView a, View blocks) {
   cpu_copy_diagonal_blocks(pool_, a, blocks);
 }
 
-void CpuBackend::multiply_add(ConstView a, ConstView b, View c) {
+void CpuBackend::multiply_add(ConstView a, ConstView b, View c, Products) {
   cpu_multiply_add(pool_, a, b, c);
 }
 

@@ -182,8 +182,8 @@ void CudaBackend::copy_diagonal_blocks(ConstView a, View blocks) {
   cuda::copy_diagonal_blocks(context_, a, blocks);
 }
 
-void CudaBackend::multiply_add(ConstView a, ConstView b, View c) {
-  cuda::multiply_add(context_, a, b, c);
+void CudaBackend::multiply_add(ConstView a, ConstView b, View c, Products products) {
+  cuda::multiply_add(context_, a, b, {c, products});
 }
 
 }  // namespace halftone::cuda

@@ -51,7 +51,7 @@ void score(Context& context, ConstView logits, ConstView base_logits,
            std::span<const int32_t> targets, View scores);
 
 // The quantizer's: accumulate_hessian.cu, gather.cu, factor_ldl.cu, fit_grid.cu,
-// quantize_columns.cu, codes.cu, squares.cu, multiply_add.cu
+// quantize_columns.cu, codes.cu, multiply_add.cu
 void accumulate_hessian(Context& context, ConstView x, ConstView row_weights, View h);
 struct Damping {
   double dead_diagonal = 0, damping = 0;
@@ -73,6 +73,10 @@ void encode(Context& context, ConstView w, const Grid& grid, const CodeView& q);
 void code_errors(Context& context, ConstView w, const CodeView& q, View errors);
 void add_squares(Context& context, ConstView m, std::span<const double> weights, View sum);
 void copy_diagonal_blocks(Context& context, ConstView a, View blocks);
-void multiply_add(Context& context, ConstView a, ConstView b, View c);
+struct ProductResult {
+  View c;
+  Products products = Products::full;
+};
+void multiply_add(Context& context, ConstView a, ConstView b, const ProductResult& result);
 
 }  // namespace halftone::cuda

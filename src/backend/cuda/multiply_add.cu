@@ -3,6 +3,7 @@
 // largest, where f16 runs out of exponents). Of the four products, low · low is beneath that; the
 // other three are one product of matrices that are three times as deep, the small ones first:
 //   [low_a | high_a | high_a] · [high_b | low_b | high_b]ᵀ.
+// Coarse products are high · high alone.
 #include <cuda_fp16.h>
 
 #include <algorithm>
@@ -59,6 +60,13 @@ __device__ int scale_exponent(const float* largest) {
   return min(kTopExponent - ilogbf(value), 126);
 }
 
+// How deep an operand's parts are, and how many there are: three, or one for coarse products.
+struct HalfLayout {
+  int64_t depth;
+  int parts;
+  __host__ __device__ int64_t width() const { return parts * depth; }
+};
+
 struct Halves {
   __half high, low;
 };
@@ -68,23 +76,28 @@ __device__ Halves split(float x, float scale) {
   return {high, __float2half_rn(__fsub_rn(scaled, __half2float(high)))};
 }
 
-// a (m, k) → (m, 3 · depth): low, high, high, each padded with zeros.
+// a (m, k) → (m, parts · depth): low, high, high, or high alone; each padded with zeros.
 __global__ void __launch_bounds__(kThreads)
-    split_left(Operand a, const float* largest, int64_t depth, __half* out) {
+    split_left(Operand a, const float* largest, HalfLayout layout, __half* out) {
   const float scale = ldexpf(1.0f, scale_exponent(largest));
+  const int64_t depth = layout.depth;
   for (int64_t row = blockIdx.x; row < a.rows; row += gridDim.x) {
-    __half* to = out + row * 3 * depth;
+    __half* to = out + row * layout.width();
     for (int64_t col = threadIdx.x; col < depth; col += kThreads) {
       const Halves halves = split(col < a.cols ? a.data[row * a.ld + col] : 0.0f, scale);
-      to[col] = halves.low;
-      to[depth + col] = to[2 * depth + col] = halves.high;
+      if (layout.parts == 1) {
+        to[col] = halves.high;
+      } else {
+        to[col] = halves.low;
+        to[depth + col] = to[2 * depth + col] = halves.high;
+      }
     }
   }
 }
 
-// b (k, n) → (n, 3 · depth): high, low, high; and the factors of the product.
+// b (k, n) → (n, parts · depth): high, low, high, or high alone; and the factors of the product.
 __global__ void __launch_bounds__(kThreads)
-    split_right(Operand b, const float* largest, int64_t depth, __half* out, float* factors) {
+    split_right(Operand b, const float* largest, HalfLayout layout, __half* out, float* factors) {
   __shared__ float tile[kTile][kTile + 1];
   const int exponent = scale_exponent(largest + kLargestBlocks);
   const float scale = ldexpf(1.0f, exponent);
@@ -106,11 +119,13 @@ __global__ void __launch_bounds__(kThreads)
 #pragma unroll
   for (int i = down; i < kTile; i += kThreads / kTile) {
     const int64_t row = first_row + across, col = first_col + i;
-    if (row >= depth || col >= b.cols) continue;
+    if (row >= layout.depth || col >= b.cols) continue;
     const Halves halves = split(tile[across][i], scale);
-    __half* to = out + col * 3 * depth + row;
-    to[0] = to[2 * depth] = halves.high;
-    to[depth] = halves.low;
+    __half* to = out + col * layout.width() + row;
+    to[0] = halves.high;
+    if (layout.parts == 1) continue;
+    to[layout.depth] = halves.low;
+    to[2 * layout.depth] = halves.high;
   }
 }
 
@@ -118,32 +133,33 @@ Operand operand_of(ConstView x) { return {x.row<float>(0), x.rows, x.cols, x.ld}
 
 }  // namespace
 
-void multiply_add(Context& context, ConstView a, ConstView b, View c) {
+void multiply_add(Context& context, ConstView a, ConstView b, const ProductResult& result) {
+  const View& c = result.c;
   assert(a.rows == c.rows && a.cols == b.rows && b.cols == c.cols);
   assert(a.dtype == DType::f32 && b.dtype == DType::f32 && c.dtype == DType::f32);
   if (c.empty() || a.cols == 0) return;
-  const int64_t depth = (a.cols + 7) / 8 * 8;
-  const Tensor left = context.temporary(a.rows, 3 * depth, DType::f16);
-  const Tensor right = context.temporary(b.cols, 3 * depth, DType::f16);
+  const HalfLayout layout{(a.cols + 7) / 8 * 8, result.products == Products::coarse ? 1 : 3};
+  const Tensor left = context.temporary(a.rows, layout.width(), DType::f16);
+  const Tensor right = context.temporary(b.cols, layout.width(), DType::f16);
   const Tensor largest = context.temporary(1, 2 * kLargestBlocks, DType::f32);
   const Tensor factors = context.temporary(1, 2, DType::f32);
-  find_largest<<<2 * kLargestBlocks, kThreads, 0, context.compute()>>>(operand_of(a), operand_of(b),
-                                                                       largest.row<float>(0));
+  const cudaStream_t stream = context.compute();
+  find_largest<<<2 * kLargestBlocks, kThreads, 0, stream>>>(operand_of(a), operand_of(b),
+                                                            largest.row<float>(0));
   split_left<<<static_cast<unsigned>(std::min<int64_t>(a.rows, 2 * kLargestBlocks)), kThreads, 0,
-               context.compute()>>>(operand_of(a), largest.row<float>(0), depth,
-                                    left.row<__half>(0));
+               stream>>>(operand_of(a), largest.row<float>(0), layout, left.row<__half>(0));
   const dim3 tiles(static_cast<unsigned>((b.cols + kTile - 1) / kTile),
-                   static_cast<unsigned>((depth + kTile - 1) / kTile));
-  split_right<<<tiles, kThreads, 0, context.compute()>>>(
-      operand_of(b), largest.row<float>(0), depth, right.row<__half>(0), factors.row<float>(0));
-  check_launch("multiply_add");
+                   static_cast<unsigned>((layout.depth + kTile - 1) / kTile));
+  split_right<<<tiles, kThreads, 0, stream>>>(operand_of(b), largest.row<float>(0), layout,
+                                              right.row<__half>(0), factors.row<float>(0));
+  check_launch({"multiply_add", {c.rows, c.cols, a.cols}});
   context.multiply({.dtype = DType::f16,
                     .transpose_a = true,
                     .m = c.cols,
                     .n = c.rows,
-                    .k = 3 * depth,
-                    .lda = 3 * depth,
-                    .ldb = 3 * depth,
+                    .k = layout.width(),
+                    .lda = layout.width(),
+                    .ldb = layout.width(),
                     .ldc = c.ld},
                    {.a = right.view().data,
                     .b = left.view().data,

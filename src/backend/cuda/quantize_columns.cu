@@ -36,7 +36,9 @@ __device__ int factor_at(int k, int i, int lane) {
 }
 
 __device__ void load_factor(const Panel& panel, float* shared) {
-  for (int at = threadIdx.x; at < kColumns * kColumns; at += kRows * kLanes) {
+  constexpr int kStep = kRows * kLanes;
+#pragma unroll 16
+  for (int at = threadIdx.x; at < kColumns * kColumns; at += kStep) {
     const int k = at / kColumns, column = at % kColumns;
     const bool below = column < k && k < panel.columns;
     shared[factor_at(k, column / kLanes, column % kLanes)] =
@@ -46,31 +48,32 @@ __device__ void load_factor(const Panel& panel, float* shared) {
 
 // The grid of one column in one row, and rounding to it.
 struct ColumnGrid {
-  float scale = 1, inverse = 1, lowest = 0, highest = 0, zero = 0;
+  // The scale and the inverse times and by `unit`, with which both are normal numbers.
+  float scale, unit, scaled, inverse, lowest, highest;
 
-  __device__ void load(const Panel& panel, int64_t row, int column) {
-    const int32_t group = panel.group_of[column];
-    scale = panel.scales[row * panel.scales_ld + group];
-    zero = panel.zeros[row * panel.zeros_ld + group];
-    inverse = __frcp_rn(scale);
+  __device__ ColumnGrid(float column_scale, float zero, float largest) {
+    scale = column_scale;
+    unit = scale < 0x1p-100f ? 0x1p60f : 1.0f;
+    scaled = scale * unit;
+    inverse = __frcp_rn(scaled);
     lowest = -zero;
-    highest = panel.largest - zero;
+    highest = largest - zero;
   }
 
   // round(wanted / scale), clamped to the grid. The quotient is that of a division: a product with
-  // the inverse and one correction, where neither leaves f32's range.
+  // the inverse and one correction, but far from the grid.
   __device__ float steps(float wanted) const {
-    const float near = __fmul_rn(wanted, inverse);
-    float quotient = __fmaf_rn(__fmaf_rn(-near, scale, wanted), inverse, near);
-    if (!(fabsf(near) < 0x1p20f) || !(inverse < 0x1p120f)) quotient = __fdiv_rn(wanted, scale);
-    constexpr float kNoFractions = 0x1.8p23f;  // beyond 2^23 f32 has none
-    const float bounded = fminf(fmaxf(quotient, -1024.0f), 1024.0f);
-    const float rounded = __fsub_rn(__fadd_rn(bounded, kNoFractions), kNoFractions);
-    return fminf(fmaxf(rounded, lowest), highest);
+    const float dividend = __fmul_rn(wanted, unit);
+    const float near = __fmul_rn(dividend, inverse);
+    const float corrected = __fmaf_rn(__fmaf_rn(-near, scaled, dividend), inverse, near);
+    const float quotient = fabsf(near) < 0x1p20f ? corrected : near;
+    constexpr float kNoFractions = 0x1.8p23f;                       // beyond 2^23 f32 has none
+    const float bounded = fminf(fmaxf(quotient, lowest), highest);  // both are whole numbers
+    return __fsub_rn(__fadd_rn(bounded, kNoFractions), kNoFractions);
   }
 };
 
-__global__ void __launch_bounds__(kRows* kLanes)
+__global__ void __launch_bounds__(kRows* kLanes, 2)
     quantize_block(const __grid_constant__ Panel panel) {
   extern __shared__ float4 shared[];
   float* factor = reinterpret_cast<float*>(shared);
@@ -79,11 +82,14 @@ __global__ void __launch_bounds__(kRows* kLanes)
   const bool stores = own_row < panel.rows;
   const int64_t row = stores ? own_row : panel.rows - 1;  // all lanes of a warp take part
 
-  float targets[kOwned], weights[kOwned];
+  float targets[kOwned], weights[kOwned], scales[kOwned], zeros[kOwned];
 #pragma unroll
   for (int i = 0; i < kOwned; ++i) {
     const int column = i * kLanes + lane;
     const bool inside = column < panel.columns;
+    const int32_t group = panel.group_of[column];  // 0 beyond the last
+    scales[i] = panel.scales[row * panel.scales_ld + group];
+    zeros[i] = panel.zeros[row * panel.zeros_ld + group];
     targets[i] = inside ? panel.target[row * panel.target_ld + column] : 0.0f;
     weights[i] = inside ? panel.w[row * panel.w_ld + column] : 0.0f;
   }
@@ -95,8 +101,7 @@ __global__ void __launch_bounds__(kRows* kLanes)
     if (i * kLanes >= panel.columns) continue;
     const int column = i * kLanes + lane;
     const bool inside = column < panel.columns;
-    ColumnGrid grid;
-    if (inside) grid.load(panel, row, column);
+    const ColumnGrid grid(scales[i], zeros[i], panel.largest);
     // Each lane rounds its own column all the time; at its turn the others take its error. After
     // the last turn the targets are final, and so is what was rounded.
     float steps = 0, value = 0, error = 0;
@@ -122,7 +127,7 @@ __global__ void __launch_bounds__(kRows* kLanes)
     }
     if (stores && inside) {
       panel.codes[row * panel.codes_ld + column] =
-          static_cast<uint8_t>(__float2int_rn(steps + grid.zero));
+          static_cast<uint8_t>(__float2int_rn(steps + zeros[i]));
       panel.errors[row * panel.errors_ld + column] = error;
       panel.target[row * panel.target_ld + column] = __fsub_rn(targets[i], value);
     }
@@ -170,7 +175,7 @@ void quantize_columns(Context& context, const ColumnInputs& inputs, const Column
     check_launch("quantize_columns");
     if (begin > block.begin)
       multiply_add(context, launch_errors, factor.rows_of(begin, end).cols_of(block.begin, begin),
-                   target.cols_of(block.begin, begin));
+                   {target.cols_of(block.begin, begin)});
   }
 }
 

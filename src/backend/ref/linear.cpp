@@ -61,7 +61,7 @@ void RefBackend::embed(std::span<const int32_t> ids, ConstView table, float scal
   }
 }
 
-void RefBackend::multiply_add(ConstView a, ConstView b, View c) {
+void RefBackend::multiply_add(ConstView a, ConstView b, View c, Products) {
   assert(a.rows == c.rows && a.cols == b.rows && b.cols == c.cols);
   for (int64_t row = 0; row < c.rows; ++row) {
     for (int64_t col = 0; col < c.cols; ++col) {

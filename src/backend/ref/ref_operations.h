@@ -52,7 +52,7 @@ class RefBackend final : public Backend {
   void code_errors(ConstView w, const CodeView& q, View errors) override;
   void add_squares(ConstView m, std::span<const double> weights, View sum) override;
   void copy_diagonal_blocks(ConstView a, View blocks) override;
-  void multiply_add(ConstView a, ConstView b, View c) override;
+  void multiply_add(ConstView a, ConstView b, View c, Products products) override;
 
  private:
   ThreadPool host_threads_{1};
