@@ -1,6 +1,4 @@
-// h += xᵀ · diag(row_weights) · x, the lower triangle: it is cut into a square of half its size,
-// two squares of a quarter, four … and so on down to triangles that are small enough to be taken as
-// squares. Squares of one size are one batched product, whose operands lie in x as they are.
+// h += xᵀ · diag(row_weights) · x, the lower triangle, from x as it lies.
 //
 // A row's weight is taken as its square root on both sides, rounded to x's type: what is added is a
 // Gram matrix then, never indefinite. Cards that do not multiply bf16 get f32.
@@ -9,13 +7,12 @@
 
 #include "backend/cuda/cuda_operations.h"
 #include "backend/cuda/elements.cuh"
+#include "backend/cuda/lower_product.h"
 
 namespace halftone::cuda {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int64_t kSmallest = 768;  // triangles are not cut below that
-constexpr int64_t kMultiple = 64;   // of a triangle's side: operands stay aligned
 constexpr int64_t kTokens = 16384;  // summed at once: bounds the rounding errors of sums in f32
 
 // out (rows, cols) := √weight · x, by rows; ones where there are no weights.
@@ -29,46 +26,15 @@ __global__ void __launch_bounds__(kThreads)
     out[row * cols + col] = from_float<To>(root * to_float(x[row * ld + col]));
 }
 
-// `count` equal rectangles of h, `stride` rows and columns apart.
-struct Rectangles {
-  int64_t row = 0, col = 0, rows = 0, cols = 0, count = 1, stride = 0;
-};
-
-void add_products(Context& context, ConstView x, const Rectangles& part, View h) {
-  const int64_t size = static_cast<int64_t>(size_of(x.dtype));
-  const std::byte* first = x.row<std::byte>(0);
-  // In cuBLAS's terms h is its transpose, an upper triangle, and x is xᵀ.
-  context.multiply({.dtype = x.dtype,
-                    .transpose_b = true,
-                    .m = part.cols,
-                    .n = part.rows,
-                    .k = x.rows,
-                    .lda = x.ld,
-                    .ldb = x.ld,
-                    .ldc = h.ld,
-                    .count = part.count,
-                    .stride_a = part.count > 1 ? part.stride : 0,
-                    .stride_b = part.count > 1 ? part.stride : 0,
-                    .stride_c = part.count > 1 ? part.stride * (h.ld + 1) : 0},
-                   {.a = first + part.col * size,
-                    .b = first + part.row * size,
-                    .c = h.row<float>(part.row) + part.col});
-}
-
-void add_triangle(Context& context, ConstView x, View h) {
-  const int64_t n = x.cols;
-  int64_t triangles = 1;
-  while (n / (2 * triangles) >= kSmallest) triangles *= 2;
-  const int64_t side = triangles == 1 ? n : n / (triangles * kMultiple) * kMultiple;
-  for (int64_t count = 1; count < triangles; count *= 2) {
-    const int64_t half = side * triangles / count / 2;
-    add_products(
-        context, x,
-        {.row = half, .col = 0, .rows = half, .cols = half, .count = count, .stride = 2 * half}, h);
-  }
-  add_products(context, x, {.rows = side, .cols = side, .count = triangles, .stride = side}, h);
-  const int64_t done = side * triangles;
-  if (done < n) add_products(context, x, {.row = done, .rows = n - done, .cols = n}, h);
+void add_products(Context& context, ConstView x, View h) {
+  const LowerProduct product{.dtype = x.dtype,
+                             .transposed = true,
+                             .a = x.data,
+                             .b = x.data,
+                             .n = x.cols,
+                             .k = x.rows,
+                             .ld = x.ld};
+  add_lower_product(context, product, h);
 }
 
 template <class From, class To>
@@ -88,7 +54,7 @@ void accumulate_hessian(Context& context, ConstView x, ConstView row_weights, Vi
   for (int64_t begin = 0; begin < x.rows; begin += kTokens) {
     const ConstView tokens = x.rows_of(begin, std::min(begin + kTokens, x.rows));
     if (row_weights.empty() && products == x.dtype) {
-      add_triangle(context, tokens, h);
+      add_products(context, tokens, h);
       continue;
     }
     const Tensor weighted = context.temporary(tokens.rows, tokens.cols, products);
@@ -99,7 +65,7 @@ void accumulate_hessian(Context& context, ConstView x, ConstView row_weights, Vi
       weigh<__nv_bfloat16, float>(context, tokens, weights, weighted);
     else
       weigh<__nv_bfloat16, __nv_bfloat16>(context, tokens, weights, weighted);
-    add_triangle(context, weighted, h);
+    add_products(context, weighted, h);
   }
 }
 

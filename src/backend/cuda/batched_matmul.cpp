@@ -130,7 +130,7 @@ void BatchedMatmul::run(const BatchedProduct& product, const BatchedOperands& op
                         void* workspace, cudaStream_t stream) {
   const Plan& plan = plan_of(product, operands);
   constexpr float kOne = 1;
-  const float* alpha = operands.factors ? operands.factors : &kOne;
+  const float* alpha = operands.factors ? operands.factors : &product.alpha;
   const float* beta = operands.factors ? operands.factors + 1 : &kOne;
   check_blas(cublasLtMatmul(handle_, plan.description, alpha, operands.a, plan.a.value, operands.b,
                             plan.b.value, beta, operands.c, plan.c.value, operands.c, plan.c.value,

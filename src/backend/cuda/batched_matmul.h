@@ -14,8 +14,8 @@
 
 namespace halftone::cuda {
 
-// c (m, n) f32 += op(a) (m, k) · op(b) (k, n), products and sums in f32; a and b f32 (no TF32),
-// bf16 or f16.
+// c (m, n) f32 += alpha · op(a) (m, k) · op(b) (k, n), products and sums in f32; a and b f32 (no
+// TF32), bf16 or f16.
 struct BatchedProduct {
   DType dtype = DType::f32;  // of a and b
   bool transpose_a = false, transpose_b = false;
@@ -23,13 +23,14 @@ struct BatchedProduct {
   int64_t lda = 0, ldb = 0, ldc = 0;
   // So many products, whose operands begin so many elements apart.
   int64_t count = 1, stride_a = 0, stride_b = 0, stride_c = 0;
+  float alpha = 1;
 };
 
 struct BatchedOperands {
   const void* a = nullptr;
   const void* b = nullptr;
   float* c = nullptr;
-  // Two numbers on the device that a · b and c are multiplied with first; null: 1 and 1.
+  // Two numbers on the device that a · b and c are multiplied with; null: alpha and 1.
   const float* factors = nullptr;
 };
 
