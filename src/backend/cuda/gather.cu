@@ -9,6 +9,7 @@ namespace {
 
 constexpr int kThreads = 256;
 constexpr int kRowThreads = 1024;  // that reorder one row
+constexpr int kTile = 32;
 
 struct Matrix {
   const float* h;
@@ -17,23 +18,55 @@ struct Matrix {
   double dead_diagonal, damping;
 };
 
-// One row of the lower triangle a thread block; the longest first.
+// h's lower triangle has only one of each pair of elements, h[order[i], order[j]] and its mirror
+// image. One row i a thread block: those that are there go to out[i, j], on either side of the
+// diagonal, reading h as it lies.
 template <class T>
-__global__ void __launch_bounds__(kThreads) gather_triangle(const Matrix m, T* out) {
-  const int64_t row = m.n - 1 - blockIdx.x;
-  const int64_t from_row = m.order[row];
+__global__ void __launch_bounds__(kRowThreads) gather_known(const Matrix m, T* out) {
+  const int64_t row = blockIdx.x, from_row = m.order[row];
   const float* source = m.h + from_row * m.h_ld;
-#pragma unroll 4
-  for (int64_t col = threadIdx.x; col < row; col += kThreads) {
+  T* target = out + row * m.out_ld;
+#pragma unroll 8
+  for (int64_t col = threadIdx.x; col < m.n; col += kRowThreads) {
     const int64_t from = m.order[col];
-    out[row * m.out_ld + col] =
-        static_cast<T>(from <= from_row ? source[from] : m.h[from * m.h_ld + from_row]);
+    if (from < from_row) target[col] = static_cast<T>(source[from]);
   }
   if (threadIdx.x == 0) {
     const double diagonal = source[from_row];
-    out[row * m.out_ld + row] =
-        static_cast<T>((diagonal == 0 ? m.dead_diagonal : diagonal) + m.damping);
+    target[row] = static_cast<T>((diagonal == 0 ? m.dead_diagonal : diagonal) + m.damping);
   }
+}
+
+// The others come from the mirror image of their tile.
+template <class T>
+__global__ void __launch_bounds__(kThreads) mirror_others(const Matrix m, T* out) {
+  if (blockIdx.x > blockIdx.y) return;
+  __shared__ T tile[kTile][kTile + 1];
+  const int64_t first_row = int64_t{blockIdx.y} * kTile, first_col = int64_t{blockIdx.x} * kTile;
+  const int across = threadIdx.x % kTile;
+  // Whether out[row, col] of the lower triangle has to be filled.
+  const auto wanted = [&](int64_t row, int64_t col) {
+    return row < m.n && col < row && m.order[col] > m.order[row];
+  };
+#pragma unroll
+  for (int down = threadIdx.x / kTile; down < kTile; down += kThreads / kTile) {
+    const int64_t row = first_row + across, col = first_col + down;
+    if (wanted(row, col)) tile[down][across] = out[col * m.out_ld + row];
+  }
+  __syncthreads();
+#pragma unroll
+  for (int down = threadIdx.x / kTile; down < kTile; down += kThreads / kTile) {
+    const int64_t row = first_row + down, col = first_col + across;
+    if (wanted(row, col)) out[row * m.out_ld + col] = tile[across][down];
+  }
+}
+
+template <class T>
+void launch_gathering(Context& context, const Matrix& matrix, T* out) {
+  gather_known<<<static_cast<unsigned>(matrix.n), kRowThreads, 0, context.compute()>>>(matrix, out);
+  const unsigned tiles = static_cast<unsigned>((matrix.n + kTile - 1) / kTile);
+  mirror_others<<<dim3(tiles, tiles), kThreads, 0, context.compute()>>>(matrix, out);
+  check_launch({"gather_symmetric", {matrix.n}});
 }
 
 struct Columns {
@@ -107,12 +140,10 @@ void gather_symmetric(Context& context, ConstView h, std::span<const int32_t> or
                       .n = n,
                       .dead_diagonal = damping.dead_diagonal,
                       .damping = damping.damping};
-  const unsigned rows = static_cast<unsigned>(n);
   if (out.dtype == DType::f64)
-    gather_triangle<<<rows, kThreads, 0, context.compute()>>>(matrix, out.row<double>(0));
+    launch_gathering(context, matrix, out.row<double>(0));
   else
-    gather_triangle<<<rows, kThreads, 0, context.compute()>>>(matrix, out.row<float>(0));
-  check_launch("gather_symmetric");
+    launch_gathering(context, matrix, out.row<float>(0));
 }
 
 void gather_columns(Context& context, ConstView w, std::span<const int32_t> order, View out) {
