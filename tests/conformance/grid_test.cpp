@@ -190,9 +190,10 @@ TEST_P(Solve, BlocksOfColumns) {
   for (int bits : {2, 3, 4, 8}) {
     for (bool symmetric : {true, false}) {
       const Grid grid{.bits = bits, .group_size = 32, .symmetric = symmetric};
-      for (const SolveCase& test : {SolveCase{1, 32, 0, 32}, SolveCase{33, 64, 31, 32},
-                                    SolveCase{70, 160, 17, 90}, SolveCase{5, 160, 32, 160, true},
-                                    SolveCase{130, 256, 128, 256, true}, SolveCase{64, 96, 0, 5}}) {
+      for (const SolveCase& test :
+           {SolveCase{1, 32, 0, 32}, SolveCase{33, 64, 31, 32}, SolveCase{70, 160, 17, 90},
+            SolveCase{5, 160, 32, 160, true}, SolveCase{130, 256, 128, 256, true},
+            SolveCase{64, 96, 0, 5}, SolveCase{9, 400, 100, 387, true}}) {
         for (Layout layout : {Layout::dense, Layout::strided}) {
           SCOPED_TRACE(testing::Message() << bits << " bits, " << test.rows << " rows, columns "
                                           << test.begin << " to " << test.end);

@@ -48,7 +48,7 @@ class Hessians : public Conformance {
 struct HessianSize {
   int64_t tokens, inputs;
 };
-constexpr HessianSize kSizes[] = {{1, 5}, {33, 67}, {515, 130}, {64, 300}, {700, 257}};
+constexpr HessianSize kSizes[] = {{1, 5}, {33, 67}, {515, 130}, {64, 300}, {700, 257}, {65, 1601}};
 
 TEST_P(Hessians, Accumulate) {
   for (const HessianSize& size : kSizes) {
@@ -80,7 +80,7 @@ TEST_P(Hessians, Accumulate) {
 }
 
 TEST_P(Hessians, GatherSymmetric) {
-  for (int64_t n : {1, 5, 67, 130}) {
+  for (int64_t n : {1, 5, 67, 130, 701}) {
     for (DType out : {DType::f32, DType::f64}) {
       for (Layout layout : kLayouts) {
         compare(
@@ -109,6 +109,18 @@ TEST_P(Hessians, GatherColumns) {
         },
         kExact);
   }
+}
+
+TEST_P(Hessians, GatherColumnsOfLongRows) {
+  const int64_t cols = 60001;
+  compare(
+      [&](Backend& backend) {
+        const Operand w(backend, random_matrix(3, cols, 14), DType::f32, Layout::dense);
+        const Operand out(backend, 3, cols, DType::f32, Layout::strided);
+        backend.gather_columns(w, random_order(cols, 15), out);
+        return out.fetch();
+      },
+      kExact);
 }
 
 TEST_P(Hessians, GatherColumnsOfCodes) {
@@ -214,6 +226,44 @@ TEST_P(Hessians, FactorsIntoLdl) {
   }
 }
 
+// Large enough for what backends do with blocks of a thousand columns; the last one is uneven. The
+// diagonal is of very different sizes, as outlier inputs have it.
+TEST_P(Hessians, FactorsLargeMatrices) {
+  const int64_t n = 1157;
+  Matrix source = positive_definite(n, 16);
+  for (int64_t row = 0; row < n; ++row)
+    for (int64_t col = 0; col < n; ++col)
+      source.at(row, col) *= (row % 7 == 3 ? 300.0f : 0.7f) * (col % 7 == 3 ? 300.0f : 0.7f);
+  compare(
+      [&](Backend& backend) {
+        const Operand a(backend, lower_triangle(source), DType::f32, Layout::strided);
+        EXPECT_EQ(factor(backend, a), 0);
+        Matrix result = lower_triangle(a.fetch());
+        for (int64_t row = 0; row < n; ++row)  // to comparable sizes again
+          for (int64_t col = 0; col <= row; ++col)
+            result.at(row, col) *= row == col     ? (row % 7 == 3 ? 1 / 9e4f : 2)
+                                   : row % 7 == 3 ? (col % 7 == 3 ? 1 : 1 / 400.0f)
+                                   : col % 7 == 3 ? 400
+                                                  : 1;
+        return result;
+      },
+      Tolerance{.relative = 0, .absolute = 2e-5});
+}
+
+TEST_P(Hessians, SaysWhichPivotFailsOfLargeMatrices) {
+  const int64_t n = 1157;
+  for (int64_t bad : {0, 300, 1023, 1156}) {
+    for (float value : {-1.0f, 0.0f, NAN, INFINITY}) {
+      Matrix a(n, n);
+      for (int64_t i = 0; i < n; ++i) a.at(i, i) = 1 + 0.01f * static_cast<float>(i);
+      a.at(bad, bad) = value;
+      if (bad < 1156) a.at(1156, 1156) = -5;
+      const Operand operand(*tested_, a, DType::f32, Layout::dense);
+      EXPECT_EQ(factor(*tested_, operand), 1 + bad) << value;
+    }
+  }
+}
+
 // The status word names the first pivot that is not positive and finite.
 TEST_P(Hessians, SaysWhichPivotFails) {
   const int64_t n = 421;
@@ -237,17 +287,20 @@ TEST_P(Hessians, MultiplyAdd) {
   struct Size {
     int64_t m, n, k;
   };
-  for (const Size& size : {Size{1, 1, 1}, Size{7, 67, 5}, Size{130, 33, 128}, Size{257, 600, 31}}) {
-    for (Layout layout : kLayouts) {
-      compare(
-          [&](Backend& backend) {
-            const Operand a(backend, random_matrix(size.m, size.k, 9), DType::f32, layout);
-            const Operand b(backend, random_matrix(size.k, size.n, 10), DType::f32, layout);
-            const Operand c(backend, random_matrix(size.m, size.n, 11), DType::f32, layout);
-            backend.multiply_add(a, b, c);
-            return c.fetch();
-          },
-          Tolerance{.relative = 0, .absolute = 2e-6});
+  for (const Size& size : {Size{1, 1, 1}, Size{7, 67, 5}, Size{130, 33, 128}, Size{257, 600, 31},
+                           Size{65, 130, 1031}}) {
+    for (Products products : {Products::full, Products::coarse}) {
+      for (Layout layout : kLayouts) {
+        compare(
+            [&](Backend& backend) {
+              const Operand a(backend, random_matrix(size.m, size.k, 9), DType::f32, layout);
+              const Operand b(backend, random_matrix(size.k, size.n, 10), DType::f32, layout);
+              const Operand c(backend, random_matrix(size.m, size.n, 11), DType::f32, layout);
+              backend.multiply_add(a, b, c, products);
+              return c.fetch();
+            },
+            Tolerance{.relative = 0, .absolute = products == Products::full ? 2e-6 : 2e-3});
+      }
     }
   }
 }
