@@ -143,11 +143,15 @@ std::optional<Hessian> BlockQuantizer::approach(const StageId* done, const Stage
 SolveResult BlockQuantizer::solve_linear(const PlanRow& row, const Factor* factor) {
   const Tensor weight = in_.backend.allocate(row.rows, row.cols, DType::f32);
   {
-    const ProfileScope scope(in_.profile, "load weights");
+    const auto stored = static_cast<double>(in_.model.tensors->stored(row.key).bytes);
+    const ProfileScope scope(in_.profile, "load weights", 0, stored);
     reader_.upload(row.key, weight);
   }
-  const ProfileScope scope(in_.profile, "scales, solve");
+  // Each column's error goes, once, to all columns before it.
+  const auto rows = static_cast<double>(row.rows), cols = static_cast<double>(row.cols);
+  const ProfileScope scope(in_.profile, "solve", factor ? rows * cols * cols : 0);
   SolverOptions options = in_.plan.solver;
+  options.profile = in_.profile;
   options.fit.grid = row.grid;
   return find_method(row.method).solve(in_.backend, weight, factor, options);
 }
@@ -159,7 +163,8 @@ SolvedStage BlockQuantizer::solve(const StagePlan& stage, std::optional<Hessian>
   std::string trouble;
   auto start = Clock::now();
   if (hessian) {
-    const ProfileScope scope(in_.profile, "factor");
+    const auto n = static_cast<double>(hessian->inputs());
+    const ProfileScope scope(in_.profile, "factor", n * n * n / 3);
     if (hessian->finite()) {
       note_channels(*hessian, record);
       factor = Factor::compute(in_.backend, std::move(*hessian), in_.plan.solver.order,
@@ -189,11 +194,15 @@ SolvedStage BlockQuantizer::solve(const StagePlan& stage, std::optional<Hessian>
 StageRecord BlockQuantizer::solve_and_save(const StagePlan& stage, std::optional<Hessian> hessian) {
   SolvedStage solved = solve(stage, std::move(hessian));
   for (size_t i = 0; i < solved.matrices.size(); ++i) {
-    const ProfileScope scope(in_.profile, "prepare quantized weights");
+    const auto values = static_cast<double>(solved.matrices[i].rows() * solved.matrices[i].cols());
+    const ProfileScope scope(in_.profile, "prepare quantized weights", 0,
+                             values * static_cast<double>(1 + size_of(in_.compute)));
     quantized_.set(solved.record.linears[i].key,
                    in_.backend.prepare(solved.matrices[i].view(), in_.compute));
   }
-  solved.record.seconds = std::chrono::duration<double>(Clock::now() - since_).count();
+  const auto now = Clock::now();
+  solved.record.seconds = std::chrono::duration<double>(now - since_).count();
+  since_ = now;
   StageRecord record = solved.record;
   const ProfileScope scope(in_.profile, "journal");  // what is waited for
   if (saver_) saver_->save(std::move(solved));
@@ -204,6 +213,7 @@ StageRecord BlockQuantizer::read_finished(const StagePlan& stage) {
   saver_->finish();
   StageRecord record = deserialize(in_.journal->read(record_name(stage.id)));
   seconds_before_ += record.seconds;
+  since_ = Clock::now();
   for (FinishedLinear& linear : record.linears) {
     const ProfileScope scope(in_.profile, "prepare quantized weights");
     quantized_.set(linear.key, in_.backend.prepare(linear.matrix, in_.compute));
@@ -227,7 +237,6 @@ void BlockQuantizer::finish_stage(const StagePlan& stage, std::optional<Hessian>
   const bool resumed = in_journal(stage.id);
   finished_.push_back(resumed ? read_finished(stage) : solve_and_save(stage, std::move(hessian)));
   report(finished_.back(), resumed);
-  since_ = Clock::now();
 }
 
 void BlockQuantizer::run_held_out(int layer) {
@@ -235,6 +244,11 @@ void BlockQuantizer::run_held_out(int layer) {
     throw_if_interrupted();
     held_out_.run_block(w, layer);
   }
+  if (in_.profile && held_out_dense_.count() > 0)  // which loads the original weights again
+    for (const PlanRow& row : in_.plan.rows)
+      if (row.key.layer == layer)
+        in_.profile->add("load weights",
+                         {.bytes = static_cast<double>(in_.model.tensors->stored(row.key).bytes)});
   for (int64_t w = 0; w < held_out_dense_.count(); ++w) {
     throw_if_interrupted();
     held_out_dense_.run_block(w, layer);
@@ -286,8 +300,16 @@ BlockQuantizerResult BlockQuantizer::run() {
     quantized_.clear(layer);
   }
   samples_.release();  // makes room for the head and its logits
-  if (saver_) saver_->finish();
-  return {std::move(finished_), in_.measure_loss ? measure_loss() : HeldOutLoss(), seconds_before_};
+  if (saver_) {
+    const ProfileScope scope(in_.profile, "journal");
+    saver_->finish();
+  }
+  BlockQuantizerResult result{.stages = {},
+                              .loss = in_.measure_loss ? measure_loss() : HeldOutLoss(),
+                              .saving_seconds = saver_ ? saver_->seconds() : 0,
+                              .seconds_before = seconds_before_};
+  result.stages = std::move(finished_);
+  return result;
 }
 
 }  // namespace

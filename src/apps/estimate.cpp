@@ -19,8 +19,8 @@ using Clock = std::chrono::steady_clock;
 // The program itself, thread stacks, libraries' scratch, tokenizer tables.
 constexpr int64_t kFixedBytes = 160 << 20;
 constexpr int64_t kProbeWindows = 2;
-constexpr const char* kPerLayerStages[] = {"factor", "scales, solve", "load weights", "journal",
-                                           "prepare quantized weights"};
+constexpr const char* kPerLayerStages[] = {"factor",       "scales",  "solve",
+                                           "load weights", "journal", "prepare quantized weights"};
 
 struct Widths {
   int64_t widest_input = 0, widest_output = 0, stored_input = 0, block_weights = 0,

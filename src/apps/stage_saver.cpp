@@ -1,5 +1,6 @@
 #include "apps/stage_saver.h"
 
+#include <chrono>
 #include <utility>
 
 namespace halftone {
@@ -51,6 +52,7 @@ void StageSaver::work() {
       ready = waiting_for_;
       busy_ = true;
     }
+    const auto start = std::chrono::steady_clock::now();
     try {
       for (size_t i = 0; i < stage->matrices.size(); ++i)
         stage->record.linears[i].matrix = stage->matrices[i].download(backend_, ready);
@@ -60,6 +62,8 @@ void StageSaver::work() {
       const std::lock_guard lock(mutex_);
       failure_ = std::current_exception();
     }
+    const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start;
+    seconds_ += spent.count();
   }
 }
 

@@ -35,6 +35,8 @@ class StageSaver {
   void save(SolvedStage stage);
   // Waits until everything is in the journal; throws what saving threw.
   void finish();
+  // That saving took so far, on its own thread. After finish().
+  double seconds() const { return seconds_; }
 
  private:
   void work();
@@ -47,6 +49,7 @@ class StageSaver {
   std::optional<SolvedStage> waiting_;
   Event waiting_for_ = 0;  // in the compute queue: its matrices are there
   bool busy_ = false, stopping_ = false;
+  double seconds_ = 0;
   std::exception_ptr failure_;
   std::thread thread_;
 };

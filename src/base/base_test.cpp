@@ -2,7 +2,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <chrono>
 #include <filesystem>
+#include <thread>
 #include <vector>
 
 #include "base/cgroup.h"
@@ -137,14 +139,40 @@ TEST(Log, LevelsAreWords) {
 
 TEST(Profile, AddsUp) {
   Profile profile;
-  profile.add("a", 1, 10);
-  profile.add("a", 2, 20);
+  profile.add("a", {.seconds = 1, .operations = 10});
+  profile.add("a", {.seconds = 2, .operations = 20, .bytes = 5});
   { const ProfileScope scope(&profile, "b"); }
   { const ProfileScope scope(nullptr, "c"); }
   EXPECT_EQ(profile.rows().size(), 2u);
   EXPECT_EQ(profile.rows().at("a").seconds, 3);
   EXPECT_EQ(profile.rows().at("a").operations, 30);
+  EXPECT_EQ(profile.rows().at("a").bytes, 5);
   EXPECT_EQ(profile.rows().at("b").calls, 1);
+}
+
+TEST(Profile, AStageDoesNotCountThoseWithinIt) {
+  Profile profile;
+  const auto start = std::chrono::steady_clock::now();
+  {
+    const ProfileScope outer(&profile, "outer");
+    for (int i = 0; i < 2; ++i) {
+      const ProfileScope inner(&profile, "inner");
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+  }
+  const std::chrono::duration<double> all = std::chrono::steady_clock::now() - start;
+  EXPECT_GE(profile.rows().at("inner").seconds, .01);
+  EXPECT_LE(profile.rows().at("outer").seconds + profile.rows().at("inner").seconds, all.count());
+}
+
+TEST(Profile, SettlesWhereAStageBeginsAndEnds) {
+  int settled = 0;
+  Profile profile([&] { ++settled; });
+  {
+    const ProfileScope scope(&profile, "a");
+    EXPECT_EQ(settled, 1);
+  }
+  EXPECT_EQ(settled, 2);
 }
 
 }  // namespace

@@ -79,6 +79,12 @@ AnyView part_of(AnyView outputs, int64_t begin, int64_t width) {
   return outputs;
 }
 
+// Read and written, for the profile.
+template <class... Views>
+double bytes_of(const Views&... views) {
+  return static_cast<double>((views.bytes() + ...));
+}
+
 }  // namespace
 
 Batch make_batch(std::span<const int32_t> ids, int64_t length) {
@@ -132,13 +138,13 @@ View Forward::scratch(Scratch slot, int64_t rows, int64_t cols, DType dtype) {
 }
 
 void Forward::embed(const Batch& batch, View residual) {
-  const ProfileScope scope(profile_, "embed");
+  const ProfileScope scope(profile_, "embed", 0, bytes_of(residual, residual));
   const EmbeddingView view = weights_.embedding(batch.ids);
   backend_.embed(view.ids, view.table, static_cast<float>(config_.embed_scale), residual);
 }
 
 void Forward::normalize(const TensorKey& gain, ConstView x, View y) {
-  const ProfileScope scope(profile_, "norm");
+  const ProfileScope scope(profile_, "norm", 0, bytes_of(x, y));
   backend_.norm(x, weights_.vector(gain), config_.norm, y);
 }
 
@@ -156,7 +162,7 @@ void Forward::stage_input(const StageId& id, const Batch& batch, ConstView resid
       normalize({.layer = id.layer, .role = Role::mlp_norm}, residual, x);
       break;
     case Stage::mlp_out: {
-      const ProfileScope scope(profile_, "activation");
+      const ProfileScope scope(profile_, "activation", 0, bytes_of(previous, x));
       const int64_t width = previous.cols / 2;
       backend_.gated_activation(part_of(previous, 0, width), part_of(previous, width, width),
                                 config_.activation, x);
@@ -169,13 +175,13 @@ void Forward::rotate(const TensorKey& gain, const Batch& batch, ConstView x, Vie
   const int64_t heads = out.cols / config_.head_dim;
   ConstView input = x;
   if (const ConstView values = weights_.vector(gain); !values.empty()) {
-    const ProfileScope scope(profile_, "norm");
+    const ProfileScope scope(profile_, "norm", 0, bytes_of(x, out, out, out));
     backend_.copy(x, out);
     const View by_head = out.split_rows(heads);
     backend_.norm(by_head, values, config_.norm, by_head);
     input = out;
   }
-  const ProfileScope scope(profile_, "rope");
+  const ProfileScope scope(profile_, "rope", 0, bytes_of(input, out));
   const bool local = config_.window[static_cast<size_t>(gain.layer)] > 0;
   backend_.rope(input, batch.positions, local ? local_frequencies_ : frequencies_,
                 {.heads = static_cast<int>(heads),
@@ -245,7 +251,7 @@ void Forward::join(const StageId& id, ConstView y, ConstView residual, View out)
     normalize(gain, y, normed);
     y = normed;
   }
-  const ProfileScope scope(profile_, "add");
+  const ProfileScope scope(profile_, "add", 0, bytes_of(residual, y, out));
   backend_.add(residual, y, out);
 }
 

@@ -58,6 +58,8 @@ struct SpanOperands {
 // Scales and zeros of the original weights, by groups in original order; dead columns count as
 // zero. `scratch` is as large as the weight.
 void fit_static_groups(Backend& backend, const Problem& problem, const Panel& panel, View scratch) {
+  const auto values = static_cast<double>(panel.weight.rows * panel.weight.cols);
+  const ProfileScope scope(problem.options.profile, "scales", 0, values * sizeof(float));
   ConstView fitted = panel.weight;
   if (!problem.factor.dead.empty()) {
     backend.copy(panel.weight, scratch);

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "backend/backend.h"
+#include "base/profile.h"
 #include "quant/device_matrix.h"
 #include "quant/hessian.h"
 #include "tensor/quantized.h"
@@ -21,6 +22,7 @@ struct SolverOptions {
   ColumnOrder order = ColumnOrder::activation;
   double damping = 0.01;  // of the mean of H's diagonal
   int64_t block = 128;    // columns between two trailing updates
+  Profile* profile = nullptr;
 };
 
 // The state that linears with the same input share: the factor is computed once.

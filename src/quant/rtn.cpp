@@ -10,7 +10,11 @@ SolveResult solve_rtn(Backend& backend, ConstView weight, const Factor* factor,
                       const SolverOptions& options) {
   SolveResult result{{backend, options.fit.grid, weight.rows, weight.cols}, {}};
   const DeviceMatrix& matrix = result.matrix;
-  backend.fit_grid(weight, options.fit, matrix.scales, matrix.zeros);
+  {
+    const auto values = static_cast<double>(weight.rows * weight.cols);
+    const ProfileScope scope(options.profile, "scales", 0, values * sizeof(float));
+    backend.fit_grid(weight, options.fit, matrix.scales, matrix.zeros);
+  }
   backend.encode(weight, matrix.grid, matrix.view());
   if (factor != nullptr && factor->usable()) {
     result.report.relative_error = layer_error(backend, weight, matrix.view(), *factor).relative();
