@@ -135,20 +135,107 @@ std::vector<int32_t> verification_ids(const Calibration& calibration, const Mode
   return ids;
 }
 
-void publish(Backend& backend, const OpenedModel& model, const Calibration& calibration,
-             Journal& journal, const QuantizeOptions& options, DType compute,
+// What quantize() is given.
+struct Job {
+  Backend& backend;
+  const OpenedModel& model;
+  const QuantizeOptions& options;
+  const Calibration* calibration;  // null: to be read
+  Profile* profile;
+};
+
+void publish(const Job& job, const Calibration& calibration, Journal& journal, DType compute,
              QuantizeOutcome& outcome) {
-  PendingDirectory pending(options.output);
-  const OutputInput input{model, journal, options, outcome};
-  outcome.output_bytes = write_output(input, pending.path());
+  PendingDirectory pending(job.options.output);
+  const OutputInput input{job.model, journal, job.options, outcome};
+  {
+    const ProfileScope scope(job.profile, "write");
+    outcome.output_bytes = write_output(input, pending.path());
+  }
   throw_if_interrupted();
-  verify_output(backend, input, pending.path(), verification_ids(calibration, model.config()),
-                compute);
+  {
+    const ProfileScope scope(job.profile, "verify");
+    verify_output(job.backend, input, pending.path(),
+                  verification_ids(calibration, job.model.config()), compute);
+  }
   outcome.verified = true;
   const std::string hash = card_hash(pending.path());
   if (!journal.has(kPublished)) journal.append(kPublished, std::as_bytes(std::span(hash)));
-  pending.publish(options.force);
+  pending.publish(job.options.force);
   journal.remove();
+}
+
+// From the first layer, or the one where an interrupted run stopped, to the published output.
+void run_and_publish(const Job& job, const Calibration& calibration, bool spills,
+                     const MemoryWatch& memory, QuantizeOutcome& outcome) {
+  const QuantizeOptions& options = job.options;
+  const DType compute = compute_dtype(options.dtype, job.backend);
+  Journal journal = open_journal(job.backend, outcome, calibration, options, compute);
+  if (already_published(journal, options.output)) {
+    journal.remove();
+    throw usage_error("nothing to resume: {} was finished", options.output);
+  }
+  check_place(options.output, job.model, options.force);
+  const fs::path parent = fs::absolute(options.output).parent_path();
+  try {
+    BlockQuantizerResult result = run_blocks({.backend = job.backend,
+                                              .model = job.model,
+                                              .plan = outcome.plan,
+                                              .calibration = calibration,
+                                              .journal = &journal,
+                                              .compute = compute,
+                                              .spill_directory = spills ? parent.string() : "",
+                                              .profile = job.profile},
+                                             options, memory);
+    outcome.stages = std::move(result.stages);
+    outcome.loss = result.loss;
+    outcome.seconds_before = result.seconds_before;
+    outcome.saving_seconds = result.saving_seconds;
+    publish(job, calibration, journal, compute, outcome);
+  } catch (const Error& error) {
+    if (error.exit() == Exit::interrupted && error.hint().empty())
+      stopped(journal, "the last layer");
+    if (error.exit() != Exit::resources) throw;
+    throw Error(Exit::resources, error.what())
+        .hint((error.hint().empty() ? "" : error.hint() + " ") + "Finished work is in " +
+              journal.path() + ": --resume goes on.");
+  }
+}
+
+QuantizeOutcome quantize(const Job& given) {
+  const auto start = Clock::now();
+  MemoryWatch memory;
+  QuantizeOptions options = given.options;
+  options.output = directory_name(options.output);
+  const OpenedModel& model = given.model;
+  check_output(options, model);
+  check_creatable(options.output);
+  QuantizeOutcome outcome;
+  outcome.plan = make_plan(model, options);
+  warn_about_source(model, outcome.plan);
+  for (const std::string& line : plan_lines(model, outcome.plan)) spdlog::info("{}", line);
+  // The tokenizer's tables are as large as a block of a small model: not kept.
+  const Calibration calibration =
+      given.calibration
+          ? *given.calibration
+          : read_calibration(Tokenizer::load(model.checkpoint->metadata()), outcome.plan, options);
+  outcome.samples = calibration.samples.count();
+  outcome.seq_len = options.seq_len;
+  outcome.calibration_source = calibration.source;
+  outcome.calibration_sha256 = calibration.sha256;
+  {
+    const ProfileScope scope(given.profile, "fingerprint");
+    outcome.model_fingerprint = model.checkpoint->fingerprint();
+  }
+  const DType compute = compute_dtype(options.dtype, given.backend);
+  const Estimate estimate = estimate_resources(model, outcome.plan, calibration, compute, options);
+  announce(outcome, calibration, estimate, given.backend);
+  run_and_publish({given.backend, model, options, given.calibration, given.profile}, calibration,
+                  estimate.spills, memory, outcome);
+  outcome.seconds =
+      outcome.seconds_before + std::chrono::duration<double>(Clock::now() - start).count();
+  outcome.peak_memory_bytes = memory.peak();
+  return outcome;
 }
 
 }  // namespace
@@ -173,65 +260,14 @@ void check_place(const std::string& output, const OpenedModel& model, bool force
         .hint("delete it yourself, or pass another -o.");
 }
 
-QuantizeOutcome quantize(Backend& backend, const OpenedModel& model, const QuantizeOptions& given,
+QuantizeOutcome quantize(Backend& backend, const OpenedModel& model, const QuantizeOptions& options,
                          Profile* profile) {
-  const auto start = Clock::now();
-  MemoryWatch memory;
-  QuantizeOptions options = given;
-  options.output = directory_name(given.output);
-  check_output(options, model);
-  check_creatable(options.output);
-  QuantizeOutcome outcome;
-  outcome.plan = make_plan(model, options);
-  warn_about_source(model, outcome.plan);
-  for (const std::string& line : plan_lines(model, outcome.plan)) spdlog::info("{}", line);
-  const DType compute = compute_dtype(options.dtype, backend);
-  // The tokenizer's tables are as large as a block of a small model: not kept.
-  const Calibration calibration =
-      read_calibration(Tokenizer::load(model.checkpoint->metadata()), outcome.plan, options);
-  outcome.samples = calibration.samples.count();
-  outcome.seq_len = options.seq_len;
-  outcome.calibration_source = calibration.source;
-  outcome.calibration_sha256 = calibration.sha256;
-  outcome.model_fingerprint = model.checkpoint->fingerprint();
-  const Estimate estimate = estimate_resources(model, outcome.plan, calibration, compute, options);
-  announce(outcome, calibration, estimate, backend);
+  return quantize({backend, model, options, nullptr, profile});
+}
 
-  Journal journal = open_journal(backend, outcome, calibration, options, compute);
-  if (already_published(journal, options.output)) {
-    journal.remove();
-    throw usage_error("nothing to resume: {} was finished", options.output);
-  }
-  check_place(options.output, model, options.force);
-  const fs::path parent = fs::absolute(options.output).parent_path();
-  try {
-    BlockQuantizerResult result =
-        run_blocks({.backend = backend,
-                    .model = model,
-                    .plan = outcome.plan,
-                    .calibration = calibration,
-                    .journal = &journal,
-                    .compute = compute,
-                    .spill_directory = estimate.spills ? parent.string() : "",
-                    .profile = profile},
-                   options, memory);
-    outcome.stages = std::move(result.stages);
-    outcome.loss = result.loss;
-    outcome.seconds_before = result.seconds_before;
-    const ProfileScope scope(profile, "write, verify");
-    publish(backend, model, calibration, journal, options, compute, outcome);
-  } catch (const Error& error) {
-    if (error.exit() == Exit::interrupted && error.hint().empty())
-      stopped(journal, "the last layer");
-    if (error.exit() != Exit::resources) throw;
-    throw Error(Exit::resources, error.what())
-        .hint((error.hint().empty() ? "" : error.hint() + " ") + "Finished work is in " +
-              journal.path() + ": --resume goes on.");
-  }
-  outcome.seconds =
-      outcome.seconds_before + std::chrono::duration<double>(Clock::now() - start).count();
-  outcome.peak_memory_bytes = memory.peak();
-  return outcome;
+QuantizeOutcome quantize(Backend& backend, const OpenedModel& model, const QuantizeOptions& options,
+                         const Calibration& calibration, Profile* profile) {
+  return quantize({backend, model, options, &calibration, profile});
 }
 
 std::vector<const FinishedLinear*> worst_linears(const QuantizeOutcome& outcome, size_t count) {

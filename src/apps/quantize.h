@@ -8,6 +8,8 @@
 
 namespace halftone {
 
+struct Calibration;
+
 // KL to the original on calibration windows that no Hessian has seen.
 struct HeldOutLoss {
   int64_t windows = 0, tokens = 0;
@@ -25,6 +27,7 @@ struct QuantizeOutcome {
   int64_t output_bytes = 0;  // weight files
   double seconds = 0;         // of all runs that went on from each other
   double seconds_before = 0;  // of these, before the interruption
+  double saving_seconds = 0;  // of the thread that keeps finished stages
   int64_t peak_memory_bytes = 0;
   bool verified = false;
 };
@@ -37,6 +40,9 @@ void check_place(const std::string& output, const OpenedModel& model, bool force
 // Throws Error. A dry run is dry_run() of apps/estimate.h.
 QuantizeOutcome quantize(Backend& backend, const OpenedModel& model, const QuantizeOptions& options,
                          Profile* profile = nullptr);
+// The same with windows that are not read from a text.
+QuantizeOutcome quantize(Backend& backend, const OpenedModel& model, const QuantizeOptions& options,
+                         const Calibration& calibration, Profile* profile = nullptr);
 Json to_json(const QuantizeOutcome& outcome);
 // The linears with the largest relative errors that were measured, largest first.
 std::vector<const FinishedLinear*> worst_linears(const QuantizeOutcome& outcome, size_t count);
