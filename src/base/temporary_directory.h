@@ -1,4 +1,4 @@
-// For tests: an empty directory that is deleted with all its contents.
+// An empty directory that is deleted with all its contents.
 #pragma once
 
 #include <unistd.h>
@@ -13,8 +13,9 @@ namespace halftone {
 class TemporaryDirectory {
  public:
   explicit TemporaryDirectory(
-      const std::filesystem::path& parent = std::filesystem::temp_directory_path()) {
-    std::string name = (parent / "halftone-test-XXXXXX").string();
+      const std::filesystem::path& parent = std::filesystem::temp_directory_path(),
+      const std::string& prefix = "halftone-test-") {
+    std::string name = (parent / (prefix + "XXXXXX")).string();
     if (!::mkdtemp(name.data())) throw std::runtime_error("no temporary directory: " + name);
     path_ = name;
   }

@@ -1,0 +1,23 @@
+// A model of a given shape whose weights mean nothing: what speed and memory are measured on.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "base/json.h"
+#include "base/thread_pool.h"
+
+namespace halftone {
+
+// Throw Error(bad_input) for a configuration that is none. Bytes of its weight files:
+int64_t synthetic_bytes(const Json& config);
+int64_t layers_of(const Json& config);
+
+// Fills `directory`, which exists: config.json and bf16 weights of every tensor that the
+// configuration's family has. Weights are normal, N(0, .02²); norms are one, with an outlier
+// channel of 20 in each 500, so that Hessians are as uneven as those of real models. The same bytes
+// for the same configuration. Throws Error(resources) when there is no room.
+void write_synthetic_model(const Json& config, const std::string& directory, ThreadPool& threads,
+                           bool quiet);
+
+}  // namespace halftone
