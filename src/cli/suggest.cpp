@@ -27,7 +27,12 @@ size_t edit_distance(std::string_view a, std::string_view b) {
 
 const CLI::App& parsed_command(const CLI::App& app) {
   const auto commands = app.get_subcommands();  // those that were given
-  return commands.empty() ? app : *commands.front();
+  return commands.empty() ? app : parsed_command(*commands.front());
+}
+
+// "bench quantize "; empty for the program itself.
+std::string words_of(const CLI::App& command) {
+  return command.get_parent() ? words_of(*command.get_parent()) + command.get_name() + " " : "";
 }
 
 std::vector<std::string> option_names(const CLI::App& app) {
@@ -45,18 +50,18 @@ Complaint unknown_word(const CLI::App& app, const std::string& word) {
     const std::string close = nearest(name, option_names(command));
     return {fmt::format("unknown option {}{}", name,
                         close.empty() ? "" : fmt::format("; did you mean {}?", close)),
-            fmt::format("halftone {} --help lists the options.", command.get_name())};
+            fmt::format("halftone {}--help lists the options.", words_of(command))};
   }
   std::vector<std::string> commands;
-  for (const CLI::App* sub : app.get_subcommands({})) commands.push_back(sub->get_name());
-  if (&command == &app) {
+  for (const CLI::App* sub : command.get_subcommands({})) commands.push_back(sub->get_name());
+  if (!commands.empty()) {
     const std::string close = nearest(word, commands);
     return {fmt::format("unknown command {}{}", word,
                         close.empty() ? "" : fmt::format("; did you mean {}?", close)),
-            "halftone --help lists the commands."};
+            fmt::format("halftone {}--help lists the commands.", words_of(command))};
   }
   return {fmt::format("unexpected argument {}", word),
-          fmt::format("halftone {} --help shows what it takes.", command.get_name())};
+          fmt::format("halftone {}--help shows what it takes.", words_of(command))};
 }
 
 // "MODEL", "--bits".
@@ -74,8 +79,9 @@ std::string expectation(const CLI::Option& option) {
 Complaint missing(const CLI::App& command, const std::string& name) {
   const CLI::Option* option = command.get_option_no_throw(name);
   if (!option)
-    return {"no command given, expected one of those that halftone --help lists",
-            "for a first try: halftone demo"};
+    return {fmt::format("no command given, expected one of those that halftone {}--help lists",
+                        words_of(command)),
+            command.get_parent() ? command.get_footer() : "for a first try: halftone demo"};
   return {fmt::format("{}: not given, expected {}", shown_name(*option), expectation(*option)),
           command.get_footer()};
 }
@@ -144,10 +150,9 @@ Complaint explain(const CLI::App& app, const CLI::ParseError& error) {
   for (const std::string& word : parsed_command(app).remaining()) return unknown_word(app, word);
   for (const std::string& word : app.remaining(true)) return unknown_word(app, word);
   const CLI::App& command = parsed_command(app);
-  const std::string name = &command == &app ? "" : command.get_name() + " ";
   Complaint complaint = in_our_words(command, error);
   if (complaint.hint.empty())
-    complaint.hint = fmt::format("halftone {}--help shows what it takes.", name);
+    complaint.hint = fmt::format("halftone {}--help shows what it takes.", words_of(command));
   return complaint;
 }
 

@@ -294,9 +294,40 @@ TEST_F(Commands, EveryFamilyQuantizes) {
   }
 }
 
+TEST_F(Commands, BenchTellsWhatAQuantizationCosts) {
+  const std::vector<std::string> bench = {
+      "bench", "quantize",  "--shape", model_,      "--group-size", "16",       "--samples",
+      "2",     "--seq-len", "32",      "--workdir", folder_.path(), "--device", "cpu"};
+  const Outcome table = run(bench);
+  ASSERT_EQ(table.code, 0) << table.err;
+  EXPECT_THAT(table.out, HasSubstr("ceilings of this run"));
+  EXPECT_EQ(listing(folder_.path()), "model text.txt") << "the model made for it is left behind";
+
+  std::vector<std::string> json = bench;
+  json.push_back("--json");
+  const Outcome facts = run(json);
+  ASSERT_EQ(facts.code, 0) << facts.err;
+  const Json result = parse_json(facts.out, "bench");
+  for (const char* key :
+       {"shape", "layers", "layers_measured", "seconds", "seconds_error", "seconds_per_layer",
+        "device_memory_bytes", "host_memory_bytes", "stages", "once", "ceilings"})
+    EXPECT_TRUE(result.contains(key)) << key;
+  EXPECT_EQ(result["layers"], 2);
+  EXPECT_GT(result["seconds"], 0.0);
+}
+
+TEST(Bench, AShapeThatIsNotKnownIsAnsweredWithTheKnown) {
+  const Outcome refused = run({"bench", "quantize", "--shape", "qwen9-1t", "--device", "cpu"});
+  EXPECT_EQ(refused.code, 2);
+  EXPECT_THAT(refused.err, HasSubstr("qwen9-1t"));
+  EXPECT_THAT(refused.err, HasSubstr("llama-3.1-405b"));
+  EXPECT_THAT(run({"bench", "quantise"}).err, HasSubstr("did you mean quantize?"));
+  EXPECT_THAT(run({"bench", "quantize", "--shap", "x"}).err, HasSubstr("did you mean --shape?"));
+}
+
 TEST(Program, HelpHasAnExampleForEachCommand) {
   for (const char* command :
-       {"quantize", "eval", "generate", "tokenize", "inspect", "convert", "demo"}) {
+       {"quantize", "eval", "generate", "tokenize", "inspect", "convert", "demo", "bench"}) {
     const Outcome help = run({command, "--help"});
     EXPECT_EQ(help.code, 0) << command;
     EXPECT_THAT(help.out, HasSubstr("Example: ")) << command;

@@ -1,0 +1,360 @@
+// Two runs: one as users have it, for the seconds; and, on a device that works behind the program,
+// one that waits where each stage ends, for what the stages take.
+#include "apps/bench_quantize.h"
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <numeric>
+#include <span>
+
+#include "apps/calibration.h"
+#include "apps/model_shapes.h"
+#include "apps/product_rate.h"
+#include "apps/synthetic_model.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "base/memory_usage.h"
+#include "base/progress.h"
+#include "base/rng.h"
+#include "base/temporary_directory.h"
+
+namespace halftone {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int64_t kLayers = 4;           // by default
+constexpr int64_t kMostStageLayers = 8;  // beyond, the second run takes kLayers
+constexpr int64_t kHeldOut = 2;          // windows
+constexpr double kScaleBits = .5;        // beside each code, about
+
+enum class Ceiling : uint8_t { none, products, f32_products, copy, upload };
+
+// A line of the table, and the profile's stages that it adds up.
+struct StageLine {
+  std::string_view name;
+  Ceiling ceiling;
+  std::vector<std::string_view> stages;
+};
+
+const std::vector<StageLine>& stage_lines() {
+  static const std::vector<StageLine> lines = {
+      {"load weights", Ceiling::upload, {"load weights"}},
+      {"forward", Ceiling::products, {"linear"}},
+      {"attention", Ceiling::products, {"attention"}},
+      {"norm, rope, add, act", Ceiling::copy, {"norm", "rope", "add", "activation"}},
+      {"Hessians", Ceiling::products, {"Hessians"}},
+      {"factor", Ceiling::f32_products, {"factor"}},
+      {"scales", Ceiling::copy, {"scales"}},
+      {"solve", Ceiling::f32_products, {"solve"}},
+      {"prepare codes", Ceiling::copy, {"prepare quantized weights"}},
+  };
+  return lines;
+}
+
+double rate_of(const Ceilings& ceilings, Ceiling which) {
+  switch (which) {
+    case Ceiling::products:
+      return ceilings.products;
+    case Ceiling::f32_products:
+      return ceilings.f32_products;
+    case Ceiling::copy:
+      return ceilings.copy;
+    case Ceiling::upload:
+      return ceilings.upload;
+    case Ceiling::none:
+      break;
+  }
+  return 0;
+}
+
+ProfileRow sum_of(const Profile& profile, const std::vector<std::string_view>& stages) {
+  ProfileRow sum;
+  for (const std::string_view stage : stages)
+    if (const auto row = profile.rows().find(stage); row != profile.rows().end()) {
+      sum.seconds += row->second.seconds;
+      sum.operations += row->second.operations;
+      sum.bytes += row->second.bytes;
+    }
+  return sum;
+}
+
+Windows random_windows(int64_t count, int64_t length, int64_t vocab, uint64_t seed) {
+  Windows windows{.length = length, .ids = {}, .tokens_in_text = count * length};
+  Rng rng(seed);
+  for (int64_t i = 0; i < count * length; ++i)
+    windows.ids.push_back(static_cast<int32_t>(rng.below(static_cast<uint64_t>(vocab))));
+  return windows;
+}
+
+Calibration random_calibration(const QuantizeOptions& options, int64_t vocab) {
+  Calibration calibration;
+  if (find_method(options.method).needs_hessian)
+    calibration.samples = random_windows(options.samples, options.seq_len, vocab, options.seed);
+  calibration.held_out = random_windows(kHeldOut, options.seq_len, vocab, options.seed + 1);
+  calibration.source = "random tokens";
+  return calibration;
+}
+
+// What model, journal and output take together.
+int64_t disk_bytes(const Json& config, int64_t layers, int bits) {
+  const auto model = static_cast<double>(synthetic_bytes(with_layers(config, layers)));
+  int64_t a_layer = synthetic_bytes(with_layers(config, 1));
+  if (layers_of(config) > 1) a_layer = synthetic_bytes(with_layers(config, 2)) - a_layer;
+  const auto dense = static_cast<double>(a_layer * layers);
+  const double packed = dense * (bits + kScaleBits) / 16;
+  return static_cast<int64_t>(model + (model - dense) + 2 * packed);
+}
+
+// Where `bytes` go: to memory, as a model that has just been fetched lies in the page cache.
+std::string choose_workdir(const std::string& given, int64_t bytes) {
+  const auto room = [](const fs::path& path) {
+    std::error_code failed;
+    const fs::space_info space = fs::space(path, failed);
+    return failed ? 0 : static_cast<int64_t>(space.available);
+  };
+  if (!given.empty()) {
+    if (!fs::is_directory(given))
+      throw usage_error("--workdir {}: expected a directory that is there", given);
+    if (room(given) < bytes)
+      throw out_of_resources("--workdir {}: needs {}, {} are free", given, human_bytes(bytes),
+                             human_bytes(room(given)))
+          .hint("take fewer --layers.");
+    return given;
+  }
+  const std::string memory = "/dev/shm", disk = fs::temp_directory_path().string();
+  const int64_t in_memory = std::min(room(memory), memory_limit() / 4 * 3);
+  if (in_memory >= bytes) return memory;
+  if (room(disk) >= bytes) return disk;
+  throw out_of_resources("{} needed for the model and its output: {} has {}, {} has {}",
+                         human_bytes(bytes), memory, human_bytes(std::max<int64_t>(0, in_memory)),
+                         disk, human_bytes(room(disk)))
+      .hint("take fewer --layers, or name a --workdir.");
+}
+
+// Keeps information from being said twice.
+class Hush {
+ public:
+  Hush() : level_(spdlog::get_level()) { spdlog::set_level(spdlog::level::err); }
+  ~Hush() { spdlog::set_level(level_); }
+  Hush(const Hush&) = delete;
+  Hush& operator=(const Hush&) = delete;
+
+ private:
+  spdlog::level::level_enum level_;
+};
+
+class Bench {
+ public:
+  Bench(Backend& backend, const BenchQuantizeOptions& options)
+      : backend_(backend), options_(options), config_(shape_config(options.shape)) {}
+  BenchQuantizeResult run();
+
+ private:
+  void write_model(int64_t layers);
+  QuantizeOutcome quantize_model(Profile& profile);
+  void measure_ceilings();
+  void note_seconds(const QuantizeOutcome& outcome, const Profile& profile);
+  void note_tasks(const QuantizeOutcome& outcome, const Profile& profile);
+  void note_stages(const Profile& profile, int64_t layers);
+  void note_journal(const QuantizeOutcome& outcome, const Profile& profile);
+  void note_hidden(bool behind);
+
+  Backend& backend_;
+  const BenchQuantizeOptions& options_;
+  const Json config_;
+  std::string folder_;
+  BenchQuantizeResult result_;
+  double waited_ = 0;         // for the journal, a layer
+  double journal_bytes_ = 0;  // a layer
+};
+
+void Bench::write_model(int64_t layers) {
+  const std::string model = folder_ + "/model";
+  fs::remove_all(model);
+  fs::create_directory(model);
+  const Json config = with_layers(config_, layers);
+  spdlog::info("Model     {} of {} layers of {}, {}, written to {} and removed at the end", layers,
+               result_.layers, options_.shape, human_bytes(synthetic_bytes(config)), folder_);
+  write_synthetic_model(config, model, backend_.host_threads(), options_.quantize.quiet);
+}
+
+QuantizeOutcome Bench::quantize_model(Profile& profile) {
+  const OpenedModel model = open_model(folder_ + "/model");
+  QuantizeOptions options = options_.quantize;
+  options.output = folder_ + "/quantized";
+  options.force = true;
+  const Calibration calibration = random_calibration(options, model.config().vocab);
+  const QuantizeOutcome outcome = quantize(backend_, model, options, calibration, &profile);
+  journal_bytes_ = 0;
+  for (const PlanRow& row : outcome.plan.rows)
+    if (row.key.layer == 0 && !row.method.empty())
+      journal_bytes_ += static_cast<double>(row.rows * row.cols * row.grid.bits) / 8;
+  return outcome;
+}
+
+void Bench::measure_ceilings() {
+  Progress progress("Measuring ceilings", 4, options_.quantize.quiet);
+  Ceilings& ceilings = result_.ceilings;
+  ceilings.product_type = compute_dtype(options_.quantize.dtype, backend_);
+  ceilings.products = measure_product_rate(backend_, ceilings.product_type);
+  progress.update(1, "products in f32");
+  ceilings.f32_products = measure_f32_product_rate(backend_);
+  progress.update(2, "copies");
+  ceilings.copy = measure_copy_rate(backend_);
+  progress.update(3, "uploads");
+  ceilings.upload = measure_upload_rate(backend_);
+  progress.finish();
+}
+
+// What layers took, and what that makes for all.
+void Bench::note_seconds(const QuantizeOutcome& outcome, const Profile& profile) {
+  std::vector<double> layers(static_cast<size_t>(result_.layers_measured));
+  for (const StageRecord& stage : outcome.stages)
+    layers[static_cast<size_t>(stage.id.layer)] += stage.seconds;
+  if (layers.size() > 1) layers.erase(layers.begin());  // warms the machine up
+  std::sort(layers.begin(), layers.end());
+  const size_t count = layers.size();
+  result_.seconds_per_layer = (layers[(count - 1) / 2] + layers[count / 2]) / 2;
+  result_.seconds_measured = outcome.seconds;
+  note_tasks(outcome, profile);
+  const auto missing = static_cast<double>(result_.layers - result_.layers_measured);
+  result_.seconds = outcome.seconds + missing * result_.seconds_per_layer;
+  for (const BenchTask& task : result_.tasks) result_.seconds += task.seconds_all - task.seconds;
+  if (count < 2 || missing == 0) return;
+  const auto n = static_cast<double>(count);
+  const double mean = std::accumulate(layers.begin(), layers.end(), 0.0) / n;
+  double squares = 0;
+  for (const double seconds : layers) squares += (seconds - mean) * (seconds - mean);
+  result_.seconds_error = missing * std::sqrt(squares / (n - 1) / n);
+}
+
+void Bench::note_tasks(const QuantizeOutcome& outcome, const Profile& profile) {
+  const auto layers = static_cast<double>(result_.layers);
+  const auto measured = static_cast<double>(result_.layers_measured);
+  const auto model = static_cast<double>(synthetic_bytes(config_));
+  const auto part =
+      static_cast<double>(synthetic_bytes(with_layers(config_, result_.layers_measured)));
+  double linears = 0;
+  for (const PlanRow& row : outcome.plan.rows)
+    if (!row.method.empty()) linears += static_cast<double>(row.rows * row.cols);
+  const double packed = linears * outcome.plan.bits_per_weight_linears / 8;
+  const auto written = static_cast<double>(outcome.output_bytes);
+  struct Task {
+    std::string_view name;
+    std::vector<std::string_view> stages;
+    double growth;  // from the layers measured to all
+  };
+  const Task tasks[] = {
+      {"hash the model", {"fingerprint"}, model / part},
+      {"embed", {"embed"}, 1},
+      {"held-out loss", {"held-out loss", "head"}, 1},
+      {"write", {"write"}, (written + packed * (layers / measured - 1)) / written},
+      {"verify", {"verify"}, layers / measured},
+  };
+  for (const Task& task : tasks) {
+    const double seconds = sum_of(profile, task.stages).seconds;
+    result_.tasks.push_back({std::string(task.name), seconds, seconds * task.growth});
+  }
+}
+
+void Bench::note_stages(const Profile& profile, int64_t layers) {
+  const auto count = static_cast<double>(layers);
+  for (const StageLine& line : stage_lines()) {
+    const ProfileRow row = sum_of(profile, line.stages);
+    if (row.seconds == 0) continue;
+    BenchStage stage{.name = std::string(line.name),
+                     .seconds = row.seconds / count,
+                     .operations = row.operations / count,
+                     .bytes = row.bytes / count,
+                     .of_ceiling = {},
+                     .hidden = {}};
+    const double work = stage.operations > 0 ? stage.operations : stage.bytes;
+    const double ceiling = rate_of(result_.ceilings, line.ceiling);
+    if (ceiling > 0 && work > 0) stage.of_ceiling = work / stage.seconds / ceiling;
+    result_.stages.push_back(std::move(stage));
+  }
+}
+
+// A thread of its own keeps finished stages.
+void Bench::note_journal(const QuantizeOutcome& outcome, const Profile& profile) {
+  const auto layers = static_cast<double>(result_.layers_measured);
+  waited_ = sum_of(profile, {"journal"}).seconds / layers;
+  const double busy = outcome.saving_seconds / layers;
+  if (busy == 0) return;
+  result_.stages.push_back({.name = "keep in journal",
+                            .seconds = busy,
+                            .bytes = journal_bytes_,
+                            .of_ceiling = {},
+                            .hidden = std::clamp(1 - waited_ / busy, 0.0, 1.0)});
+}
+
+// What the layers took beyond what the stages on the device did: loading first, as far as it goes.
+void Bench::note_hidden(bool behind) {
+  double left = result_.seconds_per_layer - waited_;
+  for (const BenchStage& stage : result_.stages)
+    if (stage.name != "load weights" && !stage.hidden) left -= stage.seconds;
+  left = std::max(0.0, left);
+  for (BenchStage& stage : result_.stages) {
+    if (stage.name != "load weights") continue;
+    const double seen = behind ? std::min(left, stage.seconds) : stage.seconds;
+    if (behind) stage.hidden = 1 - seen / stage.seconds;
+    left = std::max(0.0, left - seen);
+  }
+  result_.everything_else = left;
+}
+
+BenchQuantizeResult Bench::run() {
+  result_.shape = options_.shape;
+  result_.device = backend_.info().device;
+  result_.samples = options_.quantize.samples;
+  result_.seq_len = options_.quantize.seq_len;
+  result_.layers = layers_of(config_);
+  const int64_t wanted = options_.layers > 0 ? options_.layers : kLayers;
+  result_.layers_measured = std::min(wanted, result_.layers);
+  const TemporaryDirectory folder(
+      choose_workdir(options_.workdir,
+                     disk_bytes(config_, result_.layers_measured, options_.quantize.bits)),
+      "halftone-bench-");
+  folder_ = folder.path();
+  measure_ceilings();
+  write_model(result_.layers_measured);
+
+  const bool behind = works_behind(backend_);
+  const bool on_host = backend_.allocate(1, 1, DType::f32).view().place == Place::host;
+  backend_.allocator().reset_peak();
+  Profile plain;
+  const QuantizeOutcome outcome = quantize_model(plain);
+  result_.host_bytes = outcome.peak_memory_bytes;
+  result_.device_bytes = on_host ? 0 : backend_.allocator().peak();
+  note_seconds(outcome, plain);
+  if (behind) {
+    const bool many = result_.layers_measured > kMostStageLayers;
+    const int64_t layers = many ? kLayers : result_.layers_measured;
+    spdlog::info("Stages    {} layers again, waiting for the device where each stage ends", layers);
+    if (many) write_model(layers);
+    const Hush hush;
+    Profile settled([this] { backend_.synchronize(); });
+    quantize_model(settled);
+    note_stages(settled, layers);
+  } else {
+    note_stages(plain, result_.layers_measured);
+  }
+  note_journal(outcome, plain);
+  note_hidden(behind);
+  return result_;
+}
+
+}  // namespace
+
+BenchQuantizeResult bench_quantize(Backend& backend, const BenchQuantizeOptions& options) {
+  try {
+    return Bench(backend, options).run();
+  } catch (const Error& error) {
+    if (error.exit() == Exit::interrupted) throw Error(Exit::interrupted, "stopped");
+    throw;
+  }
+}
+
+}  // namespace halftone
