@@ -187,6 +187,7 @@ QuantizeOutcome Bench::quantize_model(Profile& profile) {
   options.force = true;
   const Calibration calibration = random_calibration(options, model.config().vocab);
   const QuantizeOutcome outcome = quantize(backend_, model, options, calibration, &profile);
+  fs::remove_all(options.output);  // makes room
   journal_bytes_ = 0;
   for (const PlanRow& row : outcome.plan.rows)
     if (row.key.layer == 0 && !row.method.empty())

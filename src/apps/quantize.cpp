@@ -225,7 +225,7 @@ QuantizeOutcome quantize(const Job& given) {
   outcome.calibration_sha256 = calibration.sha256;
   {
     const ProfileScope scope(given.profile, "fingerprint");
-    outcome.model_fingerprint = model.checkpoint->fingerprint();
+    outcome.model_fingerprint = model.checkpoint->fingerprint(given.backend.host_threads());
   }
   const DType compute = compute_dtype(options.dtype, given.backend);
   const Estimate estimate = estimate_resources(model, outcome.plan, calibration, compute, options);

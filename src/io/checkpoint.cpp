@@ -16,6 +16,7 @@ namespace halftone {
 namespace fs = std::filesystem;
 namespace {
 
+constexpr size_t kPieceBytes = size_t{16} << 20;  // hashed by one thread
 constexpr const char* kIndex = "model.safetensors.index.json";
 
 bool is_there(const fs::path& path) {
@@ -213,7 +214,19 @@ std::vector<std::string> Checkpoint::side_files() const {
   return files;
 }
 
-std::string Checkpoint::fingerprint() const {
+std::string Checkpoint::fingerprint(ThreadPool& threads) const {
+  std::vector<std::span<const std::byte>> pieces;
+  for (const ContainerEntry& entry : entries_)
+    for (size_t begin = 0; begin < entry.bytes.size(); begin += kPieceBytes)
+      pieces.push_back(
+          entry.bytes.subspan(begin, std::min(kPieceBytes, entry.bytes.size() - begin)));
+  std::vector<std::string> hashes(pieces.size());
+  threads.parallel_for(static_cast<int64_t>(pieces.size()), 1, [&](int64_t i, int64_t) {
+    throw_if_interrupted();
+    const auto at = static_cast<size_t>(i);
+    hashes[at] = Sha256().add(pieces[at]).hex();
+  });
+
   Sha256 hash;
   const auto add_text = [&hash](std::string_view text) {
     const uint64_t length = text.size();  // so that no two lists of texts read alike
@@ -221,13 +234,12 @@ std::string Checkpoint::fingerprint() const {
   };
   add_text(metadata_.config.dump());
   for (const ContainerEntry& entry : entries_) {
-    throw_if_interrupted();
     add_text(entry.name);
     add_text(entry.type);
     add_text(std::to_string(entry.shape.size()));
     hash.add(std::as_bytes(std::span(entry.shape)));
-    hash.add(entry.bytes);
   }
+  for (const std::string& piece : hashes) hash.add(piece);
   return hash.hex();
 }
 

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/thread_pool.h"
 #include "io/gguf.h"
 #include "io/metadata.h"
 #include "io/safetensors.h"
@@ -33,8 +34,9 @@ class Checkpoint {
   // Files beside the weights that are passed through byte for byte: tokenizer, template, generation
   // config and the like (not weights, not config.json). Full paths.
   std::vector<std::string> side_files() const;
-  // SHA-256 over config, and over names, shapes, types and bytes of every tensor; cached by nobody.
-  std::string fingerprint() const;
+  // SHA-256 over config, and over names, shapes, types and bytes of every tensor, these by the
+  // hashes of their pieces, which are made beside each other; cached by nobody.
+  std::string fingerprint(ThreadPool& threads) const;
 
  private:
   std::string path_, name_;

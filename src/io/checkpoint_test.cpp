@@ -143,29 +143,31 @@ TEST(Checkpoint, ReadsEveryFloatType) {
 
 TEST(Checkpoint, ShardsAreOneModel) {
   const TemporaryDirectory place;
+  ThreadPool threads(2);
   write_model(place.file("one"));
   write_model(place.file("many"), "F32", 1);
   const Checkpoint one = Checkpoint::open(place.file("one"));
   const Checkpoint many = Checkpoint::open(place.file("many"));
   EXPECT_EQ(many.entries().size(), 3u);
   EXPECT_NE(many.find("w")->file, many.find("n")->file);
-  EXPECT_EQ(one.fingerprint(), many.fingerprint());
-  EXPECT_EQ(one.fingerprint().size(), 64u);
+  EXPECT_EQ(one.fingerprint(threads), many.fingerprint(threads));
+  EXPECT_EQ(one.fingerprint(threads).size(), 64u);
 }
 
 TEST(Checkpoint, FingerprintSeesEveryPart) {
   const TemporaryDirectory place;
+  ThreadPool threads(2);
   write_model(place.file("a"));
   write_model(place.file("b"), "F64");
-  const std::string original = Checkpoint::open(place.file("a")).fingerprint();
-  EXPECT_NE(Checkpoint::open(place.file("b")).fingerprint(), original);
+  const std::string original = Checkpoint::open(place.file("a")).fingerprint(threads);
+  EXPECT_NE(Checkpoint::open(place.file("b")).fingerprint(threads), original);
   std::string file = read_file(place.file("a/model.safetensors"));
   file.back() = static_cast<char>(file.back() ^ 1);
   write_file_atomically(place.file("a/model.safetensors"), file);
-  const std::string flipped = Checkpoint::open(place.file("a")).fingerprint();
+  const std::string flipped = Checkpoint::open(place.file("a")).fingerprint(threads);
   EXPECT_NE(flipped, original);
   write_file_atomically(place.file("a/config.json"), R"({"model_type": "qwen2"})");
-  EXPECT_NE(Checkpoint::open(place.file("a")).fingerprint(), flipped);
+  EXPECT_NE(Checkpoint::open(place.file("a")).fingerprint(threads), flipped);
 }
 
 TEST(Checkpoint, ReadsWhatStandsBeside) {

@@ -180,6 +180,7 @@ TEST(HostileCheckpoint, RandomDamageOpensOrIsRefused) {
       write_model(place, {{"tokenizer_config.json", R"({"chat_template": "{{ x }}"})"},
                           {"generation_config.json", R"({"eos_token_id": [1, 2]})"}});
   Rng rng(42);
+  ThreadPool threads(2);
   for (const char* name : {"config.json", "model.safetensors.index.json", "one.safetensors",
                            "tokenizer_config.json", "generation_config.json"}) {
     const std::string path = directory + "/" + name, good = read_file(path);
@@ -188,7 +189,7 @@ TEST(HostileCheckpoint, RandomDamageOpensOrIsRefused) {
       write_bytes(path, damaged(good, rng));
       try {
         const Checkpoint checkpoint = Checkpoint::open(directory);
-        EXPECT_EQ(checkpoint.fingerprint().size(), 64u);
+        EXPECT_EQ(checkpoint.fingerprint(threads).size(), 64u);
       } catch (const Error& error) {
         ASSERT_EQ(error.exit(), Exit::bad_input) << error.what();
         ASSERT_EQ(std::string(error.what()).find('\n'), std::string::npos) << error.what();
