@@ -18,8 +18,9 @@
 namespace halftone {
 namespace {
 
-// Rows are independent of each other: at most so many at a time bound the memory.
-constexpr int64_t kMostPanelRows = 5120;
+// Rows are independent of each other: at most so many weights at a time bound the memory, to 9
+// bytes each. QwQ-32B's largest matrix is one panel.
+constexpr int64_t kMostPanelWeights = 144'000'000;
 // Blocks of columns whose errors go to all columns before them at once: those updates read and
 // write the whole target, so there should be few. Within a span, a block's errors go no further.
 constexpr int64_t kSpanBlocks = 8;
@@ -116,8 +117,10 @@ void solve_panel(Backend& backend, const Problem& problem, const Panel& panel,
 
 LayerError solve_panels(Backend& backend, const Problem& problem, ConstView weight,
                         const DeviceMatrix& matrix) {
-  const int64_t rows = weight.rows, panels = (rows + kMostPanelRows - 1) / kMostPanelRows;
-  const int64_t panel_rows = (rows + panels - 1) / std::max<int64_t>(1, panels);
+  const int64_t rows = weight.rows,
+                most_rows = std::max(int64_t{1}, kMostPanelWeights / weight.cols);
+  const int64_t panels = (rows + most_rows - 1) / most_rows;
+  const int64_t panel_rows = (rows + panels - 1) / std::max(int64_t{1}, panels);
   QuadraticForms forms(backend, problem.factor, 2 * panels);
   for (int64_t i = 0; i < panels; ++i) {
     const int64_t begin = i * panel_rows, end = std::min(rows, begin + panel_rows);
