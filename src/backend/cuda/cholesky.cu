@@ -25,64 +25,90 @@ constexpr int64_t kHalves = 3 * kPanel;  // of a row: the halves of a panel's ti
 constexpr float kHalfScale = 0x1p12f;
 constexpr int64_t kLeast = 1024;  // smaller matrices have too little for tensor cores
 
-constexpr int kTileThreads = 1024;
+constexpr int kTileThreads = 512;
+constexpr int kTileWarps = kTileThreads / 32;
+constexpr int kRowsAWarp = kTile / kTileWarps, kColumnsALane = kTile / 32;
 constexpr int kTileStride = kTile + 1;  // columns lie in different banks
 constexpr int kTileBytes = (2 * kTile * kTileStride + kTile) * 4;
 
-// The tile (size, size) at a := its factor C. inverse (kTile, kTile), [j][i] := (C⁻¹)_ij; beyond
-// the tile's size the identity's. failure := 0, or 1 + first + the pivot that is not right.
+// The tile (size, size) at a := its factor C. inverse (kTile, kTile), when the tile is whole,
+// [j][i] := (C⁻¹)_ij. failure := 0, or 1 + first + the pivot that is not right.
+//
+// Gauss's elimination of the tile beside an identity. Lanes hold columns lane + 32 i of rows warp +
+// 16 m: of the tile up to the step that eliminates the column, of what becomes the inverse from
+// then on. A step's column and row pass through shared memory, not yet divided by the pivots'
+// roots.
 __global__ void __launch_bounds__(kTileThreads)
     factor_tile(float* a, int64_t ld, int size, float* inverse, int* failure, int first) {
   extern __shared__ float shared[];
-  float* tile = shared;                             // not yet divided by the pivots' roots
-  float* solved = shared + kTile * kTileStride;     // the inverse, likewise
-  float* roots = shared + 2 * kTile * kTileStride;  // of the pivots
+  float* tile = shared;
+  float* solved = shared + kTile * kTileStride;
+  float* roots = shared + 2 * kTile * kTileStride;
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-  constexpr int kWarps = kTileThreads / 32;
-  for (int row = warp; row < kTile; row += kWarps) {
-    for (int col = lane; col < kTile; col += 32) {
-      const float unit = row == col ? 1.0f : 0.0f;
-      const bool inside = row < size && col <= row;
-      tile[row * kTileStride + col] = inside ? a[row * ld + col] : unit;
-      solved[row * kTileStride + col] = unit;
+  float values[kRowsAWarp][kColumnsALane];
+#pragma unroll
+  for (int m = 0; m < kRowsAWarp; ++m) {
+#pragma unroll
+    for (int i = 0; i < kColumnsALane; ++i) {
+      const int row = warp + kTileWarps * m, col = lane + 32 * i;
+      values[m][i] = row < size && col <= row ? a[row * ld + col] : row == col ? 1.0f : 0.0f;
     }
   }
   int bad = 0;
-  for (int k = 0; k < size; ++k) {
-    __syncthreads();
-    const float pivot = tile[k * kTileStride + k];
-    if (bad == 0 && !(pivot > 0 && pivot <= FLT_MAX)) bad = k + 1;
-    const float inverse_pivot = __fdiv_rn(1.0f, pivot);
-    float multiples[kTile / 32];
 #pragma unroll
-    for (int i = 0; i < kTile / 32; ++i) {
-      const int col = 32 * i + lane;
-      multiples[i] =
-          inverse_pivot * (col > k ? tile[col * kTileStride + k] : solved[k * kTileStride + col]);
-    }
-    for (int row = k + 1 + warp; row < size; row += kWarps) {
-      const float factor = tile[row * kTileStride + k];
+  for (int block = 0; block < kRowsAWarp; ++block) {  // of rows; `own` is their columns' register
+    constexpr int kBlocksAColumn = 32 / kTileWarps;
+    const int own = block / kBlocksAColumn;
+    for (int step = 0; step < kTileWarps; ++step) {
+      const int k = block * kTileWarps + step;
+      if (k >= size) break;
+      if (lane == k % 32) {
 #pragma unroll
-      for (int i = 0; i < kTile / 32; ++i) {
-        const int col = 32 * i + lane;
-        if (col > row) continue;
-        float* element = (col > k ? tile : solved) + row * kTileStride + col;
-        *element = __fmaf_rn(-factor, multiples[i], *element);
+        for (int m = block; m < kRowsAWarp; ++m) {
+          const int row = warp + kTileWarps * m;
+          tile[row * kTileStride + k] = values[m][own];
+          values[m][own] = row == k ? 1.0f : 0.0f;
+        }
+      }
+      if (warp == step) {
+#pragma unroll
+        for (int i = 0; i < kColumnsALane; ++i)
+          solved[k * kTileStride + lane + 32 * i] = values[block][i];
+      }
+      __syncthreads();
+      const float pivot = tile[k * kTileStride + k];
+      if (bad == 0 && !(pivot > 0 && pivot <= FLT_MAX)) bad = k + 1;
+      const float inverse_pivot = __frcp_rn(pivot);
+      float multiples[kColumnsALane];
+#pragma unroll
+      for (int i = 0; i < kColumnsALane; ++i) {
+        const int col = lane + 32 * i;
+        const float* from = col > k ? tile + col * kTileStride + k : solved + k * kTileStride + col;
+        multiples[i] = inverse_pivot * *from;
+      }
+#pragma unroll
+      for (int m = block; m < kRowsAWarp; ++m) {
+        const int row = warp + kTileWarps * m;
+        if (row <= k) continue;
+        const float factor = tile[row * kTileStride + k];
+#pragma unroll
+        for (int i = 0; i < kColumnsALane; ++i)
+          values[m][i] = __fmaf_rn(-factor, multiples[i], values[m][i]);
       }
     }
   }
   __syncthreads();
-  if (threadIdx.x < kTile)
+  if (threadIdx.x < size)
     roots[threadIdx.x] = __fsqrt_rn(tile[threadIdx.x * kTileStride + threadIdx.x]);
   if (threadIdx.x == 0) *failure = bad == 0 ? 0 : first + bad;
   __syncthreads();
-  for (int row = warp; row < kTile; row += kWarps) {
-    for (int col = lane; col < kTile; col += 32) {
-      if (row < size && col < row)
-        a[row * ld + col] = __fdiv_rn(tile[row * kTileStride + col], roots[col]);
-      if (row < size && col == row) a[row * ld + col] = roots[row];
-      inverse[row * kTile + col] =
-          row <= col ? __fdiv_rn(solved[col * kTileStride + row], roots[col]) : 0.0f;
+  for (int row = warp; row < size; row += kTileWarps) {
+    for (int col = lane; col < size; col += 32) {
+      if (col < row) a[row * ld + col] = __fdiv_rn(tile[row * kTileStride + col], roots[col]);
+      if (col == row) a[row * ld + col] = roots[row];
+      if (size == kTile)
+        inverse[row * kTile + col] =
+            row <= col ? __fdiv_rn(solved[col * kTileStride + row], roots[col]) : 0.0f;
     }
   }
 }
@@ -94,9 +120,8 @@ constexpr int kSolvedStride = kTile + 4;
 constexpr int kSolveBytes = (kTile * kTile + kSolvedRows * kSolvedStride) * 4;
 
 struct Below {
-  float* a;  // (rows, width): what is below the tile
+  float* a;  // (rows, kTile): what is below a tile, which is whole then
   int64_t ld, rows;
-  int width;
   const float* inverse;
   __half* left;   // of the rows, at the tile's halves
   __half* right;  // likewise
@@ -107,7 +132,7 @@ __device__ void store_solved(const Below& below, int64_t row, int col, const flo
   alignas(8) __half high[4], low[4];
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
-    if (col + i < below.width) below.a[row * below.ld + col + i] = x[i];
+    below.a[row * below.ld + col + i] = x[i];
     const float scaled = x[i] * kHalfScale;
     high[i] = __float2half_rn(scaled);
     low[i] = __float2half_rn(scaled - __half2float(high[i]));
@@ -135,8 +160,8 @@ __global__ void __launch_bounds__(kSolveThreads) solve_rows(const Below below) {
     inverse[at] = below.inverse[at];
   for (int at = threadIdx.x; at < kSolvedRows * kTile; at += kSolveThreads) {
     const int row = at / kTile, col = at % kTile;
-    const bool inside = first + row < below.rows && col < below.width;
-    rows[row * kSolvedStride + col] = inside ? below.a[(first + row) * below.ld + col] : 0.0f;
+    rows[row * kSolvedStride + col] =
+        first + row < below.rows ? below.a[(first + row) * below.ld + col] : 0.0f;
   }
   __syncthreads();
   const int col = threadIdx.x % 32 * 4, own = threadIdx.x / 32 * kRowsAThread;
@@ -182,7 +207,6 @@ void factor_tile_of(Context& context, const PanelWork& work, int64_t begin, int6
   const Below below{.a = a.row<float>(end) + begin,
                     .ld = a.ld,
                     .rows = rows,
-                    .width = width,
                     .inverse = work.inverse.row<float>(0),
                     .left = work.left.row<__half>(0) + halves,
                     .right = work.right.row<__half>(0) + halves};
