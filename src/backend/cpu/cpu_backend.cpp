@@ -22,6 +22,10 @@ namespace {
 // The elements that a thread should get at least: about ten microseconds' work.
 constexpr int64_t kElementsPerChunk = 1 << 14;
 
+// A matrix of so many bytes is where memory peaks (a Hessian, a factor): scratch that idles makes
+// room for it, and its pages are touched again later, which is little beside such a matrix's work.
+constexpr int64_t kLargeMatrix = int64_t{32} << 20;
+
 // "model name : AMD EPYC 9B14" of /proc/cpuinfo.
 std::string processor_name() {
   std::ifstream info("/proc/cpuinfo");
@@ -48,6 +52,7 @@ CpuBackend::CpuBackend(const BackendOptions& options, simd::Isa isa)
 }
 
 Tensor CpuBackend::allocate(int64_t rows, int64_t cols, DType dtype) {
+  if (View{nullptr, rows, cols, cols, dtype}.bytes() >= kLargeMatrix) scratch_.release_idle();
   return Tensor(allocator_, rows, cols, dtype);
 }
 

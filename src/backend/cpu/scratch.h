@@ -2,6 +2,7 @@
 // the budget, and kept from task to task, so that its pages are touched once.
 #pragma once
 
+#include <algorithm>
 #include <cassert>
 #include <cstddef>
 #include <mutex>
@@ -40,29 +41,43 @@ class Scratch {
 
   static int64_t aligned(int64_t bytes) { return (bytes + 63) / 64 * 64; }
 
-  // At most as many blocks are kept as tasks have run at once.
+  // The smallest idle block that is large enough; when there is none, a new one takes the place of
+  // the largest idle one. At most as many blocks are kept as tasks have run at once.
   Lease lease(int64_t bytes) {
     bytes = aligned(bytes);  // the last piece is rounded up too
     {
       const std::lock_guard lock(mutex_);
-      if (!free_.empty()) {
-        Tensor block = std::move(free_.back());
-        free_.pop_back();
-        if (block.bytes() >= bytes) return Lease(*this, std::move(block));
+      auto found = std::find_if(free_.begin(), free_.end(),
+                                [=](const Tensor& block) { return block.bytes() >= bytes; });
+      const bool fits = found != free_.end();
+      if (!fits && !free_.empty()) --found;
+      if (found != free_.end()) {
+        Tensor block = std::move(*found);
+        free_.erase(found);
+        if (fits) return Lease(*this, std::move(block));
       }
     }
     return Lease(*this, Tensor(allocator_, 1, bytes, DType::u8));
   }
 
+  // Frees the blocks that no task holds.
+  void release_idle() {
+    const std::lock_guard lock(mutex_);
+    free_.clear();
+  }
+
  private:
   void give_back(Tensor block) {
     const std::lock_guard lock(mutex_);
-    free_.push_back(std::move(block));
+    const auto larger = std::find_if(free_.begin(), free_.end(), [&](const Tensor& other) {
+      return other.bytes() >= block.bytes();
+    });
+    free_.insert(larger, std::move(block));
   }
 
   Allocator& allocator_;
   std::mutex mutex_;
-  std::vector<Tensor> free_;
+  std::vector<Tensor> free_;  // smallest first
 };
 
 }  // namespace halftone::cpu
