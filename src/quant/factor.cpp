@@ -7,6 +7,7 @@
 #include <cassert>
 #include <cmath>
 #include <numeric>
+#include <optional>
 #include <utility>
 
 namespace halftone {
@@ -26,7 +27,7 @@ View column_of(std::vector<float>& values) {
 // The Hessian as the factorization needs it: sums over tokens, dead columns standing at 1 in the
 // units of H = (2/N) · sum, as published.
 struct Problem {
-  Hessian hessian;
+  std::optional<Hessian> hessian;
   double scale = 0;          // 2/N
   std::vector<double> sums;  // the diagonal of the sum, 1/scale where dead
   double mean = 0;           // of `sums`
@@ -44,28 +45,21 @@ std::vector<int32_t> factored_order(const std::vector<double>& sums, ColumnOrder
 }
 
 // One factorization of H + damping in the given precision; false when it failed or is not exact
-// enough.
-bool attempt(Backend& backend, const Problem& problem, double damping, DType dtype,
-             Factor& factor) {
-  const int64_t n = problem.hessian.inputs();
+// enough. The Hessian is freed when it has served.
+bool attempt(Backend& backend, Problem& problem, double damping, DType dtype, Factor& factor) {
+  const int64_t n = problem.hessian->inputs();
   const double lambda = damping * problem.mean;
   Tensor a = backend.allocate(n, n, dtype);
   Tensor status = backend.allocate(1, 1, DType::i32);
-  backend.gather_symmetric(problem.hessian.sum(), factor.order, 1 / problem.scale, lambda, a);
+  backend.gather_symmetric(problem.hessian->sum(), factor.order, 1 / problem.scale, lambda, a);
   backend.factor_ldl(a, status);
   int32_t failed = 0;
   backend.download(status, View{&failed, 1, 1, 1, DType::i32, Place::host});
   if (failed != 0) return false;
 
-  if (dtype == DType::f64) {
-    factor.lower = backend.allocate(n, n, DType::f32);
-    backend.copy(a, factor.lower);
-  } else {
-    factor.lower = std::move(a);
-  }
   std::vector<float> pivots(static_cast<size_t>(n));
-  const View& lower = factor.lower.view();
-  backend.download(ConstView{lower.data, n, 1, n + 1, DType::f32, lower.place}, column_of(pivots));
+  const View& factored = a.view();
+  backend.download(ConstView{factored.data, n, 1, n + 1, dtype, factored.place}, column_of(pivots));
   double cancellation = 0;
   factor.pivots.resize(pivots.size());
   for (size_t k = 0; k < pivots.size(); ++k) {
@@ -75,12 +69,22 @@ bool attempt(Backend& backend, const Problem& problem, double damping, DType dty
   }
   factor.damping = damping;
   factor.lambda = problem.scale * lambda;
-  return cancellation <= (dtype == DType::f64 ? kMaxCancellationF64 : kMaxCancellationF32);
+  if (cancellation > (dtype == DType::f64 ? kMaxCancellationF64 : kMaxCancellationF32))
+    return false;
+
+  problem.hessian.reset();  // makes room for the copy
+  if (dtype == DType::f64) {
+    factor.lower = backend.allocate(n, n, DType::f32);
+    backend.copy(a, factor.lower);
+  } else {
+    factor.lower = std::move(a);
+  }
+  return true;
 }
 
 // H' := its diagonal: every column on its own, which is rounding to nearest in another order.
 void keep_diagonal(Backend& backend, const Problem& problem, double damping, Factor& factor) {
-  const int64_t n = problem.hessian.inputs();
+  const int64_t n = problem.hessian->inputs();
   factor.lower = backend.allocate(n, n, DType::f32);
   backend.fill(factor.lower, 0);
   factor.damping = damping;
@@ -92,22 +96,19 @@ void keep_diagonal(Backend& backend, const Problem& problem, double damping, Fac
 }
 
 // f32, then f64, then more and more damping, then the diagonal.
-void factorize(Backend& backend, const Problem& problem, double damping, Factor& factor) {
+void factorize(Backend& backend, Problem& problem, double damping, Factor& factor) {
   if (attempt(backend, problem, damping, DType::f32, factor)) return;
-  factor.lower = Tensor();
   if (attempt(backend, problem, damping, DType::f64, factor)) {
     factor.note = "factored in f64";
     return;
   }
   for (double step = 0.01; damping < 1; step *= 2) {
     damping = std::min(1.0, damping + step);
-    factor.lower = Tensor();
     if (attempt(backend, problem, damping, DType::f64, factor)) {
       factor.note = fmt::format("factored in f64; damping raised to {:.3g}", damping);
       return;
     }
   }
-  factor.lower = Tensor();
   keep_diagonal(backend, problem, damping, factor);
   factor.note = "not positive definite with any damping: only the Hessian's diagonal used";
 }
@@ -117,8 +118,8 @@ void factorize(Backend& backend, const Problem& problem, double damping, Factor&
 Factor Factor::compute(Backend& backend, Hessian&& hessian, ColumnOrder order, double damping) {
   Factor factor;
   Problem problem{std::move(hessian), 0, {}, 0};
-  const int64_t tokens = problem.hessian.tokens();
-  const std::vector<float>& sums = problem.hessian.diagonal();
+  const int64_t tokens = problem.hessian->tokens();
+  const std::vector<float> sums = problem.hessian->diagonal();
   if (tokens == 0) {
     factor.note = "no calibration token reached it";
   } else if (!std::ranges::all_of(sums, [](float sum) { return std::isfinite(sum); })) {
