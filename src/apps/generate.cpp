@@ -50,7 +50,7 @@ class Stepper {
         forward_(forward),
         cache_(cache),
         logits_(backend.allocate(1, forward.config().vocab, DType::f32)),
-        read_(host_, 1, forward.config().vocab, DType::f32) {}
+        read_(backend.host_allocator(), 1, forward.config().vocab, DType::f32) {}
 
   std::span<const float> step(const std::vector<int32_t>& ids) {
     Batch batch;
@@ -70,7 +70,6 @@ class Stepper {
   Backend& backend_;
   Forward& forward_;
   KvCache& cache_;
-  HostAllocator host_;
   Tensor logits_, read_;
 };
 

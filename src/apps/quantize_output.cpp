@@ -78,8 +78,7 @@ void check_forward(Backend& backend, const OpenedModel& written, std::span<const
   const int64_t vocab = written.config().vocab;
   const Tensor logits = backend.allocate(1, vocab, DType::f32);
   forward.logits(batch, residual, logits);
-  HostAllocator host;
-  const Tensor read(host, 1, vocab, DType::f32);
+  const Tensor read(backend.host_allocator(), 1, vocab, DType::f32);
   backend.download(logits, read);
   const float* values = read.row<float>(0);
   if (!std::all_of(values, values + vocab, [](float v) { return std::isfinite(v); }))

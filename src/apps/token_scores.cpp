@@ -96,9 +96,8 @@ void score_rows(const ScoredModel& model, const ScoredModel& base, std::span<con
   const Tensor logits = backend.allocate(tile, vocab, DType::f32);
   const Tensor base_logits =
       base.forward ? backend.allocate(tile, base_vocab, DType::f32) : Tensor();
-  HostAllocator host;
   const Tensor on_device = backend.allocate(tile, kScoreColumns, DType::f32);
-  const Tensor on_host(host, tile, kScoreColumns, DType::f32);
+  const Tensor on_host(backend.host_allocator(), tile, kScoreColumns, DType::f32);
 
   for (int64_t begin = 0; begin < count; begin += tile) {
     throw_if_interrupted();

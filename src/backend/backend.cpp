@@ -6,8 +6,7 @@ namespace halftone {
 void Backend::download_beside(Event, ConstView device, View host) { download(device, host); }
 
 std::unique_ptr<Weight> Backend::prepare(const QuantizedMatrix& weight, DType compute) {
-  HostAllocator host;
-  Tensor dense(host, weight.rows, weight.cols, compute);
+  Tensor dense(host_allocator(), weight.rows, weight.cols, compute);
   dequantize(weight, 0, weight.rows, dense);
   return prepare(dense, compute);
 }

@@ -35,6 +35,7 @@ struct DeviceInfo {
   std::string instructions;  // "avx512_bf16": part of a journal's fingerprint
   bool native_bf16 = false;  // multiplies bf16 in hardware: what --dtype auto goes by
   int threads = 1;
+  int64_t batch_tokens = 2048;  // rows a call that keep it busy: short sequences go together
 };
 
 // A linear's weight in a backend's own layout, made by Backend::prepare().
@@ -115,9 +116,14 @@ class Backend {
   virtual ~Backend() = default;
 
   virtual const DeviceInfo& info() const = 0;
+  // Where the memory that allocate() gives lies, and its budget.
+  virtual Place place() const { return Place::device; }
   virtual Allocator& allocator() = 0;
   // Threads of the host, for what is to be done beside the device: reading, packing.
   virtual ThreadPool& host_threads() = 0;
+  // Of host memory that upload() and download() are fastest with (pinned); ordinary by default. A
+  // backend that computes in the host's memory has one allocator for both.
+  virtual Allocator& host_allocator() { return host_allocator_; }
 
   // --- memory and order ---
   virtual Tensor allocate(int64_t rows, int64_t cols, DType dtype) = 0;
@@ -221,6 +227,9 @@ class Backend {
   // c (m, n) += a (m, k) · b (k, n).
   virtual void multiply_add(ConstView a, ConstView b, View c,
                             Products products = Products::full) = 0;
+
+ private:
+  HostAllocator host_allocator_;
 };
 
 struct BackendOptions {

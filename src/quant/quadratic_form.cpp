@@ -40,8 +40,7 @@ void QuadraticForms::add(int64_t form, ConstView m, View scratch) {
 
 std::vector<double> QuadraticForms::read() const {
   const int64_t forms = sums_.rows();
-  HostAllocator host;
-  const Tensor sums(host, forms, kColumns, DType::f64);
+  const Tensor sums(backend_.host_allocator(), forms, kColumns, DType::f64);
   backend_.download(sums_, sums);
   std::vector<double> values;
   for (int64_t i = 0; i < forms; ++i) {

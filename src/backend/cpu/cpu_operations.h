@@ -21,8 +21,10 @@ class CpuBackend final : public Backend {
   explicit CpuBackend(const BackendOptions& options, simd::Isa isa = simd::detect_isa());
 
   const DeviceInfo& info() const override { return info_; }
+  Place place() const override { return Place::host; }
   Allocator& allocator() override { return allocator_; }
   ThreadPool& host_threads() override { return pool_; }
+  Allocator& host_allocator() override { return allocator_; }
 
   Tensor allocate(int64_t rows, int64_t cols, DType dtype) override;
   void upload(ConstView host, View device, Queue queue) override;

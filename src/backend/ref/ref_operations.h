@@ -9,13 +9,15 @@
 
 namespace halftone::ref {
 
-class RefBackend final : public Backend {
+class RefBackend : public Backend {
  public:
   RefBackend();
 
   const DeviceInfo& info() const override { return info_; }
+  Place place() const override { return Place::host; }
   Allocator& allocator() override { return allocator_; }
   ThreadPool& host_threads() override { return host_threads_; }
+  Allocator& host_allocator() override { return allocator_; }
 
   Tensor allocate(int64_t rows, int64_t cols, DType dtype) override;
   void upload(ConstView host, View device, Queue queue) override;
