@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <numeric>
 #include <optional>
 #include <set>
 
@@ -75,6 +74,7 @@ class BlockQuantizer {
   std::unique_ptr<WeightProvider> dense_;
   OverlayProvider quantized_;
   Forward dense_forward_, forward_;
+  ActivationBudget budget_;
   WindowStream samples_, held_out_, held_out_dense_;
   std::vector<StageRecord> finished_;
   Clock::time_point since_ = Clock::now();  // the last stage was finished
@@ -92,9 +92,10 @@ BlockQuantizer::BlockQuantizer(const BlockQuantizerInput& input)
       quantized_(*dense_),
       dense_forward_(input.backend, *input.model.tensors, *dense_, input.compute),
       forward_(input.backend, *input.model.tensors, quantized_, input.compute),
-      samples_(forward_, input.calibration.samples, input.spill_directory),
-      held_out_(forward_, input.calibration.held_out, input.spill_directory),
-      held_out_dense_(dense_forward_, input.calibration.held_out, input.spill_directory) {
+      budget_(input.activations),
+      samples_(forward_, input.calibration.samples, budget_),
+      held_out_(forward_, input.calibration.held_out, budget_),
+      held_out_dense_(dense_forward_, input.calibration.held_out, budget_) {
   if (input.journal) {
     for (const std::string& name : input.journal->names()) resumable_.insert(name);
     saver_.emplace(input.backend, *input.journal);
@@ -128,14 +129,14 @@ std::optional<Hessian> BlockQuantizer::approach(const StageId* done, const Stage
   std::optional<Hessian> hessian;
   if (needs_hessian(stage)) hessian.emplace(in_.backend, forward_.input_width(stage.id.stage));
   const int64_t count = samples_.count();
-  for (int64_t w = 0; w < count; ++w) {
-    const ConstView x = samples_.advance(w, done, stage.id);
+  for (int64_t b = 0; b < count; ++b) {
+    const ConstView x = samples_.advance(b, done, stage.id);
     if (hessian) {
       const double n = static_cast<double>(x.cols);
       const ProfileScope scope(in_.profile, "Hessians", static_cast<double>(x.rows) * n * (n + 1));
       hessian->accumulate(x);
     }
-    step(stage.id, kShareOfWindows * static_cast<double>(w + 1) / static_cast<double>(count));
+    step(stage.id, kShareOfWindows * static_cast<double>(b + 1) / static_cast<double>(count));
   }
   return hessian;
 }
@@ -234,41 +235,51 @@ void BlockQuantizer::report(const StageRecord& record, bool resumed) {
 
 void BlockQuantizer::finish_stage(const StagePlan& stage, std::optional<Hessian> hessian) {
   if (stage.rows.empty()) return;
+  // Memory peaks in the factor of the widest input, which is the last stage's.
+  if (stage.id.stage == Stage::mlp_out) samples_.release_scratch();
   const bool resumed = in_journal(stage.id);
   finished_.push_back(resumed ? read_finished(stage) : solve_and_save(stage, std::move(hessian)));
   report(finished_.back(), resumed);
 }
 
 void BlockQuantizer::run_held_out(int layer) {
-  for (int64_t w = 0; w < held_out_.count(); ++w) {
+  for (int64_t b = 0; b < held_out_.count(); ++b) {
     throw_if_interrupted();
-    held_out_.run_block(w, layer);
+    held_out_.run_block(b, layer);
   }
   if (in_.profile && held_out_dense_.count() > 0)  // which loads the original weights again
     for (const PlanRow& row : in_.plan.rows)
       if (row.key.layer == layer)
         in_.profile->add("load weights",
                          {.bytes = static_cast<double>(in_.model.tensors->stored(row.key).bytes)});
-  for (int64_t w = 0; w < held_out_dense_.count(); ++w) {
+  // A block at once takes all of a block's temporary matrices: nobody else's at the same time.
+  forward_.release_scratch();
+  for (int64_t b = 0; b < held_out_dense_.count(); ++b) {
     throw_if_interrupted();
-    held_out_dense_.run_block(w, layer);
+    held_out_dense_.run_block(b, layer);
   }
+  dense_forward_.release_scratch();
 }
 
 HeldOutLoss BlockQuantizer::measure_loss() {
   HeldOutLoss loss;
-  loss.windows = held_out_.count();
+  loss.windows = in_.calibration.held_out.count();
   if (loss.windows == 0) return loss;
   const ProfileScope scope(in_.profile, "held-out loss");
   TokenScores scores;
-  const Windows& windows = in_.calibration.held_out;
-  std::vector<int64_t> rows(static_cast<size_t>(windows.length - 1));
-  std::iota(rows.begin(), rows.end(), int64_t{0});
-  for (int64_t w = 0; w < loss.windows; ++w) {
+  for (int64_t b = 0; b < held_out_.count(); ++b) {
     throw_if_interrupted();
-    const std::span<const int32_t> targets{windows.window(w) + 1, rows.size()};
-    score_rows({.forward = &forward_, .residual = held_out_.residual(w)},
-               {.forward = &dense_forward_, .residual = held_out_dense_.residual(w)}, rows, targets,
+    const Batch batch = held_out_.batch(b);
+    std::vector<int64_t> rows;
+    std::vector<int32_t> targets;
+    for (int64_t row = 0; row + 1 < batch.tokens(); ++row) {
+      const auto next = static_cast<size_t>(row) + 1;
+      if (batch.positions[next] == 0) continue;  // of another window
+      rows.push_back(row);
+      targets.push_back(batch.ids[next]);
+    }
+    score_rows({.forward = &forward_, .residual = held_out_.residual(b)},
+               {.forward = &dense_forward_, .residual = held_out_dense_.residual(b)}, rows, targets,
                scores);
   }
   const ScoreSummary summary = summarize(scores);
@@ -292,12 +303,13 @@ BlockQuantizerResult BlockQuantizer::run() {
       finish_stage(stage, approach(done ? &*done : nullptr, stage));
       done = stage.id;
     }
-    for (int64_t w = 0; w < samples_.count(); ++w) {
+    for (int64_t b = 0; b < samples_.count(); ++b) {
       throw_if_interrupted();
-      samples_.finish_block(w, *done);
+      samples_.finish_block(b, *done);
     }
     run_held_out(layer);
     quantized_.clear(layer);
+    dense_->release_layer(layer);
   }
   samples_.release();  // makes room for the head and its logits
   if (saver_) {

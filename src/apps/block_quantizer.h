@@ -22,7 +22,7 @@ struct BlockQuantizerInput {
   const Calibration& calibration;
   Journal* journal = nullptr;  // null: nothing is kept (a probe)
   DType compute = DType::f32;
-  std::string spill_directory;  // empty: activations stay in memory
+  ActivationBudget activations;  // where they lie
   Profile* profile = nullptr;
   int64_t layers = 0;        // only the first so many; 0: all
   bool measure_loss = true;  // on the held-out windows, at the end

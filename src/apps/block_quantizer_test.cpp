@@ -120,7 +120,7 @@ TEST_F(BlockQuantizerTest, ActivationsOnDiskChangeNothing) {
   Journal memory = journal("memory"), disk = journal("disk");
   const BlockQuantizerResult held = quantize_blocks(input(&memory));
   BlockQuantizerInput run = input(&disk);
-  run.spill_directory = folder_.path("");
+  run.activations = {.device_bytes = 5000, .host_bytes = 0, .spill_directory = folder_.path("")};
   EXPECT_EQ(quantize_blocks(run).loss.kl_mean, held.loss.kl_mean);
   const std::vector<FinishedLinear> a = linears_in(memory), b = linears_in(disk);
   ASSERT_EQ(a.size(), b.size());

@@ -1,9 +1,9 @@
-// A set of calibration windows on their way through the model: the residual stream of each, and the
-// input of the stage that it stands before.
+// A set of calibration windows on their way through the model, in batches: the residual stream of
+// each, and the input of the stage that it stands before.
 #pragma once
 
 #include <memory>
-#include <string>
+#include <vector>
 
 #include "model/activation_store.h"
 #include "model/forward.h"
@@ -13,38 +13,44 @@ namespace halftone {
 
 class WindowStream {
  public:
-  // `windows` and `forward` outlive it. Embeds every window. `spill_directory` empty: activations
-  // stay in memory.
-  WindowStream(Forward& forward, const Windows& windows, const std::string& spill_directory);
+  // Embeds every window. Short ones go together, as many as keep the backend busy. All arguments
+  // outlive it.
+  WindowStream(Forward& forward, const Windows& windows, ActivationBudget& budget);
 
-  int64_t count() const { return windows_.count(); }
+  // Batches of whole windows, in order.
+  int64_t count() const { return static_cast<int64_t>(first_window_.size()) - 1; }
+  Batch batch(int64_t b) const;
 
-  // The input of `next`'s linears for window w, (tokens, input_width) in the compute dtype. When
+  // The input of `next`'s linears for batch b, (tokens, input_width) in the compute dtype. When
   // `done` is given, its linears run first (through the forward's provider), and their result joins
   // the residual or becomes the next stage's input. The view is valid until the next call.
-  ConstView advance(int64_t w, const StageId* done, const StageId& next);
+  ConstView advance(int64_t b, const StageId* done, const StageId& next);
   // The last stage's linears, whose result joins the residual: nothing follows within the block.
-  void finish_block(int64_t w, const StageId& done);
+  void finish_block(int64_t b, const StageId& done);
   // One whole block at once, for streams that nobody stops within it.
-  void run_block(int64_t w, int layer);
+  void run_block(int64_t b, int layer);
 
+  // Frees what one batch at a time needs: it comes back with the next one.
+  void release_scratch();
   // Frees all activations: nothing may be asked of it afterwards.
   void release();
-  // The residual (tokens, hidden) f32 of window w; valid until the next call.
-  View residual(int64_t w);
+  // The residual (tokens, hidden) f32 of batch b; valid until the next call.
+  View residual(int64_t b) { return residuals_->open(b); }
 
  private:
-  Batch batch(int64_t w) const;
-  ConstView input_of(int64_t w, const StageId& id, ConstView residual);
-  void apply(int64_t w, const StageId& done, View residual);
-  View scratch(Tensor& tensor, int64_t cols, DType dtype);
+  ConstView input_of(const Batch& batch, int64_t b, const StageId& id, ConstView residual);
+  // y := the stage's linears of its input.
+  View run_linears(const Batch& batch, int64_t b, const StageId& id, ConstView residual, Tensor& y);
+  void join(const Batch& batch, int64_t b, const StageId& done, View residual);
+  View scratch(Tensor& tensor, int64_t rows, int64_t cols, DType dtype);
 
   Forward& forward_;
   const Windows& windows_;
+  std::vector<int64_t> first_window_;  // of each batch, and the number of windows
   std::unique_ptr<ActivationStore> residuals_, inputs_;
-  // One window's; input_ and output_ of the stage that runs, next_input_ of the one that follows,
-  // so that a pass over the windows allocates once.
-  Tensor input_, output_, next_input_;
+  // One batch's; input_ and output_ of the stage that runs, result_ of what joins the residual,
+  // next_input_ of the stage that follows, so that a pass over the batches allocates once.
+  Tensor input_, output_, result_, next_input_;
 };
 
 }  // namespace halftone

@@ -1,9 +1,10 @@
-// Tensors on the device, or fixed slots of a temporary file.
+// Tensors on the device or the host, or slots of a temporary file.
 #include "model/activation_store.h"
 
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <cassert>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -51,52 +52,109 @@ int open_nameless(const std::string& directory) {
   return file;
 }
 
-}  // namespace
-
-ActivationStore::ActivationStore(Backend& backend, int64_t count, DType dtype,
-                                 const std::string& spill_directory)
-    : backend_(backend),
-      dtype_(dtype),
-      spill_directory_(spill_directory),
-      held_(static_cast<size_t>(count)),
-      written_(static_cast<size_t>(count)) {
-  if (spill_directory_.empty()) return;
-  file_ = open_nameless(spill_directory_);
-}
-
-ActivationStore::~ActivationStore() {
-  if (file_ >= 0) close(file_);
-}
-
-View ActivationStore::open(int64_t index, int64_t rows, int64_t cols) {
-  Tensor& memory = file_ < 0 ? held_[static_cast<size_t>(index)] : opened_;
+// (rows, cols) of `memory`, which is made larger when it has to be.
+template <class Allocate>
+View shaped(Tensor& memory, int64_t rows, int64_t cols, Allocate allocate) {
   if (memory.rows() * memory.cols() < rows * cols) {
     memory = Tensor();
-    memory = backend_.allocate(rows, cols, dtype_);
+    memory = allocate(rows * cols);
   }
   View view = memory;
   view.rows = rows;
   view.cols = view.ld = cols;
-  shape_ = view;
-  if (file_ < 0) return view;
-  if (staging_.rows() != rows || staging_.cols() != cols)
-    staging_ = Tensor(host_, rows, cols, dtype_);
-  if (written_[static_cast<size_t>(index)]) {
-    read_at(file_, staging_.view().data, staging_.bytes(), index * staging_.bytes(),
-            spill_directory_);
-    backend_.upload(staging_, view);
-  }
   return view;
 }
 
-void ActivationStore::keep(int64_t index) {
-  if (file_ < 0) return;
-  backend_.download(shape_, staging_);
-  write_at(file_, staging_.view().data, staging_.bytes(), index * staging_.bytes(),
-           spill_directory_);
-  written_[static_cast<size_t>(index)] = true;
+}  // namespace
+
+ActivationStore::ActivationStore(Backend& backend, int64_t count, DType dtype,
+                                 ActivationBudget& budget)
+    : backend_(backend), dtype_(dtype), budget_(budget), entries_(static_cast<size_t>(count)) {}
+
+ActivationStore::~ActivationStore() {
+  for (Entry& entry : entries_) vacate(entry);
+  if (file_ >= 0) close(file_);
 }
 
-void ActivationStore::clear() { written_.assign(written_.size(), false); }
+void ActivationStore::vacate(Entry& entry) {
+  if (entry.tier == Tier::device) budget_.device_bytes += entry.capacity;
+  if (entry.tier == Tier::host) budget_.host_bytes += entry.capacity;
+  entry = Entry();
+}
+
+// What a larger matrix leaves behind in the file is lost to it: capacities only grow, so that
+// happens once.
+void ActivationStore::place(Entry& entry, int64_t bytes) {
+  if (entry.tier != Tier::none && entry.capacity >= bytes) return;
+  vacate(entry);
+  const auto elements = bytes / static_cast<int64_t>(size_of(dtype_));
+  if (bytes <= budget_.device_bytes || budget_.spill_directory.empty()) {
+    entry.memory = backend_.allocate(1, elements, dtype_);
+    entry.tier = Tier::device;
+    budget_.device_bytes -= bytes;
+  } else if (bytes <= budget_.host_bytes) {
+    entry.memory = Tensor(backend_.host_allocator(), 1, elements, dtype_);
+    entry.tier = Tier::host;
+    budget_.host_bytes -= bytes;
+  } else {
+    if (file_ < 0) file_ = open_nameless(budget_.spill_directory);
+    entry.tier = Tier::disk;
+    entry.offset = file_bytes_;
+    file_bytes_ += bytes;
+  }
+  entry.capacity = bytes;
+}
+
+View ActivationStore::on_device(const Entry& entry) {
+  View view = entry.memory;
+  if (entry.tier != Tier::device)
+    return shaped(opened_, entry.rows, entry.cols,
+                  [&](int64_t elements) { return backend_.allocate(1, elements, dtype_); });
+  view.rows = entry.rows;
+  view.cols = view.ld = entry.cols;
+  return view;
+}
+
+View ActivationStore::on_host(const Entry& entry) {
+  View view = entry.memory;
+  if (entry.tier != Tier::host)
+    return shaped(staging_, entry.rows, entry.cols, [&](int64_t elements) {
+      return Tensor(backend_.host_allocator(), 1, elements, dtype_);
+    });
+  view.rows = entry.rows;
+  view.cols = view.ld = entry.cols;
+  return view;
+}
+
+View ActivationStore::make(int64_t index, int64_t rows, int64_t cols) {
+  Entry& entry = entries_[static_cast<size_t>(index)];
+  place(entry, rows * cols * static_cast<int64_t>(size_of(dtype_)));
+  entry.rows = rows;
+  entry.cols = cols;
+  current_ = &entry;
+  return on_device(entry);
+}
+
+View ActivationStore::open(int64_t index) {
+  Entry& entry = entries_[static_cast<size_t>(index)];
+  assert(entry.tier != Tier::none);
+  current_ = &entry;
+  const View view = on_device(entry);
+  if (entry.tier == Tier::device) return view;
+  const View host = on_host(entry);
+  if (entry.tier == Tier::disk)
+    read_at(file_, host.data, host.bytes(), entry.offset, budget_.spill_directory);
+  backend_.upload(host, view);
+  return view;
+}
+
+void ActivationStore::keep() {
+  const Entry& entry = *current_;
+  if (entry.tier == Tier::device) return;
+  const View host = on_host(entry);
+  backend_.download(on_device(entry), host);
+  if (entry.tier == Tier::disk)
+    write_at(file_, host.data, host.bytes(), entry.offset, budget_.spill_directory);
+}
 
 }  // namespace halftone

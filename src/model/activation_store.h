@@ -1,8 +1,9 @@
-// What crosses a calibration stage: one matrix a window, in memory or in a file, as the budget
-// says.
+// What crosses a calibration stage: one matrix a batch of tokens, on the device, in the host's
+// memory or in a file, as the budget says.
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -10,35 +11,57 @@
 
 namespace halftone {
 
+// How much activations may take of the device's memory and of the host's, in this order; what is
+// left goes to a file. Shared by the stores of a run, and used up as their matrices are made.
+struct ActivationBudget {
+  int64_t device_bytes = std::numeric_limits<int64_t>::max();
+  int64_t host_bytes = 0;       // beside the device's: for a device that has memory of its own
+  std::string spill_directory;  // empty: what has no room lies on the device all the same
+};
+
 class ActivationStore {
  public:
-  // `count` matrices of `dtype`. `spill_directory` empty: in memory, allocated when they are first
-  // opened; else in a nameless file there, so that nothing is left behind.
-  ActivationStore(Backend& backend, int64_t count, DType dtype, const std::string& spill_directory);
+  // `count` matrices of `dtype`. The file is nameless and lies in the budget's directory, so that
+  // nothing is left behind. `backend` and `budget` outlive it.
+  ActivationStore(Backend& backend, int64_t count, DType dtype, ActivationBudget& budget);
   ~ActivationStore();
   ActivationStore(const ActivationStore&) = delete;
   ActivationStore& operator=(const ActivationStore&) = delete;
 
   DType dtype() const { return dtype_; }
-  // Matrix `index` as (rows, cols): where it lies, or a copy of what is in the file. Valid until
-  // another one is opened. All matrices between two clear()s have the same shape.
-  View open(int64_t index, int64_t rows, int64_t cols);
-  // Says that the open matrix was changed. Throws Error(resources) when the disk is full.
-  void keep(int64_t index);
-  // Forgets everything; open() may follow, with another shape. The memory is kept for it: the next
-  // stage and the next block want it again.
-  void clear();
+  // Matrix `index`, new, (rows, cols), not initialized; what it held is forgotten, but its memory
+  // is used again. Valid until another one is made or opened. Throws Error(bad_input) when the
+  // budget's directory cannot hold a file.
+  View make(int64_t index, int64_t rows, int64_t cols);
+  // Matrix `index` as it was kept: where it lies, or a copy on the device. Valid as make()'s.
+  View open(int64_t index);
+  // Says that the matrix made or opened last was written. Throws Error(resources) when the disk is
+  // full.
+  void keep();
 
  private:
+  enum class Tier : uint8_t { none, device, host, disk };
+  struct Entry {
+    Tier tier = Tier::none;
+    int64_t rows = 0, cols = 0;
+    int64_t capacity = 0;  // bytes
+    int64_t offset = 0;    // in the file
+    Tensor memory;         // on the device or on the host
+  };
+
+  void place(Entry& entry, int64_t bytes);
+  void vacate(Entry& entry);
+  View on_device(const Entry& entry);
+  View on_host(const Entry& entry);
+
   Backend& backend_;
   DType dtype_;
-  std::string spill_directory_;
+  ActivationBudget& budget_;
+  std::vector<Entry> entries_;
+  Entry* current_ = nullptr;  // made or opened last
+  Tensor opened_, staging_;   // of one that lies elsewhere: on the device, on the host
   int file_ = -1;
-  std::vector<Tensor> held_;   // in memory
-  std::vector<bool> written_;  // in the file
-  Tensor opened_, staging_;    // of the file: on the device, on the host
-  View shape_;                 // what is open
-  HostAllocator host_;
+  int64_t file_bytes_ = 0;
 };
 
 }  // namespace halftone

@@ -1,4 +1,4 @@
-// Activations come back bit for bit, from memory and from a file that nobody sees.
+// Activations come back bit for bit, from each place that they may lie in.
 #include "model/activation_store.h"
 
 #include <gmock/gmock.h>
@@ -7,15 +7,24 @@
 #include <csignal>
 #include <filesystem>
 
+#include "backend/test_device.h"
 #include "base/error.h"
 #include "base/temporary_directory.h"
 
 namespace halftone {
 namespace {
 
-class ActivationStoreTest : public ::testing::TestWithParam<bool> {
+// Where the matrices of a test go.
+struct Tiers {
+  const char* name;
+  int64_t device_bytes, host_bytes;
+};
+void PrintTo(const Tiers& tiers, std::ostream* out) { *out << tiers.name; }
+
+constexpr int64_t kEverything = int64_t{1} << 40;
+
+class ActivationStoreTest : public ::testing::TestWithParam<Tiers> {
  protected:
-  std::string spill() const { return GetParam() ? directory_.path() : ""; }
   // Values that bf16 holds exactly.
   void fill(ActivationStore& store, int64_t index, int64_t rows, int64_t cols, float base) {
     HostAllocator host;
@@ -23,17 +32,18 @@ class ActivationStoreTest : public ::testing::TestWithParam<bool> {
     for (int64_t r = 0; r < rows; ++r)
       for (int64_t c = 0; c < cols; ++c)
         values.row<float>(r)[c] = base + static_cast<float>(r * cols + c);
-    backend_->upload(values, store.open(index, rows, cols));
-    store.keep(index);
+    device_.upload(values, store.make(index, rows, cols), Queue::compute);
+    store.keep();
   }
   void expect(ActivationStore& store, int64_t index, int64_t rows, int64_t cols, float base) {
     HostAllocator host;
     const Tensor values(host, rows, cols, DType::f32);
-    const View view = store.open(index, rows, cols);
+    const View view = store.open(index);
     ASSERT_EQ(view.rows, rows);
     ASSERT_EQ(view.cols, cols);
     EXPECT_EQ(view.dtype, store.dtype());
-    backend_->download(view, values);
+    EXPECT_EQ(view.place, Place::device);
+    device_.download(view, values);
     for (int64_t r = 0; r < rows; ++r)
       for (int64_t c = 0; c < cols; ++c)
         ASSERT_EQ(values.row<float>(r)[c], base + static_cast<float>(r * cols + c))
@@ -41,12 +51,13 @@ class ActivationStoreTest : public ::testing::TestWithParam<bool> {
   }
 
   TemporaryDirectory directory_;
-  std::unique_ptr<Backend> backend_ = make_backend("ref", {});
+  TestDevice device_;
+  ActivationBudget budget_{GetParam().device_bytes, GetParam().host_bytes, directory_.path()};
 };
 
 TEST_P(ActivationStoreTest, KeepsEveryMatrixInAnyOrder) {
   for (const DType dtype : {DType::f32, DType::bf16}) {
-    ActivationStore store(*backend_, 3, dtype, spill());
+    ActivationStore store(device_, 3, dtype, budget_);
     for (const int64_t index : {1, 0, 2}) fill(store, index, 3, 5, static_cast<float>(16 * index));
     for (const int64_t index : {2, 0, 1, 0})
       expect(store, index, 3, 5, static_cast<float>(16 * index));
@@ -56,52 +67,79 @@ TEST_P(ActivationStoreTest, KeepsEveryMatrixInAnyOrder) {
   }
 }
 
-// The stage after has another width, wider or narrower, and the same windows.
-TEST_P(ActivationStoreTest, AnotherShapeFollowsAfterClear) {
-  ActivationStore store(*backend_, 2, DType::f32, spill());
+// The stage after has another width, wider or narrower; batches need not be of one length, and one
+// may be of the stage after while the next is still of the stage before.
+TEST_P(ActivationStoreTest, AnotherShapeMayFollow) {
+  ActivationStore store(device_, 2, DType::f32, budget_);
+  const auto value = [](int64_t index, int64_t cols) {
+    return static_cast<float>(100 * index + cols);
+  };
+  int64_t before = 0;
   for (const int64_t cols : {4, 7, 2, 7}) {
-    store.clear();
-    for (const int64_t index : {0, 1})
-      fill(store, index, 3, cols, static_cast<float>(100 * index + cols));
-    for (const int64_t index : {0, 1})
-      expect(store, index, 3, cols, static_cast<float>(100 * index + cols));
+    for (const int64_t index : {0, 1}) {
+      if (before > 0) expect(store, index, 3 + index, before, value(index, before));
+      fill(store, index, 3 + index, cols, value(index, cols));
+    }
+    before = cols;
   }
+  for (const int64_t index : {0, 1}) expect(store, index, 3 + index, before, value(index, before));
 }
 
 TEST_P(ActivationStoreTest, NothingIsLeftBehind) {
   {
-    ActivationStore store(*backend_, 2, DType::f32, spill());
+    ActivationStore store(device_, 2, DType::f32, budget_);
     fill(store, 0, 8, 8, 1);
     EXPECT_TRUE(std::filesystem::is_empty(directory_.path()));  // even while it lives
   }
   EXPECT_TRUE(std::filesystem::is_empty(directory_.path()));
-  EXPECT_EQ(backend_->allocator().in_use(), 0);
+  EXPECT_EQ(device_.allocator().in_use(), 0);
+  EXPECT_EQ(device_.host_allocator().in_use(), 0);
+  EXPECT_EQ(budget_.device_bytes, GetParam().device_bytes);
+  EXPECT_EQ(budget_.host_bytes, GetParam().host_bytes);
 }
 
-INSTANTIATE_TEST_SUITE_P(Places, ActivationStoreTest, ::testing::Bool(),
-                         [](const auto& place) { return place.param ? "disk" : "memory"; });
+INSTANTIATE_TEST_SUITE_P(Places, ActivationStoreTest,
+                         ::testing::Values(Tiers{"device", kEverything, 0},
+                                           Tiers{"host", 0, kEverything}, Tiers{"disk", 0, 0},
+                                           Tiers{"all_three", 64, 64}),
+                         [](const auto& tiers) { return std::string(tiers.param.name); });
 
-// In a file only one matrix at a time takes memory.
-TEST(ActivationStore, SpilledMatricesTakeTheMemoryOfOne) {
+// First the device, then the host, then the file; elsewhere than on the device, one matrix at a
+// time takes room there.
+TEST(ActivationStore, TheBudgetIsUsedInOrder) {
+  constexpr int64_t kBytes = 64 * 64 * 4;
   const TemporaryDirectory directory;
-  int64_t peak[2];
-  for (const bool spilled : {false, true}) {
-    const auto backend = make_backend("ref", {});
-    ActivationStore store(*backend, 10, DType::f32, spilled ? directory.path() : "");
-    for (int64_t index = 0; index < 10; ++index) {
-      backend->fill(store.open(index, 64, 64), 1);
-      store.keep(index);
-    }
-    peak[spilled] = backend->allocator().peak();
+  TestDevice device;
+  ActivationBudget budget{3 * kBytes, 2 * kBytes + 5, directory.path()};
+  ActivationStore store(device, 10, DType::f32, budget);
+  for (int64_t index = 0; index < 10; ++index) {
+    device.fill(store.make(index, 64, 64), 1);
+    store.keep();
   }
-  EXPECT_GE(peak[0], 10 * 64 * 64 * 4);
-  EXPECT_LT(peak[1], 2 * 64 * 64 * 4);
+  EXPECT_EQ(device.allocator().peak(), (3 + 1) * kBytes);
+  EXPECT_EQ(device.host_allocator().peak(), (2 + 1) * kBytes);
+  EXPECT_EQ(budget.device_bytes, 0);
+  EXPECT_EQ(budget.host_bytes, 5);
+}
+
+TEST(ActivationStore, StoresShareABudget) {
+  const TemporaryDirectory directory;
+  TestDevice device;
+  ActivationBudget budget{100, 0, directory.path()};
+  ActivationStore first(device, 1, DType::f32, budget);
+  first.make(0, 4, 5);
+  EXPECT_EQ(budget.device_bytes, 20);
+  ActivationStore second(device, 1, DType::bf16, budget);
+  second.make(0, 4, 5);
+  EXPECT_EQ(budget.device_bytes, 20);  // 40 bytes do not fit: on disk
 }
 
 TEST(ActivationStore, ADirectoryThatIsNotThereIsNamed) {
-  const auto backend = make_backend("ref", {});
+  TestDevice device;
+  ActivationBudget budget{0, 0, "/nowhere/at/all"};
+  ActivationStore store(device, 1, DType::f32, budget);
   try {
-    ActivationStore(*backend, 1, DType::f32, "/nowhere/at/all");
+    store.make(0, 4, 4);
     FAIL() << "opened";
   } catch (const Error& error) {
     EXPECT_EQ(error.exit(), Exit::bad_input);
@@ -112,17 +150,17 @@ TEST(ActivationStore, ADirectoryThatIsNotThereIsNamed) {
 // A limit on the size of files stands for a full disk.
 TEST(ActivationStore, AFullDiskIsSaidWithWhatHelps) {
   const TemporaryDirectory directory;
-  const auto backend = make_backend("ref", {});
-  ActivationStore store(*backend, 4, DType::f32, directory.path());
-  const View view = store.open(0, 64, 64);
-  backend->fill(view, 1);
+  TestDevice device;
+  ActivationBudget budget{0, 0, directory.path()};
+  ActivationStore store(device, 4, DType::f32, budget);
+  device.fill(store.make(0, 64, 64), 1);
   rlimit before{};
   ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
   const rlimit small{.rlim_cur = 4096, .rlim_max = before.rlim_max};
   const auto handler = std::signal(SIGXFSZ, SIG_IGN);
   ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &small), 0);
   try {
-    store.keep(0);
+    store.keep();
     ADD_FAILURE() << "kept";
   } catch (const Error& error) {
     EXPECT_EQ(error.exit(), Exit::resources);

@@ -137,6 +137,12 @@ View Forward::scratch(Scratch slot, int64_t rows, int64_t cols, DType dtype) {
   return view;
 }
 
+bool Forward::parallel() const { return tensors_.arch().wiring == Wiring::parallel; }
+
+void Forward::release_scratch() {
+  for (Tensor& memory : scratch_) memory = Tensor();
+}
+
 void Forward::embed(const Batch& batch, View residual) {
   const ProfileScope scope(profile_, "embed", 0, bytes_of(residual, residual));
   const EmbeddingView view = weights_.embedding(batch.ids);
@@ -277,9 +283,8 @@ void Forward::block(int layer, const Batch& batch, ConstView residual_in, View r
   stage_linears(id(Stage::attn_out), x, result);
   join(id(Stage::attn_out), result, residual_in, residual_out);
 
-  const bool parallel = tensors_.arch().wiring == Wiring::parallel;
   x = input(Stage::mlp_in);
-  stage_input(id(Stage::mlp_in), batch, parallel ? residual_in : ConstView(residual_out), {}, x);
+  stage_input(id(Stage::mlp_in), batch, parallel() ? residual_in : ConstView(residual_out), {}, x);
   y = output(Stage::mlp_in);
   stage_linears(id(Stage::mlp_in), x, y);
   x = input(Stage::mlp_out);

@@ -33,12 +33,16 @@ class Forward {
  public:
   // All outlive this; `weights` give products in `compute`.
   Forward(Backend& backend, const ModelTensors& tensors, WeightProvider& weights, DType compute);
+  // Frees the temporary matrices that are kept from call to call: they come back when needed.
+  void release_scratch();
   // Counts seconds and operations from now on; may be null.
   void set_profile(Profile* profile) { profile_ = profile; }
 
   Backend& backend() const { return backend_; }
   const ModelConfig& config() const { return config_; }
   DType compute() const { return compute_; }
+  // Whether the MLP reads the residual that attention read.
+  bool parallel() const;
   // (inputs) of a stage's linears, and their outputs together: q, k, v; o; gate, up; down. They lie
   // one after the other, each contiguous (matrix products write whole rows fastest), in a matrix of
   // tokens × output_width elements whose rows mean nothing.

@@ -1,8 +1,9 @@
 // The provider that loads from a file: everything at once, or a layer at a time.
 //
 // Streamed: a linear is loaded when it is first leased, and dropped when a linear of another layer
-// is leased after its last lease has ended. So one layer is in memory, and running the same layer
-// again and again (tiles of logits, micro-batches) loads it once.
+// is leased after its last lease has ended, or before that by release_layer(). So one layer is in
+// memory, and running the same layer again and again (tiles of logits, micro-batches) loads it
+// once.
 #include <algorithm>
 #include <cassert>
 
@@ -20,6 +21,7 @@ class LoadingProvider final : public WeightProvider {
   Lease linear(const TensorKey& key) override;
   ConstView vector(const TensorKey& key) override;
   EmbeddingView embedding(std::span<const int32_t> ids) override;
+  void release_layer(int layer) override;
 
  protected:
   void end_lease(const TensorKey& key) override { --weights_.at(key).leases; }
@@ -42,7 +44,6 @@ class LoadingProvider final : public WeightProvider {
   const ModelTensors& tensors_;
   const ProviderOptions options_;
   const WeightReader reader_;
-  HostAllocator host_;
   std::map<TensorKey, Loaded> weights_;
   std::map<TensorKey, Tensor> vectors_;
   std::optional<ConstView> table_;  // the embedding in the mapped file, where it can be used there
@@ -66,7 +67,7 @@ LoadingProvider::LoadingProvider(Backend& backend, const ModelTensors& tensors,
   const TensorKey head{.role = Role::head};
   if (!options_.streamed && source_of(head).role == Role::embed) loaded(head);
 
-  const bool host_memory = backend_.allocate(1, 1, DType::f32).view().place == Place::host;
+  const bool host_memory = backend_.place() == Place::host;
   const auto mapped = tensors_.mapped({.role = Role::embed});
   if (host_memory && mapped && (mapped->dtype == DType::f32 || mapped->dtype == DType::bf16))
     table_ = mapped;
@@ -99,9 +100,16 @@ void LoadingProvider::drop_other_layers(int layer) {
   });
 }
 
+void LoadingProvider::release_layer(int layer) {
+  if (!options_.streamed) return;
+  std::erase_if(weights_, [layer](const auto& entry) {
+    return entry.first.layer == layer && entry.second.leases == 0;
+  });
+}
+
 void LoadingProvider::load_vector(const TensorKey& key) {
   const auto [rows, cols] = tensors_.shape(key);
-  const Tensor values(host_, rows, cols, DType::f32);
+  const Tensor values(backend_.host_allocator(), rows, cols, DType::f32);
   tensors_.read(key, values);
   Tensor device = backend_.allocate(rows, cols, DType::f32);
   backend_.upload(values, device);
@@ -126,7 +134,7 @@ EmbeddingView LoadingProvider::gathered(std::span<const int32_t> ids) {
   std::sort(rows.begin(), rows.end());
   rows.erase(std::unique(rows.begin(), rows.end()), rows.end());
   const auto count = static_cast<int64_t>(rows.size());
-  const Tensor values(host_, count, tensors_.config().hidden, DType::f32);
+  const Tensor values(backend_.host_allocator(), count, tensors_.config().hidden, DType::f32);
   backend_.host_threads().parallel_for(count, 16, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const int32_t id = rows[static_cast<size_t>(i)];

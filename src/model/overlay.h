@@ -23,6 +23,7 @@ class OverlayProvider final : public WeightProvider {
   Lease linear(const TensorKey& key) override;
   ConstView vector(const TensorKey& key) override { return base_.vector(key); }
   EmbeddingView embedding(std::span<const int32_t> ids) override { return base_.embedding(ids); }
+  void release_layer(int layer) override { base_.release_layer(layer); }
 
  protected:
   void end_lease(const TensorKey&) override {}

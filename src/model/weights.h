@@ -59,6 +59,9 @@ class WeightProvider {
   virtual ConstView vector(const TensorKey& key) = 0;
   // Valid until the next call. Throws Error(bad_input) for an id outside the vocabulary.
   virtual EmbeddingView embedding(std::span<const int32_t> ids) = 0;
+  // The layer's linears will not be leased soon: a provider that streams drops those that nobody
+  // holds.
+  virtual void release_layer(int /*layer*/) {}
 
  protected:
   virtual void end_lease(const TensorKey& key) = 0;
