@@ -45,7 +45,22 @@ Json rows_json(const Plan& plan) {
   return rows;
 }
 
+std::string least_text(const Estimate& estimate) {
+  const std::string host = human_bytes(estimate.least_bytes) + " of memory";
+  if (estimate.device_bytes == 0) return host;
+  return human_bytes(estimate.least_device_bytes) + " of the device's memory, " + host;
+}
+
 }  // namespace
+
+std::string memory_text(const Estimate& estimate) {
+  std::string text;
+  if (estimate.device_bytes > 0)
+    text = human_bytes(estimate.device_bytes) + " of the device's memory, ";
+  text += fmt::format("{} of memory, {} of disk", human_bytes(estimate.memory_bytes),
+                      human_bytes(estimate.disk_bytes));
+  return text;
+}
 
 std::vector<std::string> plan_lines(const OpenedModel& model, const Plan& plan) {
   const ModelConfig& config = model.config();
@@ -71,8 +86,10 @@ std::string dry_run(Backend& backend, const OpenedModel& model, const QuantizeOp
   const DType compute = compute_dtype(options.dtype, backend);
   const Tokenizer tokenizer = Tokenizer::load(model.checkpoint->metadata());
   const Calibration calibration = read_calibration(tokenizer, plan, options);
-  const Estimate estimate = estimate_resources(model, plan, calibration, compute, options);
-  const TimeEstimate time = estimate_time(backend, model, plan, calibration, compute);
+  const EstimateInput input{backend, model, plan, calibration, compute, options};
+  const Estimate estimate = estimate_resources(input);
+  apply_limits(backend, estimate);
+  const TimeEstimate time = estimate_time(input);
   if (json) {
     Json& out = *json;
     out["plan"] = rows_json(plan);
@@ -83,7 +100,12 @@ std::string dry_run(Backend& backend, const OpenedModel& model, const QuantizeOp
     out["held_out"] = calibration.held_out.count();
     out["peak_memory_bytes"] = estimate.memory_bytes;
     out["disk_bytes"] = estimate.disk_bytes;
-    out["spills"] = estimate.spills;
+    out["least_memory_bytes"] = estimate.least_bytes;
+    if (estimate.device_bytes > 0) {
+      out["peak_device_bytes"] = estimate.device_bytes;
+      out["least_device_bytes"] = estimate.least_device_bytes;
+    }
+    out["spills"] = estimate.spills();
     out["seconds"] = time.seconds;
     out["seconds_per_layer"] = time.seconds_per_layer;
   }
@@ -95,9 +117,8 @@ std::string dry_run(Backend& backend, const OpenedModel& model, const QuantizeOp
                         calibration.source, calibration.held_out.count());
   if (!calibration.note.empty()) text += "          " + calibration.note + "\n";
   text += fmt::format(
-      "Memory    at most {}{}\nDisk      {}\nTime      about {} ({} a layer, measured on one)\n",
-      human_bytes(estimate.memory_bytes), estimate.spills ? ", activations on disk" : "",
-      human_bytes(estimate.disk_bytes), human_seconds(time.seconds),
+      "Needs     {}\n          at least {}\nTime      about {} ({} a layer, measured on one)\n",
+      memory_text(estimate), least_text(estimate), human_seconds(time.seconds),
       human_seconds(time.seconds_per_layer));
   for (const ReaderVerdict& reader : plan.format->readers(plan.rows.front().grid))
     text += fmt::format("Opens in  {}: {}{}\n", reader.reader, reader.opens ? "yes" : "no",

@@ -2,8 +2,8 @@
 #include "apps/estimate.h"
 
 #include <algorithm>
-#include <array>
 #include <chrono>
+#include <filesystem>
 
 #include "apps/block_quantizer.h"
 #include "base/error.h"
@@ -16,92 +16,128 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// The program itself, thread stacks, libraries' scratch, tokenizer tables.
-constexpr int64_t kFixedBytes = 160 << 20;
 constexpr int64_t kProbeWindows = 2;
 constexpr const char* kPerLayerStages[] = {"factor",       "scales",  "solve",
                                            "load weights", "journal", "prepare quantized weights"};
 
-struct Widths {
-  int64_t widest_input = 0, widest_output = 0, stored_input = 0, block_weights = 0,
-          largest_linear = 0;
+// A memory that the job may use: its limit, and what to call it.
+struct Limit {
+  int64_t bytes = 0;
+  std::string name;
 };
 
-Widths widths_of(const OpenedModel& model) {
-  Widths widths;
-  std::array<int64_t, kStages> outputs{};
-  for (const TensorKey& key : model.tensors->keys()) {
-    if (!is_linear(key.role) || key.part != Part::weight || key.layer != 0) continue;
-    const auto [rows, cols] = model.tensors->shape(key);
-    const Stage stage = stage_of(key.role);
-    outputs[static_cast<size_t>(stage)] += rows;
-    widths.widest_input = std::max(widths.widest_input, cols);
-    if (stage == Stage::attn_out || stage == Stage::mlp_out)
-      widths.stored_input = std::max(widths.stored_input, cols);
-    widths.block_weights += rows * cols;
-    widths.largest_linear = std::max(widths.largest_linear, rows * cols);
+Limit host_limit(const QuantizeOptions& options) {
+  const int64_t machine = memory_limit();
+  if (options.max_host_memory > 0 && options.max_host_memory <= machine)
+    return {options.max_host_memory, "--max-memory host"};
+  return {machine, "this machine's memory limit"};
+}
+
+// Where the device computes in the host's memory the tighter limit holds.
+Limit device_limit(Backend& backend, const QuantizeOptions& options) {
+  const bool on_host = backend.place() == Place::host;
+  const Limit most = on_host
+                         ? host_limit(options)
+                         : Limit{backend.allocator().limit(), backend.info().device + "'s memory"};
+  if (options.max_memory > 0 && options.max_memory <= most.bytes)
+    return {options.max_memory, "--max-memory"};
+  return most;
+}
+
+// What one memory holds: the least, what activations may take of it, and the peak that makes.
+struct Room {
+  int64_t least = 0, activations = 0, peak = 0;
+  bool whole = true;  // all activations are there
+};
+
+// While the blocks run all activations are there; at the end the held-out ones are left, and the
+// head comes. Of what lies elsewhere a batch at a time needs a place.
+Room room_in(const MemoryNeed& need, int64_t outside, const Limit& limit) {
+  const int64_t peak =
+      outside + std::max(need.blocks + need.activations(), need.head + need.held_out_residuals);
+  const int64_t blocks = outside + need.blocks + need.one_batch;
+  const int64_t head = outside + need.head + need.one_batch;
+  Room room{std::min(peak, std::max(blocks, head)), need.activations(), peak};
+  if (room.least > limit.bytes)
+    throw out_of_resources("{} {}: this model needs at least {}", limit.name,
+                           human_bytes(limit.bytes), human_bytes(room.least))
+        .hint("raise it, or pass a smaller --seq-len.");
+  if (peak <= limit.bytes) return room;
+  room.whole = false;
+  room.activations = limit.bytes - blocks;
+  if (head + std::min(room.activations, need.held_out_residuals) > limit.bytes)
+    room.activations = limit.bytes - std::max(blocks, head);
+  room.peak = std::max(blocks + room.activations,
+                       head + std::min(room.activations, need.held_out_residuals));
+  return room;
+}
+
+void place_on_host(const MemoryNeed& need, const Limit& limit, Estimate& estimate) {
+  const Room room = room_in(need, need.outside, limit);
+  estimate.least_bytes = room.least;
+  estimate.memory_bytes = room.peak;
+  estimate.allocator_limit = estimate.host_allocator_limit = limit.bytes - need.outside;
+  if (room.whole) return;
+  estimate.activations.device_bytes = room.activations;
+  estimate.spilled_bytes = need.activations() - room.activations;
+}
+
+void place_on_device(const MemoryNeed& need, const Limit& device, const Limit& host,
+                     Estimate& estimate) {
+  const Room room = room_in(need, 0, device);
+  MemoryNeed copies{.blocks = need.host_copies, .outside = need.outside};
+  if (!room.whole) {
+    copies.residuals = need.activations() - room.activations;
+    copies.one_batch = need.one_batch;
   }
-  widths.widest_output = *std::max_element(outputs.begin(), outputs.end());
-  return widths;
-}
-
-int64_t tied_or_own_head(const OpenedModel& model) {
-  return model.config().vocab * model.config().hidden;
-}
-
-// A stage's Hessian with what an f64 factorization holds beside it, and the solver's f32 copies of
-// the largest linear with its codes.
-int64_t solver_bytes(const Widths& w) {
-  return 16 * w.widest_input * w.widest_input + (3 * 4 + 3) * w.largest_linear;
+  const Room host_room = room_in(copies, need.outside, host);
+  estimate.least_device_bytes = room.least;
+  estimate.device_bytes = room.peak;
+  estimate.least_bytes = host_room.least;
+  estimate.memory_bytes = host_room.peak;
+  estimate.allocator_limit = device.bytes;
+  estimate.host_allocator_limit = host.bytes - need.outside;
+  if (room.whole) return;
+  estimate.activations.device_bytes = room.activations;
+  estimate.activations.host_bytes = host_room.activations;
+  estimate.spilled_bytes = copies.residuals - host_room.activations;
 }
 
 }  // namespace
 
-Estimate estimate_resources(const OpenedModel& model, const Plan& plan,
-                            const Calibration& calibration, DType compute,
-                            const QuantizeOptions& options) {
-  const Widths w = widths_of(model);
-  const int64_t element = static_cast<int64_t>(size_of(compute));
-  const int64_t hidden = model.config().hidden, length = options.seq_len;
-  const int64_t samples = calibration.samples.count(), held_out = calibration.held_out.count();
-  const int64_t residuals = (samples + 2 * held_out) * length * hidden * 4;
-  const int64_t inputs = samples * length * w.stored_input * 2;
-  const int64_t window =
-      length * (2 * hidden * 4 + 2 * w.widest_input * element + w.widest_output * 4);
-  const int64_t blocks = 2 * w.block_weights * element;
-  // At the end, when the blocks are gone: the head, twice, and tiles of logits.
-  const int64_t head =
-      (held_out > 0 ? 2 : 1) * tied_or_own_head(model) * element + (int64_t{128} << 20);
-  const int64_t standing = kFixedBytes + 2 * window;
-
+Estimate estimate_resources(const EstimateInput& input) {
+  Backend& backend = input.backend;
+  const MemoryNeed need = count_memory(input);
+  const Limit device = device_limit(backend, input.options);
   Estimate estimate;
-  const int64_t working = std::max(blocks + solver_bytes(w), head);
-  estimate.memory_bytes = standing + residuals + std::max(inputs + blocks + solver_bytes(w), head);
-  estimate.least_bytes = standing + working;
+  if (backend.place() == Place::host)
+    place_on_host(need, device, estimate);
+  else
+    place_on_device(need, device, host_limit(input.options), estimate);
   // The journal holds codes and scales until the output is published.
-  estimate.disk_bytes = plan.output_bytes * 2;
-  const int64_t limit = options.max_memory > 0 ? options.max_memory : memory_limit();
-  if (estimate.memory_bytes > limit) {
-    if (estimate.least_bytes > limit)
-      throw out_of_resources(
-          "{} {}: this model needs at least {}",
-          options.max_memory > 0 ? "--max-memory" : "this machine's memory limit",
-          human_bytes(limit), human_bytes(estimate.least_bytes))
-          .hint("raise it, or pass a smaller --seq-len.");
-    estimate.spills = true;
-    estimate.memory_bytes = estimate.least_bytes;
-    estimate.disk_bytes += residuals + inputs;
+  estimate.disk_bytes = input.plan.output_bytes * 2;
+  if (estimate.spills()) {
+    // A matrix goes where all of it has room, so that a little more than the sum goes to disk.
+    estimate.disk_bytes +=
+        estimate.spilled_bytes + need.one_batch + need.inputs_on_disk - need.inputs;
+    estimate.activations.spill_directory =
+        std::filesystem::absolute(input.options.output).parent_path().string();
   }
-  const int64_t room = free_disk_bytes(options.output);
+  const int64_t room = free_disk_bytes(input.options.output);
   if (estimate.disk_bytes > room)
-    throw out_of_resources("{}: needs {} of disk, {} are free", options.output,
+    throw out_of_resources("{}: needs {} of disk, {} are free", input.options.output,
                            human_bytes(estimate.disk_bytes), human_bytes(room))
         .hint("free some, or pass an -o on another disk.");
   return estimate;
 }
 
-TimeEstimate estimate_time(Backend& backend, const OpenedModel& model, const Plan& plan,
-                           const Calibration& calibration, DType compute) {
+void apply_limits(Backend& backend, const Estimate& estimate) {
+  backend.host_allocator().set_limit(estimate.host_allocator_limit);
+  backend.allocator().set_limit(estimate.allocator_limit);
+}
+
+TimeEstimate estimate_time(const EstimateInput& input) {
+  const Calibration& calibration = input.calibration;
   Calibration few;
   few.samples =
       pick_windows(calibration.samples, 0, std::min(kProbeWindows, calibration.samples.count()), 0);
@@ -112,11 +148,11 @@ TimeEstimate estimate_time(Backend& backend, const OpenedModel& model, const Pla
   const double probed = static_cast<double>(few.samples.count() + 2 * few.held_out.count());
   Profile profile;
   const auto start = Clock::now();
-  quantize_blocks({.backend = backend,
-                   .model = model,
-                   .plan = plan,
+  quantize_blocks({.backend = input.backend,
+                   .model = input.model,
+                   .plan = input.plan,
                    .calibration = few,
-                   .compute = compute,
+                   .compute = input.compute,
                    .profile = &profile,
                    .layers = 1,
                    .measure_loss = false});
@@ -130,7 +166,7 @@ TimeEstimate estimate_time(Backend& backend, const OpenedModel& model, const Pla
       static_cast<double>(calibration.samples.count() + 2 * calibration.held_out.count());
   TimeEstimate estimate;
   estimate.seconds_per_layer = solving + (probed > 0 ? (total - solving) / probed * windows : 0);
-  estimate.seconds = estimate.seconds_per_layer * static_cast<double>(model.config().layers);
+  estimate.seconds = estimate.seconds_per_layer * static_cast<double>(input.model.config().layers);
   return estimate;
 }
 

@@ -5,30 +5,38 @@
 #include <string>
 #include <vector>
 
-#include "apps/calibration.h"
-#include "apps/plan.h"
+#include "apps/memory_estimate.h"
+#include "model/activation_store.h"
 
 namespace halftone {
 
 struct Estimate {
-  int64_t memory_bytes = 0;  // peak, anonymous
-  int64_t least_bytes = 0;   // with activations on disk
-  int64_t disk_bytes = 0;    // output, journal, spilled activations: at their sum's peak
-  bool spills = false;       // activations go to disk under the limit
+  int64_t memory_bytes = 0;  // peak of the host's memory, anonymous
+  int64_t least_bytes = 0;   // of it, with all activations on disk
+  int64_t device_bytes = 0;  // the same of a device that has memory of its own; else 0
+  int64_t least_device_bytes = 0;
+  int64_t disk_bytes = 0;        // output, journal, spilled activations: at their sum's peak
+  int64_t spilled_bytes = 0;     // activations that go to disk under the limits
+  ActivationBudget activations;  // where they lie
+  // What is left to the allocators of the backend and of the host when the program has its share.
+  int64_t allocator_limit = 0, host_allocator_limit = 0;
+  bool spills() const { return spilled_bytes > 0; }
 };
 
-// Throws Error(resources) when --max-memory is below the least (says it), or when the disk that
-// holds the output has too little room.
-Estimate estimate_resources(const OpenedModel& model, const Plan& plan,
-                            const Calibration& calibration, DType compute,
-                            const QuantizeOptions& options);
+// Limits: those of options, else what the device's allocator may give and what the cgroup leaves to
+// this process. Throws Error(resources) when one is below the least (says it), or when the disk
+// that holds the output has too little room.
+Estimate estimate_resources(const EstimateInput& input);
+// "1.3 GB of memory, 1.5 GB of disk", the device's first where it has its own.
+std::string memory_text(const Estimate& estimate);
+// From now on the backend's allocators refuse to pass what the estimate promises.
+void apply_limits(Backend& backend, const Estimate& estimate);
 
 // A whole layer run on a few windows, and what that makes for all.
 struct TimeEstimate {
   double seconds = 0, seconds_per_layer = 0;
 };
-TimeEstimate estimate_time(Backend& backend, const OpenedModel& model, const Plan& plan,
-                           const Calibration& calibration, DType compute);
+TimeEstimate estimate_time(const EstimateInput& input);
 
 // "Plan  196 linears → 4 bits, groups of 128 …", a line each.
 std::vector<std::string> plan_lines(const OpenedModel& model, const Plan& plan);

@@ -34,7 +34,8 @@ struct QuantizeOptions {
   uint64_t seed = 0;
   double damping = 0.01;
   std::string order, scale_search;  // empty: the recipe's
-  int64_t max_memory = 0;           // bytes, 0: no limit of ours
+  int64_t max_memory = 0;           // bytes of the device that computes, 0: no limit of ours
+  int64_t max_host_memory = 0;      // bytes of the host, where they are not the same
   bool resume = false, force = false, quiet = false;
   std::string program_version;  // part of the journal's fingerprint
 };

@@ -78,11 +78,13 @@ void announce(const QuantizeOutcome& outcome, const Calibration& calibration,
     spdlog::info("Text      {} windows of {} tokens from {}, {} held out", outcome.samples,
                  human_count(outcome.seq_len), calibration.source, calibration.held_out.count());
   if (!calibration.note.empty()) spdlog::info("          {}", calibration.note);
-  spdlog::info("Machine   {}; about {} of memory, {} on disk", backend.info().device,
-               human_bytes(estimate.memory_bytes), human_bytes(estimate.disk_bytes));
-  if (estimate.spills)
-    spdlog::info(
-        "          activations go to disk beside the output, to stay within the memory given");
+  spdlog::info("Machine   {}; {}", backend.info().device, memory_text(estimate));
+  if (estimate.activations.host_bytes > 0)
+    spdlog::info("          {} of activations go to the host's memory",
+                 human_bytes(estimate.activations.host_bytes));
+  if (estimate.spills())
+    spdlog::info("          {} of activations go to disk beside the output",
+                 human_bytes(estimate.spilled_bytes));
 }
 
 void warn_about_source(const OpenedModel& model, const Plan& plan) {
@@ -166,7 +168,7 @@ void publish(const Job& job, const Calibration& calibration, Journal& journal, D
 }
 
 // From the first layer, or the one where an interrupted run stopped, to the published output.
-void run_and_publish(const Job& job, const Calibration& calibration, bool spills,
+void run_and_publish(const Job& job, const Calibration& calibration, const Estimate& estimate,
                      const MemoryWatch& memory, QuantizeOutcome& outcome) {
   const QuantizeOptions& options = job.options;
   const DType compute = compute_dtype(options.dtype, job.backend);
@@ -176,7 +178,6 @@ void run_and_publish(const Job& job, const Calibration& calibration, bool spills
     throw usage_error("nothing to resume: {} was finished", options.output);
   }
   check_place(options.output, job.model, options.force);
-  const fs::path parent = fs::absolute(options.output).parent_path();
   try {
     BlockQuantizerResult result = run_blocks({.backend = job.backend,
                                               .model = job.model,
@@ -184,7 +185,7 @@ void run_and_publish(const Job& job, const Calibration& calibration, bool spills
                                               .calibration = calibration,
                                               .journal = &journal,
                                               .compute = compute,
-                                              .spill_directory = spills ? parent.string() : "",
+                                              .activations = estimate.activations,
                                               .profile = job.profile},
                                              options, memory);
     outcome.stages = std::move(result.stages);
@@ -228,10 +229,12 @@ QuantizeOutcome quantize(const Job& given) {
     outcome.model_fingerprint = model.checkpoint->fingerprint(given.backend.host_threads());
   }
   const DType compute = compute_dtype(options.dtype, given.backend);
-  const Estimate estimate = estimate_resources(model, outcome.plan, calibration, compute, options);
+  const Estimate estimate =
+      estimate_resources({given.backend, model, outcome.plan, calibration, compute, options});
+  apply_limits(given.backend, estimate);
   announce(outcome, calibration, estimate, given.backend);
   run_and_publish({given.backend, model, options, given.calibration, given.profile}, calibration,
-                  estimate.spills, memory, outcome);
+                  estimate, memory, outcome);
   outcome.seconds =
       outcome.seconds_before + std::chrono::duration<double>(Clock::now() - start).count();
   outcome.peak_memory_bytes = memory.peak();

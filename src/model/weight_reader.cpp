@@ -21,7 +21,7 @@ ConstView WeightReader::read(const TensorKey& key, DType dtype, Tensor& memory) 
     });
     return *mapped;
   }
-  memory = Tensor(host_, rows, cols, dtype);
+  memory = Tensor(backend_.host_allocator(), rows, cols, dtype);
   threads.parallel_for(rows, grain, [&](int64_t begin, int64_t end) {
     tensors_.read(key, begin, end, memory.view().rows_of(begin, end));
   });

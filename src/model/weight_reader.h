@@ -25,7 +25,6 @@ class WeightReader {
 
   Backend& backend_;
   const ModelTensors& tensors_;
-  mutable HostAllocator host_;
 };
 
 }  // namespace halftone

@@ -148,8 +148,8 @@ double expected_rounding_error(Backend& backend, const Factor& factor, const Dev
   std::vector<double> weights(static_cast<size_t>(matrix.scales.cols()));
   for (size_t c = 0; c < matrix.group_of.size(); ++c)
     weights[static_cast<size_t>(matrix.group_of[c])] += factor.diagonal[c];
-  HostAllocator host;
-  const Tensor scales(host, matrix.scales.rows(), matrix.scales.cols(), DType::f32);
+  const Tensor scales(backend.host_allocator(), matrix.scales.rows(), matrix.scales.cols(),
+                      DType::f32);
   backend.download(matrix.scales, scales);
   double sum = 0;
   for (int64_t row = 0; row < scales.rows(); ++row) {

@@ -187,14 +187,24 @@ TEST_F(Commands, SkippedModulesStayAsTheyWere) {
 }
 
 TEST_F(Commands, ALowMemoryCapChangesNoByte) {
-  ASSERT_EQ(run(quantize("free", {"--seq-len", "64"})).code, 0);
-  const Json plan = parse_json(run(quantize("x", {"--dry-run", "--json"})).out, "plan");
-  const std::string cap = std::to_string(plan["peak_memory_bytes"].get<int64_t>() - 4096);
-  const Outcome capped = run(quantize("capped", {"--max-memory", cap}));
-  ASSERT_EQ(capped.code, 0) << capped.err;
-  EXPECT_THAT(capped.err, HasSubstr("activations go to disk"));
-  EXPECT_EQ(read(folder_.path("free/model.safetensors")),
-            read(folder_.path("capped/model.safetensors")));
+  const std::string text = folder_.write("long.txt", make_text(4000));
+  const auto with = [&](const std::string& out, std::vector<std::string> more) {
+    more.insert(more.end(), {"--calib", text, "--samples", "140"});
+    return run(quantize(out, more));
+  };
+  ASSERT_EQ(with("free", {}).code, 0);
+  const Json plan = parse_json(with("x", {"--dry-run", "--json"}).out, "plan");
+  for (const char* least : {"peak_memory_bytes", "least_memory_bytes"}) {
+    const int64_t less = std::string_view(least) == "peak_memory_bytes" ? 4096 : 0;
+    const std::string cap = std::to_string(plan[least].get<int64_t>() - less);
+    const Outcome capped = with("capped", {"--max-memory", cap, "--force"});
+    ASSERT_EQ(capped.code, 0) << capped.err;
+    EXPECT_THAT(capped.err, HasSubstr("activations go to disk"));
+    EXPECT_EQ(read(folder_.path("free/model.safetensors")),
+              read(folder_.path("capped/model.safetensors")));
+  }
+  const std::string below = std::to_string(plan["least_memory_bytes"].get<int64_t>() - 1);
+  EXPECT_EQ(with("refused", {"--max-memory", below}).code, 4);
 }
 
 TEST_F(Commands, ASlashAtTheEndOfTheOutputIsNoPartOfItsName) {

@@ -1,0 +1,192 @@
+// Each term is an allocation of block_quantizer, window_stream, forward, hessian, factor or gptq;
+// estimate_test holds the sum against what the allocators report.
+#include "apps/memory_estimate.h"
+
+#include <algorithm>
+#include <array>
+
+namespace halftone {
+namespace {
+
+// Measured: code, libraries' tables, thread stacks, what malloc keeps of the tokenizer's tables.
+constexpr int64_t kProgram = int64_t{56} << 20;
+constexpr int64_t kLogitElements = 16 << 20;  // of a tile, as token_scores has it
+constexpr int64_t kPanelRows = 4096;          // solved at once, as gptq has it
+constexpr int64_t kHessianTokens = 2048;      // turned at once, as backend/cpu has it
+constexpr int64_t kTiles = int64_t{4} << 20;  // scratch of tiles, all threads
+constexpr int64_t kFactorBlock = 128;
+
+struct StageShape {
+  int64_t inputs = 0, outputs = 0, weights = 0, largest = 0, largest_rows = 0;
+};
+using Stages = std::array<StageShape, kStages>;
+
+Stages stages_of(const OpenedModel& model) {
+  Stages stages{};
+  for (const TensorKey& key : model.tensors->keys()) {
+    if (!is_linear(key.role) || key.part != Part::weight || key.layer != 0) continue;
+    const auto [rows, cols] = model.tensors->shape(key);
+    StageShape& stage = stages[static_cast<size_t>(stage_of(key.role))];
+    stage.inputs = std::max(stage.inputs, cols);
+    stage.outputs += rows;
+    stage.weights += rows * cols;
+    stage.largest = std::max(stage.largest, rows * cols);
+    stage.largest_rows = std::max(stage.largest_rows, rows);
+  }
+  return stages;
+}
+
+// Norms and biases: all layers' are resident.
+int64_t vector_bytes(const OpenedModel& model) {
+  int64_t values = 0;
+  for (const TensorKey& key : model.tensors->keys()) {
+    const bool product = key.role == Role::head || key.role == Role::embed || is_linear(key.role);
+    if (product && key.part != Part::bias) continue;
+    const auto [rows, cols] = model.tensors->shape(key);
+    values += rows * cols;
+  }
+  return values * 4;
+}
+
+class Counter {
+ public:
+  explicit Counter(const EstimateInput& input)
+      : in_(input),
+        config_(input.model.config()),
+        stages_(stages_of(input.model)),
+        x_(static_cast<int64_t>(size_of(input.compute))),
+        // bf16 that is not multiplied as such is multiplied as f32.
+        weight_(input.compute == DType::bf16 && input.backend.info().native_bf16 ? 2 : 4),
+        samples_(input.calibration.samples.count()),
+        held_out_(input.calibration.held_out.count()),
+        length_(input.options.seq_len) {
+    const int64_t windows = std::max<int64_t>(1, in_.backend.info().batch_tokens / length_);
+    batch_ = length_ * std::min(windows, samples_);
+    held_out_batch_ = length_ * std::min(windows, held_out_);
+    const int64_t heads = config_.heads + config_.kv_heads;
+    attention_ = heads * config_.head_dim * x_ + config_.hidden * 4;  // a token's q, k, normed
+  }
+
+  MemoryNeed count() const;
+
+ private:
+  const StageShape& stage(int s) const { return stages_[static_cast<size_t>(s)]; }
+  int64_t widest(int64_t StageShape::*width) const {
+    return std::ranges::max_element(stages_, {}, width)->*width;
+  }
+  int64_t stored_width(Stage s) const { return stage(static_cast<int>(s)).inputs; }
+  // A batch on its way to stage s, with the Hessian's copies of it.
+  int64_t window_scratch(int s) const;
+  int64_t hessian_scratch(int s) const;
+  int64_t codes(int s) const;
+  int64_t blocks() const;
+  int64_t solve(int s) const;
+  int64_t held_out() const;
+  int64_t head() const;
+
+  const EstimateInput& in_;
+  const ModelConfig& config_;
+  const Stages stages_;
+  const int64_t x_, weight_;  // bytes of an activation, of a prepared weight's element
+  const int64_t samples_, held_out_, length_;
+  int64_t batch_ = 0, held_out_batch_ = 0, attention_ = 0;
+};
+
+int64_t Counter::window_scratch(int s) const {
+  const int64_t before = s == 0 ? 0 : s == 1 ? stage(0).outputs : stage(s == 2 ? 0 : 2).outputs;
+  const bool copied = x_ == 4 && s > 0;  // stored in bf16, multiplied as f32
+  const int64_t input = copied ? std::max(stage(s).inputs, config_.hidden) : config_.hidden;
+  return batch_ * (before * x_ + config_.hidden * (x_ + 4) + input * x_ + attention_);
+}
+
+int64_t Counter::hessian_scratch(int s) const {
+  if (in_.backend.place() != Place::host) return 0;
+  const int64_t element = x_ == 2 && in_.backend.info().native_bf16 ? 2 : 4;
+  return std::min(kHessianTokens, batch_) * (2 * stage(s).inputs + 64) * element + kTiles;
+}
+
+// With scales and zeros.
+int64_t Counter::codes(int s) const {
+  const int64_t width = in_.options.group_size > 0 ? in_.options.group_size : stage(s).inputs;
+  return stage(s).weights + 5 * stage(s).weights / width;
+}
+
+// The Hessian gone, the factor there, and one linear's panels.
+int64_t Counter::solve(int s) const {
+  const int64_t n = stage(s).inputs, rows = std::min(kPanelRows, stage(s).largest_rows);
+  const int64_t factor = in_.plan.method->needs_hessian ? 4 * n * n + 4 * kFactorBlock * n : 0;
+  return factor + 4 * stage(s).largest + codes(s) + rows * ((4 + 4 + 1) * n + 4 * kFactorBlock);
+}
+
+int64_t Counter::held_out() const {
+  if (held_out_ == 0) return 0;
+  const int64_t scratch =
+      held_out_batch_ * ((widest(&StageShape::inputs) + widest(&StageShape::outputs)) * x_ +
+                         config_.hidden * (4 + 4 + 4) + attention_);
+  int64_t block = 0;
+  for (const StageShape& stage : stages_) block += stage.weights;
+  const bool read = !in_.model.tensors->mapped({.layer = 0, .role = Role::q});  // before it is laid
+  return 2 * block * weight_ + scratch + kTiles + (read ? widest(&StageShape::largest) * x_ : 0);
+}
+
+int64_t Counter::blocks() const {
+  const bool hessian = in_.plan.method->needs_hessian;
+  int64_t peak = held_out(), ready = 0;
+  for (int s = 0; s < kStages; ++s) {
+    // The codes of the stage before are being saved meanwhile.
+    const int64_t standing = ready + codes((s + kStages - 1) % kStages);
+    const int64_t square = hessian ? stage(s).inputs * stage(s).inputs : 0;
+    const int64_t filling = window_scratch(s) + (hessian ? hessian_scratch(s) : 0);
+    const int64_t kept = s + 1 == kStages ? batch_ * attention_ : filling;
+    // Filling the Hessian; factoring it, in f64 when f32 is not enough; solving.
+    peak = std::max({peak, standing + filling + 4 * square, standing + kept + 12 * square,
+                     standing + kept + solve(s)});
+    ready += stage(s).weights * weight_;
+  }
+  return peak;
+}
+
+int64_t Counter::head() const {
+  const int64_t weights = config_.vocab * config_.hidden;
+  const TensorKey own{.role = Role::head}, tied{.role = Role::embed};
+  const bool mapped =
+      in_.model.tensors->mapped(in_.model.tensors->has(own) ? own : tied) && weight_ == x_;
+  const int64_t tile = std::min(std::max<int64_t>(16, kLogitElements / config_.vocab),
+                                std::max<int64_t>(held_out_batch_, 1));
+  const int64_t logits = (held_out_ > 0 ? 2 : 1) * tile * config_.vocab * 4;
+  return weights * (weight_ + (mapped ? 0 : x_)) + logits + tile * config_.hidden * 2 * (4 + x_) +
+         kTiles;
+}
+
+MemoryNeed Counter::count() const {
+  MemoryNeed need;
+  const int64_t hidden = config_.hidden;
+  const int64_t attn_width = stored_width(Stage::attn_out),
+                mlp_width = stored_width(Stage::mlp_out);
+  const int64_t stored = std::max(attn_width, mlp_width);
+  need.residuals = samples_ * length_ * hidden * 4;
+  need.held_out_residuals = 2 * held_out_ * length_ * hidden * 4;
+  need.inputs = samples_ * length_ * stored * 2;
+  // A slot of the narrower stage is given up when the wider one comes.
+  need.inputs_on_disk =
+      need.inputs + (attn_width < mlp_width ? samples_ * length_ * attn_width * 2 : 0);
+  need.one_batch = (batch_ + 2 * held_out_batch_) * hidden * 4 + batch_ * stored * 2;
+  // The rows of the embedding that a batch needs, where they cannot be read in the mapped file.
+  const bool in_place =
+      in_.backend.place() == Place::host && in_.model.tensors->mapped({.role = Role::embed});
+  const int64_t embedded =
+      in_place ? 0 : std::min(config_.vocab, std::max(batch_, held_out_batch_)) * hidden * 4;
+  const int64_t standing = vector_bytes(in_.model) + embedded;
+  need.blocks = standing + blocks();
+  need.head = standing + head();
+  // A stage's codes and their record in the journal.
+  need.outside = kProgram + 2 * widest(&StageShape::weights);
+  need.host_copies = std::max(4 * widest(&StageShape::largest), config_.vocab * hidden * x_);
+  return need;
+}
+
+}  // namespace
+
+MemoryNeed count_memory(const EstimateInput& input) { return Counter(input).count(); }
+
+}  // namespace halftone
