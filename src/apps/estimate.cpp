@@ -44,6 +44,9 @@ Limit device_limit(Backend& backend, const QuantizeOptions& options) {
   return most;
 }
 
+// Of a device's memory and of the host's: small matrices on their way, what operations keep.
+constexpr int64_t kStaging = int64_t{4} << 20;
+
 // What one memory holds: the least, what activations may take of it, and the peak that makes.
 struct Room {
   int64_t least = 0, activations = 0, peak = 0;
@@ -84,8 +87,8 @@ void place_on_host(const MemoryNeed& need, const Limit& limit, Estimate& estimat
 
 void place_on_device(const MemoryNeed& need, const Limit& device, const Limit& host,
                      Estimate& estimate) {
-  const Room room = room_in(need, 0, device);
-  MemoryNeed copies{.blocks = need.host_copies, .outside = need.outside};
+  const Room room = room_in(need, kStaging, device);
+  MemoryNeed copies{.blocks = need.host_copies + kStaging, .outside = need.outside};
   if (!room.whole) {
     copies.residuals = need.activations() - room.activations;
     copies.one_batch = need.one_batch;

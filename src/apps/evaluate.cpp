@@ -182,6 +182,18 @@ void fill_scores(const TokenScores& scores, bool against, Evaluation& result) {
   result.top1_agreement = summary.top1_agreement;
 }
 
+void fill_sizes(const OpenedModel& model, const OpenedModel* base, Evaluation& result) {
+  const ModelSize size = measure_size(model);
+  result.size_bytes = size.file_bytes;
+  result.bits_per_weight_linears = size.bits_per_weight_linears;
+  result.bits_per_weight_file = size.bits_per_weight_file;
+  if (!base) return;
+  const ModelSize base_size = measure_size(*base);
+  result.base_size_bytes = base_size.file_bytes;
+  result.base_bits_per_weight_linears = base_size.bits_per_weight_linears;
+  result.base_bits_per_weight_file = base_size.bits_per_weight_file;
+}
+
 }  // namespace
 
 Evaluation evaluate(Backend& backend, const OpenedModel& model, const OpenedModel* base,
@@ -231,16 +243,7 @@ Evaluation evaluate(Backend& backend, const OpenedModel& model, const OpenedMode
   const double forwarded = static_cast<double>(windows * task.windows.length);
   result.tokens_per_second = forwarded / model_runner.seconds;
   if (base_runner) result.base_tokens_per_second = forwarded / base_runner->seconds;
-  const ModelSize size = measure_size(model);
-  result.size_bytes = size.file_bytes;
-  result.bits_per_weight_linears = size.bits_per_weight_linears;
-  result.bits_per_weight_file = size.bits_per_weight_file;
-  if (base) {
-    const ModelSize base_size = measure_size(*base);
-    result.base_size_bytes = base_size.file_bytes;
-    result.base_bits_per_weight_linears = base_size.bits_per_weight_linears;
-    result.base_bits_per_weight_file = base_size.bits_per_weight_file;
-  }
+  fill_sizes(model, base, result);
   result.peak_memory_bytes = memory.peak();
   result.seconds = seconds_since(start);
   return result;

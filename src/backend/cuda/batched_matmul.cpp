@@ -74,7 +74,11 @@ const BatchedMatmul::Plan& BatchedMatmul::plan_of(const BatchedProduct& p,
                 p.count, p.stride_a, p.stride_b, p.stride_c, align_a, align_b, align_c};
   if (const auto known = plans_.find(key); known != plans_.end()) return *known->second;
   if (plans_.size() >= kMostPlans) plans_.clear();
+  return *plans_.emplace(key, make_plan(p, operands, {align_a, align_b, align_c})).first->second;
+}
 
+std::unique_ptr<BatchedMatmul::Plan, BatchedMatmul::PlanDeleter> BatchedMatmul::make_plan(
+    const BatchedProduct& p, const BatchedOperands& operands, const Alignments& aligned) {
   std::unique_ptr<Plan, PlanDeleter> plan(new Plan);
   const auto verify = [&](cublasStatus_t status) { check_blas(status, p); };
   verify(cublasLtMatmulDescCreate(&plan->description, CUBLAS_COMPUTE_32F, CUDA_R_32F));
@@ -112,10 +116,10 @@ const BatchedMatmul::Plan& BatchedMatmul::plan_of(const BatchedProduct& p,
   prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, uint64_t{kWorkspaceBytes});
   prefer(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
          uint32_t{CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE});
-  prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, align_a);
-  prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, align_b);
-  prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, align_c);
-  prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, align_c);
+  prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, aligned.a);
+  prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, aligned.b);
+  prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, aligned.c);
+  prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, aligned.c);
   cublasLtMatmulHeuristicResult_t best = {};
   int found = 0;
   verify(cublasLtMatmulAlgoGetHeuristic(handle_, plan->description, plan->a.value, plan->b.value,
@@ -123,7 +127,7 @@ const BatchedMatmul::Plan& BatchedMatmul::plan_of(const BatchedProduct& p,
                                         &found));
   verify(found > 0 ? best.state : CUBLAS_STATUS_NOT_SUPPORTED);
   plan->algorithm = best.algo;
-  return *plans_.emplace(key, std::move(plan)).first->second;
+  return plan;
 }
 
 void BatchedMatmul::run(const BatchedProduct& product, const BatchedOperands& operands,

@@ -52,7 +52,13 @@ class BatchedMatmul {
     void operator()(Plan* plan) const;
   };
   using Key = std::array<int64_t, 16>;
+  struct Alignments {
+    uint32_t a = 0, b = 0, c = 0;  // bytes
+  };
   const Plan& plan_of(const BatchedProduct& product, const BatchedOperands& operands);
+  std::unique_ptr<Plan, PlanDeleter> make_plan(const BatchedProduct& product,
+                                               const BatchedOperands& operands,
+                                               const Alignments& aligned);
 
   cublasLtHandle_t handle_;
   std::map<Key, std::unique_ptr<Plan, PlanDeleter>> plans_;
