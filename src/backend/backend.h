@@ -232,9 +232,16 @@ class Backend {
   HostAllocator host_allocator_;
 };
 
+// Which of the hardware's instructions to use: for tests of the code for what is older.
+enum class Instructions : uint8_t {
+  all,
+  earlier,  // without the newest: no AVX-512; none that only Hopper has
+  oldest    // those of the oldest hardware that is supported
+};
+
 struct BackendOptions {
-  int threads = 0;      // 0: all that this process may use
-  bool oldest = false;  // the code for the oldest hardware that is supported: for tests of it
+  int threads = 0;  // 0: all that this process may use
+  Instructions instructions = Instructions::all;
 };
 
 // The device that --device stands for, and why: "auto" takes a GPU where a driver and a card are

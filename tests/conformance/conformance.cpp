@@ -13,8 +13,13 @@ namespace {
 // Around a strided operand; 3 columns make the rows of a bf16 matrix begin at odd addresses.
 constexpr int64_t kMarginRows = 1, kMarginLeft = 3, kMarginRight = 2;
 constexpr float kMargin = 77;  // exact in every type
-// A backend's code for the oldest hardware that it supports, whatever the hardware here.
-constexpr std::string_view kOldest = "_oldest";
+// A backend's code for older hardware, whatever the hardware here.
+struct Variant {
+  std::string_view ending;
+  Instructions instructions;
+};
+constexpr Variant kVariants[] = {{"_earlier", Instructions::earlier},
+                                 {"_oldest", Instructions::oldest}};
 
 }  // namespace
 
@@ -114,7 +119,7 @@ std::vector<std::string> tested_backends() {
   std::vector<std::string> names = backend_names();
   std::erase(names, "ref");
   for (const std::string& name : std::vector<std::string>(names))
-    names.push_back(name + std::string(kOldest));
+    for (const Variant& variant : kVariants) names.push_back(name + std::string(variant.ending));
   return names;
 }
 
@@ -124,9 +129,13 @@ TEST(Oracle, IsNotComparedWithItself) {
 }
 
 std::unique_ptr<Backend> Conformance::make(std::string name, int threads) {
-  const bool oldest = name.ends_with(kOldest);
-  if (oldest) name.resize(name.size() - kOldest.size());
-  return make_backend(name, {.threads = threads, .oldest = oldest});
+  BackendOptions options{.threads = threads};
+  for (const Variant& variant : kVariants) {
+    if (!name.ends_with(variant.ending)) continue;
+    name.resize(name.size() - variant.ending.size());
+    options.instructions = variant.instructions;
+  }
+  return make_backend(name, options);
 }
 
 void Conformance::SetUp() {

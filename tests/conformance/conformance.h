@@ -63,7 +63,7 @@ void expect_close(const Matrix& expected, const Matrix& actual, Tolerance tolera
 Matrix lower_triangle(Matrix matrix);
 
 // The backends of this build but for the oracle, which is what they are compared with; each also
-// with its code for the oldest hardware ("cuda_oldest").
+// with its code for older hardware ("cuda_earlier", "cuda_oldest").
 std::vector<std::string> tested_backends();
 
 // One test for each of tested_backends(); what is not on this machine is skipped, with the reason.

@@ -11,9 +11,23 @@
 
 namespace halftone {
 
+namespace {
+
+simd::Isa isa_of(Instructions instructions) {
+  switch (instructions) {
+    case Instructions::earlier:
+      return simd::Isa::avx2;
+    case Instructions::oldest:
+      return simd::Isa::scalar;
+    default:
+      return simd::detect_isa();
+  }
+}
+
+}  // namespace
+
 std::unique_ptr<Backend> make_cpu_backend(const BackendOptions& options) {
-  return std::make_unique<cpu::CpuBackend>(options,
-                                           options.oldest ? simd::Isa::scalar : simd::detect_isa());
+  return std::make_unique<cpu::CpuBackend>(options, isa_of(options.instructions));
 }
 
 namespace cpu {

@@ -21,12 +21,14 @@ std::string name_of_card(int device) {
 }  // namespace
 
 CudaBackend::CudaBackend(int device, const BackendOptions& options)
-    : context_(device, options.oldest), transfers_(context_, options.threads) {
+    : context_(device, options.instructions), transfers_(context_, options.threads) {
   const CardProperties& card = context_.card();
   info_.backend = "cuda";
   info_.device = fmt::format("{} (cuda:{})", name_of_card(device), device);
-  info_.instructions =
-      fmt::format("sm_{}{}{}", card.major, card.minor, options.oldest ? " as sm_75" : "");
+  const char* narrowed = options.instructions == Instructions::all ? ""
+                         : card.bf16                               ? " as sm_80"
+                                                                   : " as sm_75";
+  info_.instructions = fmt::format("sm_{}{}{}", card.major, card.minor, narrowed);
   info_.native_bf16 = card.bf16;
   info_.threads = transfers_.threads();
 }

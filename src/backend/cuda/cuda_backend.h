@@ -1,6 +1,6 @@
 // NVIDIA cards from compute capability 7.5 on: the class whose operations are the functions of
 // cuda_operations.h. bf16 products on tensor cores from 8.0 on; before, and with
-// BackendOptions::oldest, f32 products of values that are rounded to bf16.
+// Instructions::oldest, f32 products of values that are rounded to bf16.
 #pragma once
 
 #include <deque>

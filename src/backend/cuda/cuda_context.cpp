@@ -9,7 +9,7 @@ constexpr size_t kUploadSegment = size_t{8} << 20;
 constexpr int kUploadSegments = 4;
 
 // Makes the card current for this thread, and asks what it is.
-CardProperties properties_of(int device, bool oldest) {
+CardProperties properties_of(int device, Instructions instructions) {
   check(cudaSetDevice(device), {"using card", {device}});
   CardProperties card{.device = device};
   const auto ask = [&](cudaDeviceAttr attribute) {
@@ -21,8 +21,8 @@ CardProperties properties_of(int device, bool oldest) {
   card.shared_memory = ask(cudaDevAttrMaxSharedMemoryPerBlockOptin);
   card.major = ask(cudaDevAttrComputeCapabilityMajor);
   card.minor = ask(cudaDevAttrComputeCapabilityMinor);
-  card.bf16 = card.major >= 8 && !oldest;
-  card.wgmma = card.major == 9 && !oldest;
+  card.bf16 = card.major >= 8 && instructions != Instructions::oldest;
+  card.wgmma = card.major == 9 && instructions == Instructions::all;
   return card;
 }
 
@@ -35,8 +35,8 @@ cublasLtHandle_t start_blas() {
 
 }  // namespace
 
-Context::Context(int device, bool oldest)
-    : card_(properties_of(device, oldest)),
+Context::Context(int device, Instructions instructions)
+    : card_(properties_of(device, instructions)),
       allocator_(device, compute_),
       uploads_(kUploadSegment, kUploadSegments),
       blas_(start_blas()),

@@ -31,7 +31,7 @@ struct CardProperties {
 
 class Context {
  public:
-  Context(int device, bool oldest);
+  Context(int device, Instructions instructions);
   ~Context();
   Context(const Context&) = delete;
   Context& operator=(const Context&) = delete;
