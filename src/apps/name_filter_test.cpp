@@ -11,7 +11,7 @@ namespace {
 using ::testing::HasSubstr;
 
 TEST(NameFilter, TheFirstPatternThatIsFoundAnywhereInTheName) {
-  const NameFilter filter({"q_proj$", "layers\\.1\\.", "q_"}, "--skip");
+  NameFilter filter({"q_proj$", "layers\\.1\\.", "q_"}, "--skip");
   EXPECT_EQ(*filter.match("model.layers.0.self_attn.q_proj"), "q_proj$");
   EXPECT_EQ(*filter.match("model.layers.1.mlp.up_proj"), "layers\\.1\\.");
   EXPECT_EQ(*filter.match("model.layers.0.q_proj.x"), "q_");
@@ -20,7 +20,7 @@ TEST(NameFilter, TheFirstPatternThatIsFoundAnywhereInTheName) {
 }
 
 TEST(NameFilter, WithoutPatternsNothingMatches) {
-  const NameFilter filter({}, "--skip");
+  NameFilter filter({}, "--skip");
   EXPECT_EQ(filter.match("model.layers.0.mlp.up_proj"), nullptr);
   EXPECT_NO_THROW(filter.check_all_used());
 }
@@ -37,7 +37,7 @@ TEST(NameFilter, APatternThatDoesNotCompileIsNamedWithItsPlace) {
 }
 
 TEST(NameFilter, APatternThatMatchedNothingIsNamed) {
-  const NameFilter filter({"up", "never"}, "--skip");
+  NameFilter filter({"up", "never"}, "--skip");
   filter.match("up_proj");
   try {
     filter.check_all_used();
