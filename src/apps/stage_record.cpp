@@ -131,6 +131,8 @@ void put_matrix(Writer& out, const QuantizedMatrix& matrix) {
   out.put(matrix.grid.group_size);
   out.put(static_cast<uint8_t>(matrix.grid.symmetric));
   out.put(matrix.grid.scales);
+  out.put(static_cast<uint8_t>(matrix.grid.stores_offset));
+  out.put(matrix.grid.table);
   out.put(matrix.rows);
   out.put(matrix.cols);
   out.put(pack_codes(matrix.codes, matrix.grid.bits));
@@ -171,6 +173,8 @@ QuantizedMatrix get_matrix(Reader& in) {
   in.get(matrix.grid.group_size);
   matrix.grid.symmetric = in.get_flag();
   matrix.grid.scales = in.get_enum(ScaleStore::bf16);
+  matrix.grid.stores_offset = in.get_flag();
+  matrix.grid.table = in.get_enum(LevelTable::iq4_nl);
   in.get(matrix.rows);
   in.get(matrix.cols);
   in.get(packed);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cassert>
 #include <cmath>
 #include <limits>
@@ -31,6 +32,23 @@ inline float storable_scale(ScaleStore store, float scale) {
     return {scale, std::numeric_limits<float>::denorm_min(), std::numeric_limits<float>::max()};
   }();
   return std::clamp(range.rounded, range.smallest, range.largest);
+}
+
+// Bits of a scale's significand that are given up so that scale · zero is exact: its product with a
+// code is as many bits longer. 0 where that is not stored. The last bit is kept.
+inline int dropped_bits(const Grid& grid) {
+  if (!grid.stores_offset || grid.symmetric) return 0;
+  const int held = grid.scales == ScaleStore::f16 ? 11 : grid.scales == ScaleStore::bf16 ? 8 : 24;
+  return 24 - std::max(held - grid.bits, 1);
+}
+
+// `scale` with the last `dropped` of its 24 bits zero: to nearest, ties to even.
+// Nothing above 128 comes out: its product with a code of 8 bits is an f16 still.
+inline float shortened_scale(float scale, int dropped) {
+  if (dropped == 0) return scale;
+  auto bits = std::bit_cast<uint32_t>(std::min(scale, 0x1p7f));
+  bits += (uint32_t{1} << (dropped - 1)) - 1 + (bits >> dropped & 1);
+  return std::bit_cast<float>(bits >> dropped << dropped);
 }
 
 // The range of a group's weights, zero included: low ≤ 0 ≤ high.
@@ -62,7 +80,8 @@ inline ScaleAndZero grid_candidate(const GridFit& fit, GroupRange range, int i) 
   const double width = grid.symmetric ? 2 * std::max(-low, high) : high - low;
   const double wanted =
       std::min<double>(shrink * width / largest_code, std::numeric_limits<float>::max());
-  const float scale = storable_scale(grid.scales, static_cast<float>(wanted));
+  const float scale =
+      storable_scale(grid.scales, shortened_scale(static_cast<float>(wanted), dropped_bits(grid)));
   if (grid.symmetric) return {scale, grid.symmetric_zero()};
   const double zero = std::nearbyint(-shrink * low / static_cast<double>(scale));
   return {scale, static_cast<int>(std::clamp(zero, 0.0, largest_code))};

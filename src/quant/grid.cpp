@@ -26,8 +26,8 @@ std::string propose_group_size(int64_t cols) {
 void check_grid(const Grid& grid, [[maybe_unused]] int64_t rows, int64_t cols,
                 const std::string& module) {
   assert(rows > 0 && cols > 0);
-  if (grid.bits != 2 && grid.bits != 3 && grid.bits != 4 && grid.bits != 8)
-    throw usage_error("--bits {}: expected 2, 3, 4 or 8", grid.bits);
+  if (grid.bits < 2 || grid.bits > 8 || grid.bits == 7)
+    throw usage_error("--bits {}: expected 2, 3, 4, 5, 6 or 8", grid.bits);
   if (grid.group_size == -1) return;
   if (grid.group_size <= 0)
     throw usage_error("--group-size {}: expected a positive number, or -1 for one group a row",

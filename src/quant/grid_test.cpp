@@ -31,7 +31,7 @@ TEST(Grid, GroupSizeMustDivide) {
 }
 
 TEST(Grid, RefusesNonsense) {
-  EXPECT_EQ(refusal({.bits = 5}, 576), "--bits 5: expected 2, 3, 4 or 8\n");
+  EXPECT_EQ(refusal({.bits = 7}, 576), "--bits 7: expected 2, 3, 4, 5, 6 or 8\n");
   for (const int64_t size : {0, -2})
     EXPECT_NE(refusal({.group_size = size}, 576).find("expected a positive number"),
               std::string::npos);

@@ -1,19 +1,14 @@
 #include "tensor/quantized.h"
 
 #include <algorithm>
+#include <array>
 #include <cassert>
 
 namespace halftone {
 namespace {
 
-template <class Store>
-void dequantize_row(const QuantizedMatrix& matrix, int64_t row, Store store) {
-  const uint8_t* codes = matrix.codes.data() + row * matrix.cols;
-  const float* scales = matrix.scales.data() + row * matrix.groups();
-  const uint8_t* zeros = matrix.zeros.data() + row * matrix.groups();
-  const auto value = [&](int64_t col, int64_t group) {
-    return scales[group] * static_cast<float>(codes[col] - zeros[group]);
-  };
+template <class Value, class Store>
+void store_row(const QuantizedMatrix& matrix, Value value, Store store) {
   if (!matrix.group_of.empty()) {
     for (int64_t col = 0; col < matrix.cols; ++col)
       store(col, value(col, matrix.group_of[static_cast<size_t>(col)]));
@@ -25,7 +20,33 @@ void dequantize_row(const QuantizedMatrix& matrix, int64_t row, Store store) {
       store(col, value(col, group));
 }
 
+template <class Store>
+void dequantize_row(const QuantizedMatrix& matrix, int64_t row, Store store) {
+  const uint8_t* codes = matrix.codes.data() + row * matrix.cols;
+  const float* scales = matrix.scales.data() + row * matrix.groups();
+  const uint8_t* zeros = matrix.zeros.data() + row * matrix.groups();
+  if (matrix.grid.table == LevelTable::even) {
+    const auto even = [=](int64_t col, int64_t group) {
+      return scales[group] * static_cast<float>(codes[col] - zeros[group]);
+    };
+    return store_row(matrix, even, store);
+  }
+  const float* levels = levels_of(matrix.grid.table).data();
+  const auto uneven = [=](int64_t col, int64_t group) {
+    return scales[group] * (levels[codes[col]] - static_cast<float>(zeros[group]));
+  };
+  store_row(matrix, uneven, store);
+}
+
+// kvalues_iq4nl of ggml-common.h.
+constexpr std::array<float, 16> kIq4Nl = {-127, -104, -83, -65, -49, -35, -22, -10,
+                                          1,    13,   25,  38,  53,  69,  89,  113};
+
 }  // namespace
+
+std::span<const float> levels_of(LevelTable table) {
+  return table == LevelTable::iq4_nl ? std::span<const float>(kIq4Nl) : std::span<const float>();
+}
 
 float round_to(ScaleStore store, float scale) {
   switch (store) {
@@ -42,13 +63,14 @@ float round_to(ScaleStore store, float scale) {
 
 double Grid::bits_per_weight(int64_t cols) const {
   const int scale_bits = scales == ScaleStore::f32 ? 32 : 16;
-  const double per_group = scale_bits + (symmetric ? 0 : bits);
+  const double per_group = scale_bits + (symmetric ? 0 : stores_offset ? scale_bits : bits);
   return bits + per_group * static_cast<double>(groups(cols)) / static_cast<double>(cols);
 }
 
 float QuantizedMatrix::value(int64_t row, int64_t col) const {
   const size_t at = static_cast<size_t>(row * groups() + group(col));
-  return scales[at] * static_cast<float>(codes[static_cast<size_t>(row * cols + col)] - zeros[at]);
+  return scales[at] *
+         (grid.level(codes[static_cast<size_t>(row * cols + col)]) - static_cast<float>(zeros[at]));
 }
 
 void dequantize(const QuantizedMatrix& matrix, int64_t row_begin, int64_t row_end, View out) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "tensor/tensor.h"
@@ -12,15 +13,28 @@ namespace halftone {
 enum class ScaleStore : uint8_t { f32, f16, bf16 };
 float round_to(ScaleStore store, float scale);
 
-// The values that a code can stand for: ŵ = scale · (code − zero), codes 0 … 2^bits − 1.
+// What the codes of a grid stand for before scale and zero: themselves, or a table of uneven levels
+// (ggml's IQ4_NL), whose zero is always 0.
+enum class LevelTable : uint8_t { even, iq4_nl };
+std::span<const float> levels_of(LevelTable table);  // rising; empty: even
+
+// The values that a code can stand for: ŵ = scale · (level(code) − zero), codes 0 … 2^bits − 1.
 struct Grid {
-  int bits = 4;              // 2, 3, 4 or 8
+  int bits = 4;              // 2, 3, 4 or 8; 5 and 6 in formats that hold them
   int64_t group_size = 128;  // inputs that share a scale; -1: the whole row
-  bool symmetric = true;     // zero is 2^(bits−1) everywhere
+  bool symmetric = true;     // zero is symmetric_zero() everywhere
   ScaleStore scales = ScaleStore::f16;
+  // The format stores scale · zero as a number of the scale's type, which must be exact: the scales
+  // of asymmetric grids then have a significand that is `bits` shorter.
+  bool stores_offset = false;
+  LevelTable table = LevelTable::even;
 
   int levels() const { return 1 << bits; }
-  int symmetric_zero() const { return 1 << (bits - 1); }
+  int symmetric_zero() const { return table == LevelTable::even ? 1 << (bits - 1) : 0; }
+  float level(int code) const {
+    return table == LevelTable::even ? static_cast<float>(code)
+                                     : levels_of(table)[static_cast<size_t>(code)];
+  }
   int64_t groups(int64_t cols) const {
     return group_size < 0 ? 1 : (cols + group_size - 1) / group_size;
   }
@@ -49,7 +63,7 @@ struct QuantizedMatrix {
 };
 
 // out (row_end − row_begin, cols), f32, bf16 or f16 on the host := rows [row_begin, row_end) of the
-// matrix. The product scale · (code − zero) is taken in f32 and rounded once.
+// matrix. The product scale · (level − zero) is taken in f32 and rounded once.
 void dequantize(const QuantizedMatrix& matrix, int64_t row_begin, int64_t row_end, View out);
 
 }  // namespace halftone

@@ -12,6 +12,7 @@
 #include <cfloat>
 
 #include "backend/cuda/cuda_operations.h"
+#include "backend/grid_candidate.h"
 
 namespace halftone::cuda {
 namespace {
@@ -34,6 +35,7 @@ struct Search {
   int levels;
   bool symmetric;
   ScaleStore store;
+  int dropped;  // dropped_bits() of the grid
 };
 
 struct ScaleAndZero {
@@ -45,7 +47,7 @@ struct Range {
   float low = 0, high = 0;
 };
 
-// storable_scale() and grid_candidate() of backend/grid_candidate.h.
+// storable_scale(), shortened_scale() and grid_candidate() of backend/grid_candidate.h.
 __device__ float storable_scale(ScaleStore store, float scale) {
   switch (store) {
     case ScaleStore::f16:
@@ -55,6 +57,13 @@ __device__ float storable_scale(ScaleStore store, float scale) {
     default:
       return fminf(fmaxf(scale, 0x1p-149f), FLT_MAX);
   }
+}
+
+__device__ float shortened_scale(float scale, int dropped) {
+  if (dropped == 0) return scale;
+  uint32_t bits = __float_as_uint(fminf(scale, 0x1p7f));
+  bits += (uint32_t{1} << (dropped - 1)) - 1 + (bits >> dropped & 1);
+  return __uint_as_float(bits >> dropped << dropped);
 }
 
 __device__ ScaleAndZero grid_candidate(const Search& search, Range range, int i) {
@@ -67,7 +76,8 @@ __device__ ScaleAndZero grid_candidate(const Search& search, Range range, int i)
   const double width = search.symmetric ? 2 * fmax(-low, high) : high - low;
   const double wanted =
       fmin(__ddiv_rn(__dmul_rn(shrink, width), largest_code), static_cast<double>(FLT_MAX));
-  const float scale = storable_scale(search.store, __double2float_rn(wanted));
+  const float scale =
+      storable_scale(search.store, shortened_scale(__double2float_rn(wanted), search.dropped));
   if (search.symmetric) return {scale, symmetric_zero};
   const double zero = rint(__ddiv_rn(__dmul_rn(-shrink, low), static_cast<double>(scale)));
   return {scale, static_cast<int>(fmin(fmax(zero, 0.0), largest_code))};
@@ -321,7 +331,8 @@ void fit_grid(Context& context, ConstView w, const GridFit& fit, View scales, Vi
                       .power = fit.power,
                       .levels = fit.grid.levels(),
                       .symmetric = fit.grid.symmetric,
-                      .store = fit.grid.scales};
+                      .store = fit.grid.scales,
+                      .dropped = dropped_bits(fit.grid)};
   const int64_t count = w.rows * groups;
   const unsigned blocks = static_cast<unsigned>((count + kGroups - 1) / kGroups);
   if (width <= 4 * kLanes)

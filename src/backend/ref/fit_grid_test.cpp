@@ -101,5 +101,25 @@ TEST(FitGrid, ScalesAreValuesThatTheFormatStores) {
   EXPECT_EQ(storable_scale(ScaleStore::f32, 0), 0x1p-149f);
 }
 
+// Seven bits are left of f16's eleven beside codes of four: the product with a zero is an f16.
+TEST(FitGrid, ScalesAreShortWhereTheirProductWithAZeroIsStored) {
+  EXPECT_EQ(dropped_bits({.bits = 4, .symmetric = false, .stores_offset = true}), 24 - 7);
+  EXPECT_EQ(dropped_bits({.bits = 4, .symmetric = true, .stores_offset = true}), 0);
+  EXPECT_EQ(shortened_scale(1 + 0x1p-7f, 17), 1);  // a tie, to even
+  EXPECT_EQ(shortened_scale(1 + 0x3p-7f, 17), 1 + 0x1p-5f);
+  for (const ScaleStore store : {ScaleStore::f16, ScaleStore::bf16, ScaleStore::f32}) {
+    for (const int bits : {2, 4, 8}) {
+      const Grid grid{.bits = bits, .symmetric = false, .scales = store, .stores_offset = true};
+      for (const float high : {0.3f, 7.7f, 1e-5f, 1e5f}) {
+        const ScaleAndZero fitted = grid_candidate({.grid = grid}, {-0.61f * high, high}, 3);
+        const float product = fitted.scale * static_cast<float>(fitted.zero);
+        EXPECT_GT(fitted.zero, 0);
+        EXPECT_EQ(round_to(store, product), product) << bits << ' ' << high;
+        EXPECT_EQ(double{fitted.scale} * fitted.zero, double{product});
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace halftone
