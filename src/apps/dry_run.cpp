@@ -9,14 +9,7 @@
 namespace halftone {
 namespace {
 
-std::string grid_text(const Grid& grid) {
-  return fmt::format(
-      "{} bits, {}, {}", grid.bits,
-      grid.group_size < 0 ? "one group a channel" : fmt::format("groups of {}", grid.group_size),
-      grid.symmetric ? "symmetric" : "asymmetric");
-}
-
-// The common grid and method of the rows that are quantized, and how many are not.
+// The rows that are quantized, and those that are not.
 struct Count {
   int64_t quantized = 0, skipped = 0;
 };
@@ -71,7 +64,7 @@ std::vector<std::string> plan_lines(const OpenedModel& model, const Plan& plan) 
       "Model     {}: {}, {} layers, {:.3g} M parameters, {}", model.name(), config.model_type,
       config.layers, static_cast<double>(size.parameters) / 1e6, human_bytes(size.file_bytes)));
   lines.push_back(fmt::format("Plan      {} linears → {}, by {} ({:.3f} bits a weight){}",
-                              count.quantized, grid_text(plan.rows.front().grid), plan.method->name,
+                              count.quantized, plan.grid_text(), plan.method->name,
                               plan.bits_per_weight_linears,
                               count.skipped > 0 ? fmt::format("; {} skipped", count.skipped) : ""));
   lines.push_back(fmt::format("Output    about {} ({:.2f} bits a weight over the whole file)",
@@ -120,7 +113,7 @@ std::string dry_run(Backend& backend, const OpenedModel& model, const QuantizeOp
       "Needs     {}\n          at least {}\nTime      about {} ({} a layer, measured on one)\n",
       memory_text(estimate), least_text(estimate), human_seconds(time.seconds),
       human_seconds(time.seconds_per_layer));
-  for (const ReaderVerdict& reader : plan.format->readers(plan.rows.front().grid))
+  for (const ReaderVerdict& reader : plan.format->readers(plan.modules()))
     text += fmt::format("Opens in  {}: {}{}\n", reader.reader, reader.opens ? "yes" : "no",
                         reader.why.empty() ? "" : ", " + reader.why);
   return text + "Nothing was written.\n";

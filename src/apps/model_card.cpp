@@ -19,10 +19,6 @@ std::string list(const std::vector<std::string>& texts) {
   return out + "]";
 }
 
-std::string group_text(const Grid& grid) {
-  return grid.group_size < 0 ? "per channel" : fmt::format("groups of {}", grid.group_size);
-}
-
 std::string loss_section(const QuantizeOutcome& outcome) {
   const HeldOutLoss& loss = outcome.loss;
   if (loss.windows == 0) return "Not measured: no calibration window was left to hold out.\n";
@@ -49,7 +45,7 @@ std::string layer_errors(const QuantizeOutcome& outcome) {
 
 std::string readers_section(const Plan& plan) {
   std::string text;
-  for (const ReaderVerdict& reader : plan.format->readers(plan.rows.front().grid))
+  for (const ReaderVerdict& reader : plan.format->readers(plan.modules()))
     text += fmt::format("- {}: {}\n", reader.reader,
                         reader.opens ? (reader.why.empty() ? "opens" : "opens; " + reader.why)
                                      : "refuses: " + reader.why);
@@ -61,14 +57,12 @@ std::string readers_section(const Plan& plan) {
 std::string model_card(const OutputInput& input) {
   const QuantizeOutcome& outcome = input.outcome;
   const Plan& plan = outcome.plan;
-  const Grid& grid = plan.rows.front().grid;
-  std::string text = "---\nlibrary_name: transformers\ntags:\n- halftone\n- gptq\n---\n";
+  std::string text = fmt::format("---\nlibrary_name: transformers\ntags:\n- halftone\n- {}\n---\n",
+                                 plan.format->name);
   text += fmt::format("# {} in {} bits\n\nMade by Halftone from `{}`.\n\n## Settings\n\n",
-                      input.model.name(), grid.bits, input.model.name());
-  text +=
-      fmt::format("- method {}, {} bits, {}, {}\n- {:.3f} bits a weight in the quantized linears\n",
-                  plan.method->name, grid.bits, group_text(grid),
-                  grid.symmetric ? "symmetric" : "asymmetric", plan.bits_per_weight_linears);
+                      input.model.name(), plan.main_grid().bits, input.model.name());
+  text += fmt::format("- method {}, {}\n- {:.3f} bits a weight in the quantized linears\n",
+                      plan.method->name, plan.grid_text(), plan.bits_per_weight_linears);
   if (outcome.samples > 0)
     text += fmt::format("- calibrated on {} windows of {} tokens, SHA-256 of the text {}\n",
                         outcome.samples, outcome.seq_len, outcome.calibration_sha256);

@@ -5,6 +5,7 @@
 
 #include "apps/name_filter.h"
 #include "base/error.h"
+#include "format/grid_limits.h"
 #include "quant/grid.h"
 
 namespace halftone {
@@ -70,6 +71,16 @@ void add_sizes(const OpenedModel& model, Plan& plan) {
       8.0 * static_cast<double>(plan.output_bytes) / static_cast<double>(parameters);
 }
 
+// The type of the model's own weights, as a type of scales.
+ScaleStore stored_type(const OpenedModel& model) {
+  const auto& keys = model.tensors->keys();
+  const auto linear = std::find_if(keys.begin(), keys.end(),
+                                   [](const TensorKey& key) { return is_linear(key.role); });
+  const std::string type =
+      linear == keys.end() ? std::string() : model.tensors->stored(*linear).encoding;
+  return type == "f32" ? ScaleStore::f32 : type == "f16" ? ScaleStore::f16 : ScaleStore::bf16;
+}
+
 }  // namespace
 
 int64_t dense_output_bytes(const OpenedModel& model, const TensorKey& key) {
@@ -85,10 +96,12 @@ Plan make_plan(const OpenedModel& model, const QuantizeOptions& options) {
   Plan plan;
   plan.method = &find_method(options.method);
   plan.format = &find_format(options.format);
-  const Grid grid = plan.format->grid(
-      {.bits = options.bits, .group_size = options.group_size, .symmetric = options.symmetric});
+  const Grid grid = plan.format->grid({.bits = options.bits,
+                                       .group_size = options.group_size,
+                                       .symmetric = options.symmetric,
+                                       .scales = stored_type(model)});
   plan.solver = solver_options(options, grid);
-  const NameFilter skip(options.skip, "--skip");
+  NameFilter skip(options.skip, "--skip");
   for (const TensorKey& key : linears_in_order(*model.tensors)) {
     PlanRow row{.key = key, .module = module_of(*model.tensors, key), .grid = grid};
     std::tie(row.rows, row.cols) = model.tensors->shape(key);
@@ -101,6 +114,7 @@ Plan make_plan(const OpenedModel& model, const QuantizeOptions& options) {
     plan.rows.push_back(std::move(row));
   }
   skip.check_all_used();
+  plan.format->check(plan.modules());
   add_sizes(model, plan);
   return plan;
 }
@@ -111,10 +125,39 @@ std::string Plan::text() const {
       static_cast<int>(solver.order), solver.damping, static_cast<int>(solver.fit.search),
       solver.fit.power, solver.fit.steps, solver.block);
   for (const PlanRow& row : rows)
-    text += fmt::format("{} {}x{} {} bits {} group {} sym {} {}\n", row.module, row.rows, row.cols,
-                        row.method.empty() ? "skip" : row.method, row.grid.bits,
-                        row.grid.group_size, row.grid.symmetric, row.skip_reason);
+    text +=
+        fmt::format("{} {}x{} {} bits {} group {} sym {} scales {} {} table {} {}\n", row.module,
+                    row.rows, row.cols, row.method.empty() ? "skip" : row.method, row.grid.bits,
+                    row.grid.group_size, row.grid.symmetric, static_cast<int>(row.grid.scales),
+                    row.grid.stores_offset, static_cast<int>(row.grid.table), row.skip_reason);
   return text;
+}
+
+std::vector<PlannedModule> Plan::modules() const {
+  std::vector<PlannedModule> modules;
+  for (const PlanRow& row : rows)
+    modules.push_back({.name = row.module,
+                       .role = row.key.role,
+                       .rows = row.rows,
+                       .cols = row.cols,
+                       .grid = row.grid,
+                       .skipped = row.method.empty()});
+  return modules;
+}
+
+QuantizationSummary Plan::summary() const {
+  return {.modules = modules(),
+          .damping = solver.damping,
+          .act_order = solver.order == ColumnOrder::activation,
+          .method = std::string(method->name)};
+}
+
+std::string Plan::grid_text() const {
+  const Grid main = main_grid();
+  const auto others = std::count_if(rows.begin(), rows.end(), [&](const PlanRow& row) {
+    return !row.method.empty() && row.grid != main;
+  });
+  return halftone::grid_text(main) + (others > 0 ? fmt::format(" ({} differ)", others) : "");
 }
 
 }  // namespace halftone

@@ -36,6 +36,7 @@ struct QuantizeOptions {
   std::string order, scale_search;  // empty: the recipe's
   int64_t max_memory = 0;           // bytes of the device that computes, 0: no limit of ours
   int64_t max_host_memory = 0;      // bytes of the host, where they are not the same
+  int64_t max_shard_bytes = 0;      // of a weight file, 0: the format's own limit
   bool resume = false, force = false, quiet = false;
   std::string program_version;  // part of the journal's fingerprint
 };
@@ -48,6 +49,10 @@ struct Plan {
   int64_t output_bytes = 0;  // weight files
   double bits_per_weight_linears = 0, bits_per_weight_file = 0;
   std::string text() const;  // canonical: part of the journal's fingerprint
+  std::vector<PlannedModule> modules() const;
+  QuantizationSummary summary() const;  // for the output's configuration
+  Grid main_grid() const { return halftone::main_grid(modules()); }
+  std::string grid_text() const;  // "4 bits, groups of 128, symmetric", and how many differ
 };
 
 // What a tensor that is not quantized takes in the output: its own bytes, or bf16 from a GGUF.

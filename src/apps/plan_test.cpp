@@ -54,19 +54,35 @@ TEST_F(PlanTest, RowsStandInTheOrderOfQuantizing) {
 
 TEST_F(PlanTest, SkippedRowsStayAndSayWhy) {
   QuantizeOptions given = options();
-  given.skip = {"layers\\.1\\.mlp", "k_proj$"};
+  given.skip = {"layers\\.1\\.mlp", "[qkv]_proj$"};
   const Plan plan = make_plan(model_, given);
   ASSERT_EQ(plan.rows.size(), 14u);
   for (const PlanRow& row : plan.rows) {
     const bool second_mlp = row.module.find("layers.1.mlp") != std::string::npos;
-    const bool keys = row.module.ends_with("k_proj");
-    EXPECT_EQ(row.method, second_mlp || keys ? "" : "gptq") << row.module;
+    const bool inputs = stage_of(row.key.role) == Stage::attn_in;
+    EXPECT_EQ(row.method, second_mlp || inputs ? "" : "gptq") << row.module;
     EXPECT_EQ(row.skip_reason, second_mlp ? "--skip layers\\.1\\.mlp"
-                               : keys     ? "--skip k_proj$"
+                               : inputs   ? "--skip [qkv]_proj$"
                                           : "")
         << row.module;
   }
   EXPECT_NE(plan.text(), make_plan(model_, options()).text());
+}
+
+// vLLM makes one linear of q, k and v.
+TEST_F(PlanTest, PartsOfAFusedLinearAreSkippedTogether) {
+  QuantizeOptions given = options();
+  given.skip = {"layers\\.1\\.self_attn\\.k_proj"};
+  try {
+    make_plan(model_, given);
+    ADD_FAILURE();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.exit(), Exit::usage);
+    EXPECT_NE(std::string(error.what()).find("layers.1.self_attn.k_proj stays dense"),
+              std::string::npos)
+        << error.what();
+    EXPECT_NE(error.hint().find("{q,k,v}_proj"), std::string::npos) << error.hint();
+  }
 }
 
 TEST_F(PlanTest, SizesAreThoseOfTheFiles) {

@@ -91,7 +91,7 @@ void warn_about_source(const OpenedModel& model, const Plan& plan) {
   if (model.quantized())
     spdlog::warn("{} holds weights that are rounded already ({}): better start from the original",
                  model.name(), model.quantization);
-  for (const ReaderVerdict& reader : plan.format->readers(plan.rows.front().grid))
+  for (const ReaderVerdict& reader : plan.format->readers(plan.modules()))
     if (!reader.opens) spdlog::warn("{} will refuse the result: {}", reader.reader, reader.why);
 }
 

@@ -2,11 +2,8 @@
 #include "apps/quantize_output.h"
 
 #include <algorithm>
-#include <filesystem>
-#include <map>
-#include <set>
 
-#include "apps/dense_output.h"
+#include "apps/side_files.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/interrupt.h"
@@ -15,46 +12,12 @@
 namespace halftone {
 namespace {
 
-namespace fs = std::filesystem;
-
-std::map<std::string, const PlanRow*> quantized_rows(const Plan& plan) {
-  std::map<std::string, const PlanRow*> rows;
-  for (const PlanRow& row : plan.rows)
-    if (!row.method.empty()) rows[row.module + ".weight"] = &row;
-  return rows;
-}
-
-void write_packed(const OutputInput& input, SafetensorsWriter& writer) {
+void write_packed(const OutputInput& input, ModelWriter& writer) {
   for (const StageRecord& stage : input.outcome.stages) {
     throw_if_interrupted();
     const StageRecord record = deserialize(input.journal.read(record_name(stage.id)));
-    for (const FinishedLinear& linear : record.linears)
-      for (const PackedTensor& packed :
-           input.outcome.plan.format->pack(linear.module, linear.matrix))
-        writer.write(packed.name, packed.data);
+    for (const FinishedLinear& linear : record.linears) writer.write(linear.module, linear.matrix);
   }
-}
-
-std::vector<std::string> skipped_modules(const Plan& plan) {
-  std::vector<std::string> skipped;
-  for (const PlanRow& row : plan.rows)
-    if (row.method.empty()) skipped.push_back(row.module);
-  return skipped;
-}
-
-void write_configuration(const OutputInput& input, const std::string& directory) {
-  const Plan& plan = input.outcome.plan;
-  const Json quantization =
-      plan.format->configuration({.grid = plan.rows.front().grid,
-                                  .damping = plan.solver.damping,
-                                  .act_order = plan.solver.order == ColumnOrder::activation,
-                                  .method = std::string(plan.method->name),
-                                  .skipped = skipped_modules(plan)});
-  Json config = input.model.checkpoint->metadata().config;
-  config["quantization_config"] = quantization;
-  write_file_atomically(directory + "/config.json", config.dump(2) + "\n");
-  for (const std::string_view name : plan.format->side_files())
-    write_file_atomically(directory + "/" + std::string(name), quantization.dump(2) + "\n");
 }
 
 // A matrix read back, against the one that was solved.
@@ -90,29 +53,18 @@ void check_forward(Backend& backend, const OpenedModel& written, std::span<const
 
 int64_t write_output(const OutputInput& input, const std::string& directory) {
   const Plan& plan = input.outcome.plan;
-  const auto quantized = quantized_rows(plan);
-  std::vector<TensorPlan> tensors;
-  for (const auto& [name, row] : quantized)
-    for (TensorPlan& packed :
-         plan.format->packed_plan(row->module, row->grid, row->rows, row->cols))
-      tensors.push_back(std::move(packed));
-  const DenseOutput dense(input.model,
-                          [&](const std::string& name) { return !quantized.contains(name); });
-  dense.plan(tensors);
-
-  SafetensorsWriter writer(directory, tensors);
-  write_packed(input, writer);
-  dense.write(writer);
-  const std::vector<std::string> files = writer.finish();
-
+  OutputSpec spec{.checkpoint = *input.model.checkpoint,
+                  .source = *input.model.source,
+                  .directory = directory,
+                  .summary = plan.summary()};
+  if (input.options.max_shard_bytes > 0) spec.max_shard_bytes = input.options.max_shard_bytes;
+  const auto writer = plan.format->open_writer(*plan.format, spec);
+  write_packed(input, *writer);
+  const int64_t bytes = writer->finish();
   write_side_files(*input.model.checkpoint, directory);
-  write_configuration(input, directory);
   write_file_atomically(directory + "/quantize.toml",
                         reproduction_config(input.options, input.model.checkpoint->path()));
   write_file_atomically(directory + "/README.md", model_card(input));
-  int64_t bytes = 0;
-  for (const std::string& file : files)
-    if (file.ends_with(".safetensors")) bytes += static_cast<int64_t>(fs::file_size(file));
   return bytes;
 }
 

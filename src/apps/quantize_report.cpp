@@ -20,7 +20,7 @@ std::string short_module(const std::string& module) {
 
 std::string readers_line(const Plan& plan) {
   std::string opens, refuses;
-  for (const ReaderVerdict& reader : plan.format->readers(plan.rows.front().grid)) {
+  for (const ReaderVerdict& reader : plan.format->readers(plan.modules())) {
     std::string& list = reader.opens ? opens : refuses;
     list += (list.empty() ? "" : ", ") + reader.reader;
   }
@@ -59,7 +59,7 @@ Json stage_json(const std::string& name, const ProfileRow& row) {
 
 ReportFacts settings_of(const QuantizeOutcome& outcome, const QuantizeOptions& options) {
   const Plan& plan = outcome.plan;
-  const Grid& grid = plan.rows.front().grid;
+  const Grid grid = plan.main_grid();
   return {{"method", std::string(plan.method->name)},
           {"recipe", options.recipe},
           {"bits", std::to_string(grid.bits)},

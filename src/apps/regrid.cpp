@@ -5,7 +5,7 @@
 #include <cmath>
 #include <filesystem>
 
-#include "apps/dense_output.h"
+#include "apps/side_files.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/interrupt.h"

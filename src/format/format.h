@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/json.h"
+#include "format/model_writer.h"
 #include "io/safetensors.h"
 #include "tensor/quantized.h"
 #include "tensor/weight_source.h"
@@ -20,45 +21,54 @@ namespace halftone {
 // One tensor as it will stand in a file.
 struct PackedTensor {
   std::string name;  // "model.layers.0.self_attn.q_proj.qweight"
-  DType dtype = DType::i32;
+  std::string type;  // safetensors' name of it: "I32"
   std::vector<int64_t> shape;
   std::vector<std::byte> data;
 };
-
-// What the configuration files of a quantized checkpoint say.
-struct QuantizationSummary {
-  Grid grid;
-  double damping = 0.01;
-  bool act_order = false;            // static groups: g_idx stays trivial
-  std::string method;                // "gptq", "rtn"
-  std::vector<std::string> skipped;  // modules kept dense (linears inside blocks only)
-};
+std::vector<PackedTensor> empty_tensors(std::vector<TensorPlan> plan);  // zeros
 
 struct ReaderVerdict {
   std::string reader;  // "vLLM"
   bool opens = true;
-  std::string why;  // empty when it opens
+  std::string why;  // why not; or, when it opens, what is to be known
 };
 
 struct Format {
-  std::string_view name;  // --format gptq
-  // The grid that the format would store for what the user asked: fixes how scales are stored.
-  // Throws Error(usage) when it cannot hold it.
+  std::string_view name;     // --format gptq
+  std::string_view summary;  // "AutoAWQ's GEMM layout: 4 bits"
+  // The grid that the format would store for what the user asked; `wanted.scales` is the type of
+  // the model's own tensors, the result's how a scale is stored. Throws Error(usage) when it cannot
+  // hold it, listing what it takes.
   Grid (*grid)(const Grid& wanted);
+  // What goes beyond single modules: grids that differ where the format has one for all. Throws
+  // Error(usage).
+  void (*check)(std::span<const PlannedModule> modules);
+  // Why pack() cannot store these very codes, scales and zeros; empty when it can. Shapes are
+  // packed_plan()'s.
+  std::string (*obstacle)(const QuantizedMatrix&);
   // The tensors of one linear; `module` is the name without ".weight".
   std::vector<PackedTensor> (*pack)(const std::string& module, const QuantizedMatrix&);
   // Names, types, shapes and sizes of what pack() will make, in its order: headers are written
-  // before the first code is known.
+  // before the first code is known. Throws Error(usage) naming the module for a shape that the
+  // format has no room for.
   std::vector<TensorPlan> (*packed_plan)(const std::string& module, const Grid&, int64_t rows,
                                          int64_t cols);
-  // config.json's "quantization_config" and the files that stand beside it.
+  // What config.json says under each of config_keys, and the files of the same content that stand
+  // beside it.
   Json (*configuration)(const QuantizationSummary&);
-  std::vector<std::string_view> (*side_files)();
+  std::span<const std::string_view> config_keys;
+  std::span<const std::string_view> side_files;
   // Who opens the result, and who refuses and why.
-  std::vector<ReaderVerdict> (*readers)(const Grid&);
+  std::vector<ReaderVerdict> (*readers)(std::span<const PlannedModule> modules);
+  // How the output is laid out on disk.
+  std::unique_ptr<ModelWriter> (*open_writer)(const Format&, const OutputSpec&);
 };
 
 std::span<const Format> formats();
 const Format& find_format(std::string_view name);  // throws Error(usage), lists the known
+
+// The grid that most weights have, skipped modules aside; the default one when all are skipped.
+Grid main_grid(std::span<const PlannedModule> modules);
+bool one_grid(std::span<const PlannedModule> modules);  // whether no quantized module has another
 
 }  // namespace halftone

@@ -16,7 +16,8 @@ TEST(Format, NamesAreFoundAndMisspellingsListTheKnown) {
     ADD_FAILURE();
   } catch (const Error& error) {
     EXPECT_EQ(error.exit(), Exit::usage);
-    EXPECT_STREQ(error.what(), "--format gtpq: not a format, expected one of gptq");
+    EXPECT_STREQ(error.what(),
+                 "--format gtpq: not a format, expected one of gptq, gptq_v2");
   }
 }
 
@@ -29,7 +30,8 @@ TEST(Format, GridsHoldWhatTheFormatStores) {
 
 std::map<std::string, bool> opens(const Grid& grid) {
   std::map<std::string, bool> verdicts;
-  for (const ReaderVerdict& verdict : find_format("gptq").readers(grid)) {
+  const std::vector<PlannedModule> modules = {{"m", Role::q, 64, 256, grid}};
+  for (const ReaderVerdict& verdict : find_format("gptq").readers(modules)) {
     verdicts[verdict.reader] = verdict.opens;
     if (!verdict.opens) {
       EXPECT_NE(verdict.why, "") << verdict.reader;
@@ -56,7 +58,7 @@ TEST(Format, ReadersOfGptq) {
 
 TEST(Format, GptqConfiguration) {
   QuantizationSummary summary;
-  summary.grid = {.bits = 4, .group_size = 64};
+  summary.modules = {{"m", Role::q, 64, 256, {.bits = 4, .group_size = 64}}};
   summary.method = "gptq";
   summary.act_order = true;
   EXPECT_EQ(find_format("gptq").configuration(summary), Json::parse(R"({
@@ -65,15 +67,16 @@ TEST(Format, GptqConfiguration) {
       "pack_dtype": "int32",
       "meta": {"quantizer": ["halftone"], "solver": "gptq", "damp_percent": 0.01,
                "static_groups": true, "true_sequential": true}})"));
-  summary.grid.symmetric = false;
+  summary.modules[0].grid.symmetric = false;
   EXPECT_EQ(find_format("gptq").configuration(summary)["checkpoint_format"], "gptq_v2");
 }
 
 // Runtimes that fuse q, k and v ask for "qkv_proj": it stays dense only when all three do.
 TEST(Format, ModulesKeptDenseAreListedForGptq) {
   QuantizationSummary summary;
-  summary.skipped = {"model.layers.1.self_attn.q_proj", "model.layers.1.self_attn.k_proj",
-                     "model.layers.1.self_attn.v_proj", "model.layers.2.mlp.gate_proj"};
+  for (const char* name : {"model.layers.1.self_attn.q_proj", "model.layers.1.self_attn.k_proj",
+                           "model.layers.1.self_attn.v_proj", "model.layers.2.mlp.gate_proj"})
+    summary.modules.push_back({.name = name, .skipped = true});
   const Json rules = find_format("gptq").configuration(summary)["dynamic"];
   EXPECT_EQ(rules.size(), 5u);
   EXPECT_TRUE(rules.contains("-:.*model\\.layers\\.1\\.self_attn\\.qkv_proj$"));

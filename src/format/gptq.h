@@ -3,8 +3,8 @@
 //   qweight  i32 (cols·b/32, rows)  codes, a little-endian bitstream along the inputs
 //   qzeros   i32 (G, rows·b/32)     zeros, a bitstream along the outputs; v1 stores zero − 1, v2
 //   zero scales   f16 (G, rows) g_idx    i32 (cols)             the group of each input
-// Symmetric grids are written as v1 ("gptq"), which every reader knows; asymmetric ones as v2
-// ("gptq_v2"), since v1 cannot store a zero of 0.
+// --format gptq writes symmetric grids as v1 ("gptq"), which every reader knows, and asymmetric
+// ones as v2 ("gptq_v2"), since v1 cannot store a zero of 0; --format gptq_v2 writes both as v2.
 #pragma once
 
 #include <cstddef>
@@ -18,7 +18,7 @@
 namespace halftone {
 
 enum class GptqVersion : uint8_t { v1, v2 };
-GptqVersion gptq_version(const Grid& grid);     // what we write
+GptqVersion gptq_version(const Grid& grid);     // what --format gptq writes
 std::string_view name_of(GptqVersion version);  // "gptq", "gptq_v2"
 
 // One linear as it lies in a file, shapes checked; `qweight`, `qzeros` and `scales` need no
@@ -35,14 +35,13 @@ struct GptqLinear {
 
 // Rows [row_begin, row_end) as a matrix of their own.
 QuantizedMatrix unpack_gptq(const GptqLinear& linear, int64_t row_begin, int64_t row_end);
-
-// The row of the table (format.h has the meaning of each).
-Grid gptq_grid(const Grid& wanted);
-std::vector<PackedTensor> pack_gptq(const std::string& module, const QuantizedMatrix& matrix);
+// Symmetric grids alone can be v1. The order of the tensors is plan_gptq's.
+std::vector<PackedTensor> pack_gptq(const std::string& module, const QuantizedMatrix& matrix,
+                                    GptqVersion version);
 std::vector<TensorPlan> plan_gptq(const std::string& module, const Grid& grid, int64_t rows,
                                   int64_t cols);
-Json gptq_configuration(const QuantizationSummary& summary);
-std::vector<std::string_view> gptq_side_files();
-std::vector<ReaderVerdict> gptq_readers(const Grid& grid);
+
+extern const Format kGptqFormat;    // symmetric grids as v1, asymmetric ones as v2
+extern const Format kGptqV2Format;  // all as v2
 
 }  // namespace halftone

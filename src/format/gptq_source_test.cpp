@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/temporary_directory.h"
+#include "format/gptq.h"
 #include "format/open_weights.h"
 #include "io/safetensors.h"
 #include "tensor/allocator.h"
@@ -86,9 +87,8 @@ struct TestCheckpoint {
     for (int i = 0; i < 32 * 64; ++i) matrix.codes.push_back(static_cast<uint8_t>(i * 7 % 16));
     for (int i = 0; i < 32 * 4; ++i) matrix.scales.push_back(static_cast<float>(i) / 64);
     matrix.zeros.assign(matrix.scales.size(), 8);
-    for (PackedTensor& packed : pack_gptq(kModule, matrix)) {
-      parts[packed.name] = {std::string(safetensors_name(packed.dtype)), packed.shape, packed.data};
-    }
+    for (PackedTensor& packed : pack_gptq(kModule, matrix, GptqVersion::v1))
+      parts[packed.name] = {packed.type, packed.shape, packed.data};
     parts["model.norm.weight"] = {"F32", {2}, std::vector<std::byte>(8)};
   }
   Part& part(const std::string& suffix) { return parts.at(kModule + suffix); }
@@ -208,10 +208,12 @@ TEST(GptqSource, BrokenCheckpointsAreRefusedByName) {
       {"bits: missing", [](auto& m) { m.config = R"({"group_size": 16})"; }},
       {"group_size 0", [](auto& m) { m.config = R"({"bits": 4, "group_size": 0})"; }},
       {"group_size", [](auto& m) { m.config = R"({"bits": 4, "group_size": -7})"; }},
-      {"quantized as awq",
-       [](auto& m) { m.config = R"({"quant_method": "awq", "bits": 4, "group_size": 16})"; }},
-      {"(gemm), expected gptq",  // AutoAWQ's file of old
-       [](auto& m) { m.config = R"({"w_bit": 4, "q_group_size": 16, "version": "GEMM"})"; }},
+      {"quantized as hqq, which cannot be read",
+       [](auto& m) { m.config = R"({"quant_method": "hqq", "bits": 4, "group_size": 16})"; }},
+      {"GPTQ packed as bitblas, expected gptq",
+       [](auto& m) {
+         m.config = R"({"bits": 4, "group_size": 16, "checkpoint_format": "bitblas"})";
+       }},
       {"Marlin",
        [](auto& m) { m.config = R"({"bits": 4, "group_size": 16, "is_marlin_format": true})"; }},
       {"pack_dtype int16",
@@ -239,16 +241,14 @@ TEST(GptqSource, BrokenCheckpointsAreRefusedByName) {
 TEST(GptqSource, OtherMethodsInConfigJsonAreNamed) {
   TestCheckpoint model;
   model.config_name = "config.json";
-  model.config = R"({"quantization_config": {"quant_method": "compressed-tensors",
-                     "format": "pack-quantized"}})";
+  model.config = R"({"quantization_config": {"quant_method": "fp8", "format": "float-quantized"}})";
   const TemporaryDirectory place;
   const Checkpoint checkpoint = Checkpoint::open(model.write(place));
   try {
     open_weights(checkpoint);
     ADD_FAILURE();
   } catch (const Error& error) {
-    EXPECT_NE(std::string(error.what()).find("compressed-tensors (pack-quantized)"),
-              std::string::npos)
+    EXPECT_NE(std::string(error.what()).find("fp8 (float-quantized)"), std::string::npos)
         << error.what();
   }
 }

@@ -1,14 +1,30 @@
-// GPTQ's configuration file, and what its readers open.
-#include <fmt/format.h>
-
+// GPTQ's rows of the table of formats: what they hold, their configuration file, and who reads it.
 #include <algorithm>
-#include <array>
 #include <set>
 
+#include "base/error.h"
+#include "format/fused_modules.h"
 #include "format/gptq.h"
+#include "format/grid_limits.h"
 
 namespace halftone {
 namespace {
+
+constexpr std::string_view kConfigKeys[] = {"quantization_config"};
+constexpr std::string_view kSideFiles[] = {"quantize_config.json"};
+
+Grid grid_of(const Grid& wanted) {
+  check_bits(wanted, {2, 3, 4, 8}, "gptq");
+  check_group_size(wanted, {}, "gptq");
+  Grid grid = wanted;
+  grid.scales = ScaleStore::f16;
+  grid.stores_offset = false;
+  return grid;
+}
+
+std::string obstacle(const QuantizedMatrix& matrix) {
+  return grid_obstacle(matrix, ScaleStore::f16, false);
+}
 
 // `text` with the characters that regular expressions take for their own escaped.
 std::string escape(std::string_view text) {
@@ -20,70 +36,73 @@ std::string escape(std::string_view text) {
   return escaped;
 }
 
-// Serving runtimes fuse these linears and ask for the fused module's name.
-struct Fusion {
-  std::string_view fused;
-  std::array<std::string_view, 3> parts;
-  size_t count;
-};
-constexpr std::array kFusions = {
-    Fusion{"qkv_proj", {"q_proj", "k_proj", "v_proj"}, 3},
-    Fusion{"gate_up_proj", {"gate_proj", "up_proj"}, 2},
-};
-
-// "-:regex" rules: modules that stay dense, their fused names where all parts do.
-Json dense_rules(const std::vector<std::string>& skipped) {
-  std::set<std::string> modules(skipped.begin(), skipped.end());
-  std::set<std::string> fused;
-  for (const std::string& module : modules) {
-    for (const Fusion& fusion : kFusions) {
-      if (!module.ends_with(fusion.parts[0])) continue;
-      const std::string stem = module.substr(0, module.size() - fusion.parts[0].size());
-      const bool all = std::all_of(
-          fusion.parts.begin(), fusion.parts.begin() + fusion.count,
-          [&](std::string_view part) { return modules.count(stem + std::string(part)) > 0; });
-      if (all) fused.insert(stem + std::string(fusion.fused));
-    }
+// A rule for each module that is not as the rest: first those that stay dense ("-:"), then those
+// with a grid of their own ("+:"). No two rules match the same module, so that the order in which a
+// runtime tries them does not matter. Fused names too, where all parts have the same rule.
+Json dynamic_rules(const QuantizationSummary& summary, const Grid& main) {
+  std::set<std::string> dense;
+  std::vector<std::pair<Grid, std::set<std::string>>> others;
+  for (const PlannedModule& module : summary.modules) {
+    if (module.skipped) dense.insert(module.name);
+    if (module.skipped || module.grid == main) continue;
+    auto same = std::find_if(others.begin(), others.end(),
+                             [&](const auto& other) { return other.first == module.grid; });
+    if (same == others.end()) same = others.insert(others.end(), {module.grid, {}});
+    same->second.insert(module.name);
   }
-  modules.merge(fused);
   Json rules = Json::object();
-  for (const std::string& module : modules) {
-    rules["-:.*" + escape(module) + "$"] = Json::object();
-  }
+  for (const std::string& name : with_fused_names(std::move(dense)))
+    rules["-:.*" + escape(name) + "$"] = Json::object();
+  for (auto& [grid, modules] : others)
+    for (const std::string& name : with_fused_names(std::move(modules)))
+      rules["+:.*" + escape(name) + "$"] = {
+          {"bits", grid.bits}, {"group_size", grid.group_size}, {"sym", grid.symmetric}};
   return rules;
 }
 
-}  // namespace
-
-Json gptq_configuration(const QuantizationSummary& summary) {
-  const std::string version(name_of(gptq_version(summary.grid)));
+Json configuration(const QuantizationSummary& summary, GptqVersion version) {
+  const Grid main = main_grid(summary.modules);
   Json config;
   config["quant_method"] = "gptq";
   config["method"] = "gptq";
-  config["format"] = version;
-  config["checkpoint_format"] = version;
-  config["bits"] = summary.grid.bits;
-  config["group_size"] = summary.grid.group_size;
-  config["desc_act"] = false;  // groups stay where they were: g_idx is trivial
-  config["sym"] = summary.grid.symmetric;
-  config["lm_head"] = false;
+  config["format"] = name_of(version);
+  config["checkpoint_format"] = name_of(version);
+  config["bits"] = main.bits;
+  config["group_size"] = main.group_size;
+  config["desc_act"] = summary.scattered_groups;
+  config["sym"] = main.symmetric;
+  config["lm_head"] = std::any_of(
+      summary.modules.begin(), summary.modules.end(),
+      [](const PlannedModule& module) { return module.role == Role::head && !module.skipped; });
   config["pack_dtype"] = "int32";
-  if (!summary.skipped.empty()) config["dynamic"] = dense_rules(summary.skipped);
+  Json rules = dynamic_rules(summary, main);
+  if (!rules.empty()) config["dynamic"] = std::move(rules);
   Json meta;
   meta["quantizer"] = Json::array({"halftone"});
-  meta["solver"] = summary.method;
-  meta["damp_percent"] = summary.damping;
-  meta["static_groups"] = summary.act_order;
-  meta["true_sequential"] = true;
+  if (!summary.method.empty()) {
+    meta["solver"] = summary.method;
+    meta["damp_percent"] = summary.damping;
+    meta["static_groups"] = summary.act_order;
+    meta["true_sequential"] = true;
+  }
   config["meta"] = std::move(meta);
   return config;
 }
 
-std::vector<std::string_view> gptq_side_files() { return {"quantize_config.json"}; }
+void check(std::span<const PlannedModule> modules) {
+  check_fused(modules);
+  const PlannedModule *symmetric = nullptr, *asymmetric = nullptr;
+  for (const PlannedModule& module : modules)
+    if (!module.skipped) (module.grid.symmetric ? symmetric : asymmetric) = &module;
+  if (symmetric && asymmetric)
+    throw usage_error("--format gptq stores zeros in one way: {} is symmetric, {} is not",
+                      symmetric->name, asymmetric->name)
+        .hint("use --format gptq_v2.");
+}
 
 // As of mid-2026: vLLM's quantization/auto_gptq.py and marlin_utils.py, SGLang's gptq.py,
 // GPTQModel's quantization/config.py. Transformers loads GPTQ through GPTQModel.
-std::vector<ReaderVerdict> gptq_readers(const Grid& grid) {
+std::vector<ReaderVerdict> verdicts_of(const Grid& grid) {
   const auto one_of = [&](std::initializer_list<int64_t> sizes) {
     return std::find(sizes.begin(), sizes.end(), grid.group_size) != sizes.end();
   };
@@ -108,5 +127,51 @@ std::vector<ReaderVerdict> gptq_readers(const Grid& grid) {
   return {
       std::move(vllm), std::move(sglang), {"Transformers", known, why}, {"GPTQModel", known, why}};
 }
+
+std::vector<ReaderVerdict> readers(std::span<const PlannedModule> modules) {
+  std::vector<ReaderVerdict> verdicts = verdicts_of_all(modules, verdicts_of);
+  const bool uniform =
+      one_grid(modules) && std::none_of(modules.begin(), modules.end(),
+                                        [](const PlannedModule& m) { return m.skipped; });
+  for (ReaderVerdict& verdict : verdicts)
+    if (verdict.reader == "Transformers" && verdict.opens && !uniform)
+      verdict = {verdict.reader, false, "not all linears alike: it knows no rules for single ones"};
+  return verdicts;
+}
+
+}  // namespace
+
+const Format kGptqFormat = {
+    .name = "gptq",
+    .summary = "GPTQ, 2, 3, 4 or 8 bits (asymmetric grids as gptq_v2)",
+    .grid = grid_of,
+    .check = check,
+    .obstacle = obstacle,
+    .pack = [](const std::string& module,
+               const QuantizedMatrix& q) { return pack_gptq(module, q, gptq_version(q.grid)); },
+    .packed_plan = plan_gptq,
+    .configuration =
+        [](const QuantizationSummary& summary) {
+          return configuration(summary, gptq_version(main_grid(summary.modules)));
+        },
+    .config_keys = kConfigKeys,
+    .side_files = kSideFiles,
+    .readers = readers,
+    .open_writer = open_safetensors_writer};
+
+const Format kGptqV2Format = {
+    .name = "gptq_v2",
+    .summary = "GPTQ with zeros as they are, 2, 3, 4 or 8 bits",
+    .grid = grid_of,
+    .check = check_fused,
+    .obstacle = obstacle,
+    .pack = [](const std::string& module,
+               const QuantizedMatrix& q) { return pack_gptq(module, q, GptqVersion::v2); },
+    .packed_plan = plan_gptq,
+    .configuration = [](const QuantizationSummary& s) { return configuration(s, GptqVersion::v2); },
+    .config_keys = kConfigKeys,
+    .side_files = kSideFiles,
+    .readers = readers,
+    .open_writer = open_safetensors_writer};
 
 }  // namespace halftone

@@ -7,6 +7,7 @@
 #include <random>
 
 #include "base/error.h"
+#include "base/half.h"
 
 namespace halftone {
 namespace {
@@ -16,6 +17,10 @@ T element(const PackedTensor& tensor, size_t at) {
   T value;
   std::memcpy(&value, tensor.data.data() + at * sizeof(T), sizeof(T));
   return value;
+}
+
+std::vector<PackedTensor> pack(const std::string& module, const QuantizedMatrix& matrix) {
+  return pack_gptq(module, matrix, gptq_version(matrix.grid));
 }
 
 // pack_gptq's order: g_idx, qweight, qzeros, scales.
@@ -48,7 +53,7 @@ QuantizedMatrix make_matrix(const Grid& grid, int64_t rows, int64_t cols) {
 TEST(Gptq, WorkedExampleFourBits) {
   QuantizedMatrix matrix = make_matrix({.bits = 4, .group_size = 8}, 8, 8);
   for (size_t i = 0; i < 64; ++i) matrix.codes[i] = static_cast<uint8_t>(i % 8);
-  const auto packed = pack_gptq("m", matrix);
+  const auto packed = pack("m", matrix);
   ASSERT_EQ(packed.size(), 4u);
   EXPECT_EQ(packed[0].name, "m.g_idx");
   EXPECT_EQ(packed[0].shape, (std::vector<int64_t>{8}));
@@ -72,7 +77,7 @@ TEST(Gptq, WorkedExampleThreeBits) {
   QuantizedMatrix matrix = make_matrix({.bits = 3, .group_size = -1, .symmetric = false}, 32, 32);
   for (size_t i = 0; i < matrix.codes.size(); ++i) matrix.codes[i] = static_cast<uint8_t>(i % 8);
   for (size_t i = 0; i < 32; ++i) matrix.zeros[i] = static_cast<uint8_t>(i % 8);
-  const auto packed = pack_gptq("m", matrix);
+  const auto packed = pack("m", matrix);
   EXPECT_EQ(packed[1].shape, (std::vector<int64_t>{3, 32}));
   const uint32_t words[] = {0x88fac688u, 0xc688fac6u, 0xfac688fau};
   for (size_t word = 0; word < 3; ++word) {
@@ -86,7 +91,7 @@ TEST(Gptq, SymmetricZerosAreV1sAtEveryWidth) {
   const std::pair<int, uint32_t> patterns[] = {
       {2, 0x55555555u}, {4, 0x77777777u}, {8, 0x7f7f7f7fu}};
   for (const auto& [bits, pattern] : patterns) {
-    const auto packed = pack_gptq("m", make_matrix({.bits = bits, .group_size = 16}, 32, 32));
+    const auto packed = pack("m", make_matrix({.bits = bits, .group_size = 16}, 32, 32));
     EXPECT_EQ(element<uint32_t>(packed[2], 0), pattern) << bits;
   }
 }
@@ -113,7 +118,7 @@ TEST(Gptq, UnpackingPackedGivesTheSameMatrix) {
           for (const int64_t rows : {32, 64, 224}) {
             const Grid grid{.bits = bits, .group_size = group, .symmetric = symmetric};
             const QuantizedMatrix matrix = random_matrix(grid, rows, cols, random);
-            const auto packed = pack_gptq("m", matrix);
+            const auto packed = pack("m", matrix);
             const GptqLinear linear = linear_of(packed, matrix);
             ASSERT_EQ(unpack_gptq(linear, 0, rows), matrix) << bits << " " << group << " " << cols;
             const QuantizedMatrix part = unpack_gptq(linear, 5, 29);
@@ -133,7 +138,7 @@ TEST(Gptq, SmallestSizesThatFillWords) {
   std::mt19937 random(4);
   const Grid grid{.bits = 4, .group_size = 8};
   const QuantizedMatrix matrix = random_matrix(grid, 24, 40, random);
-  EXPECT_EQ(unpack_gptq(linear_of(pack_gptq("m", matrix), matrix), 0, 24), matrix);
+  EXPECT_EQ(unpack_gptq(linear_of(pack("m", matrix), matrix), 0, 24), matrix);
 }
 
 TEST(Gptq, GroupsOfColumnsSurvive) {
@@ -141,7 +146,7 @@ TEST(Gptq, GroupsOfColumnsSurvive) {
   QuantizedMatrix matrix = random_matrix({.bits = 4, .group_size = 16}, 32, 64, random);
   for (int32_t col = 0; col < 64; ++col) matrix.group_of.push_back(col / 16);
   std::shuffle(matrix.group_of.begin(), matrix.group_of.end(), random);
-  const auto packed = pack_gptq("m", matrix);
+  const auto packed = pack("m", matrix);
   for (size_t col = 0; col < 64; ++col) {
     EXPECT_EQ(element<int32_t>(packed[0], col), matrix.group_of[col]);
   }
@@ -152,12 +157,12 @@ TEST(Gptq, PlanIsWhatPackMakes) {
   for (const int bits : {2, 3, 4, 8}) {
     const QuantizedMatrix matrix = make_matrix({.bits = bits, .group_size = 48}, 64, 96);
     const auto plan = plan_gptq("a.b", matrix.grid, 64, 96);
-    const auto packed = pack_gptq("a.b", matrix);
+    const auto packed = pack("a.b", matrix);
     ASSERT_EQ(plan.size(), packed.size());
     for (size_t i = 0; i < plan.size(); ++i) {
       EXPECT_EQ(plan[i].name, packed[i].name);
       EXPECT_EQ(plan[i].shape, packed[i].shape);
-      EXPECT_EQ(plan[i].type, safetensors_name(packed[i].dtype));
+      EXPECT_EQ(plan[i].type, packed[i].type);
       EXPECT_EQ(plan[i].bytes, static_cast<int64_t>(packed[i].data.size()));
     }
   }
@@ -178,7 +183,7 @@ TEST(Gptq, SizesThatDoNotFillWordsAreRefused) {
 // 0x…50 − 0x…11 = 0x…3f with the borrow.
 TEST(Gptq, V1ZeroThatBorrowedComesBack) {
   QuantizedMatrix matrix = make_matrix({.bits = 4, .group_size = 8, .symmetric = false}, 8, 8);
-  auto packed = pack_gptq("m", matrix);
+  auto packed = pack("m", matrix);
   const uint32_t zeros = 0x88888850u - 0x11111111u;
   std::memcpy(packed[2].data.data(), &zeros, sizeof(zeros));
   GptqLinear linear = linear_of(packed, matrix);

@@ -21,6 +21,9 @@ struct StoredTensor {
   int64_t bytes = 0;          // in the file, scales and zeros included
   bool quantized = false;     // holds codes: not a dense floating-point tensor
   double grid_bits = 0;       // of a quantized one, where its grid says: codes, scales, zeros
+  // Of a quantized one, when WeightSource::quantized() gives it.
+  std::optional<Grid> grid = {};
+  bool permuted = false;  // its groups are not of neighbouring inputs (act-order)
 
   // Bits a weight: the grid's, or what the file spends.
   double bits_per_weight() const {

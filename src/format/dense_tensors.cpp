@@ -1,0 +1,83 @@
+// Pass-through (design §6): what a command does not change, it copies byte for byte.
+#include "format/dense_tensors.h"
+
+#include "base/error.h"
+#include "base/half.h"
+#include "base/interrupt.h"
+#include "tensor/allocator.h"
+
+namespace halftone {
+namespace {
+
+constexpr int64_t kRowsAtOnce = 4096;  // of a table that is converted
+
+}  // namespace
+
+DenseTensors::DenseTensors(const Checkpoint& checkpoint, const WeightSource& source,
+                           const std::function<bool(const std::string&)>& wanted,
+                           std::optional<DType> dtype)
+    : checkpoint_(checkpoint), source_(source), dtype_(dtype) {
+  for (const StoredTensor& stored : source.tensors())
+    if (wanted(stored.name)) names_.push_back(stored.name);
+}
+
+std::optional<DType> DenseTensors::conversion(const StoredTensor& stored) const {
+  if (dtype_) return dtype_;
+  if (stored.quantized || checkpoint_.is_gguf()) return DType::bf16;
+  return std::nullopt;
+}
+
+void DenseTensors::plan(std::vector<TensorPlan>& tensors) const {
+  for (const std::string& name : names_) {
+    const StoredTensor& stored = *source_.find(name);
+    const auto dtype = conversion(stored);
+    if (!dtype) {
+      const ContainerEntry& entry = *checkpoint_.find(name);
+      tensors.push_back({name, entry.type, entry.shape, static_cast<int64_t>(entry.bytes.size())});
+      continue;
+    }
+    std::vector<int64_t> shape = {stored.rows, stored.cols};
+    if (stored.rank == 1) shape.erase(shape.begin());
+    tensors.push_back({name, std::string(safetensors_name(*dtype)), shape,
+                       stored.rows * stored.cols * static_cast<int64_t>(size_of(*dtype))});
+  }
+}
+
+void DenseTensors::write(SafetensorsWriter& writer) const {
+  for (const std::string& name : names_) {
+    throw_if_interrupted();
+    if (const auto dtype = conversion(*source_.find(name)))
+      write_converted(name, *dtype, writer);
+    else
+      writer.write(name, checkpoint_.find(name)->bytes);
+  }
+}
+
+void DenseTensors::write_converted(const std::string& name, DType dtype,
+                                   SafetensorsWriter& writer) const {
+  const StoredTensor& stored = *source_.find(name);
+  std::vector<std::byte> bytes(static_cast<size_t>(stored.rows * stored.cols) * size_of(dtype));
+  const View out{bytes.data(), stored.rows, stored.cols, stored.cols, dtype, Place::host};
+  for (int64_t row = 0; row < stored.rows; row += kRowsAtOnce) {
+    const int64_t end = std::min(row + kRowsAtOnce, stored.rows);
+    if (dtype != DType::f16) {
+      source_.read(name, row, end, out.rows_of(row, end));
+      continue;
+    }
+    HostAllocator host;
+    const Tensor exact(host, end - row, stored.cols, DType::f32);
+    source_.read(name, row, end, exact);
+    for (int64_t r = 0; r < end - row; ++r)
+      for (int64_t c = 0; c < stored.cols; ++c) {
+        const f16 rounded = to_f16(exact.row<float>(r)[c]);
+        if ((rounded.bits & 0x7fff) == 0x7c00)
+          throw bad_input("{}: {} at row {}, column {} does not fit f16", name,
+                          exact.row<float>(r)[c], row + r, c)
+              .hint("use --dtype bf16 or f32.");
+        out.row<f16>(row + r)[c] = rounded;
+      }
+  }
+  writer.write(name, bytes);
+}
+
+}  // namespace halftone

@@ -1,0 +1,63 @@
+// How a model is laid out on disk: a directory of safetensors shards with config.json, or whatever
+// else a format wants (one file with metadata of its own). Apps hand over packed linears one by
+// one; the writer knows where they go, and what else there is to write.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "io/checkpoint.h"
+#include "tensor/quantized.h"
+#include "tensor/role.h"
+#include "tensor/weight_source.h"
+
+namespace halftone {
+
+struct Format;
+
+// One linear of the output.
+struct PlannedModule {
+  std::string name;  // "model.layers.0.self_attn.q_proj"
+  Role role = Role::q;
+  int64_t rows = 0, cols = 0;
+  Grid grid;             // where it is not skipped
+  bool skipped = false;  // stays dense
+};
+
+// What the configuration of a quantized checkpoint says.
+struct QuantizationSummary {
+  std::vector<PlannedModule> modules;  // all linears that could have been quantized
+  double damping = 0.01;
+  bool act_order = false;         // static groups: columns stay where they were
+  bool scattered_groups = false;  // some groups are not of neighbouring inputs: g_idx tells
+  std::string method;             // "gptq", "rtn"; empty: not known
+};
+
+struct OutputSpec {
+  const Checkpoint& checkpoint;  // of the model that the output is made from
+  const WeightSource& source;    // its tensors
+  std::string directory;         // exists
+  QuantizationSummary summary;   // no module that is not skipped: a dense output
+  std::optional<DType> dense;    // type of dense floating-point tensors; none: as they are stored,
+                                 // bf16 where safetensors does not have the type
+  int64_t max_shard_bytes = int64_t{4} << 30;
+};
+
+class ModelWriter {
+ public:
+  virtual ~ModelWriter() = default;
+  // Each quantized module of the summary once, in any order, from any thread.
+  virtual void write(const std::string& module, const QuantizedMatrix& matrix) = 0;
+  // Writes all that remains: dense tensors and configuration (not the tokenizer's files). Returns
+  // the bytes of the weight files. Throws Error(interrupted) between two tensors.
+  virtual int64_t finish() = 0;
+};
+
+// A Hugging Face directory of safetensors.
+std::unique_ptr<ModelWriter> open_safetensors_writer(const Format& format, const OutputSpec& spec);
+std::unique_ptr<ModelWriter> open_dense_writer(const OutputSpec& spec);
+
+}  // namespace halftone

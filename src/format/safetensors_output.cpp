@@ -1,0 +1,100 @@
+// ModelWriter of every format that is a Hugging Face directory: what pack() makes and what stays
+// dense in safetensors shards, and the configuration beside them.
+#include <filesystem>
+#include <set>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/interrupt.h"
+#include "format/dense_tensors.h"
+#include "format/format.h"
+
+namespace halftone {
+namespace {
+
+std::string torch_name(DType dtype) {
+  return dtype == DType::bf16 ? "bfloat16" : dtype == DType::f16 ? "float16" : "float32";
+}
+
+// Tensors that are codes in the output.
+std::set<std::string> packed_weights(const OutputSpec& spec) {
+  std::set<std::string> names;
+  for (const PlannedModule& module : spec.summary.modules)
+    if (!module.skipped) names.insert(module.name + ".weight");
+  return names;
+}
+
+class SafetensorsOutput : public ModelWriter {
+ public:
+  SafetensorsOutput(const Format* format, const OutputSpec& spec)
+      : format_(format),
+        spec_(spec),
+        dense_(
+            spec.checkpoint, spec.source,
+            [packed = packed_weights(spec)](const std::string& name) {
+              return packed.count(name) == 0;
+            },
+            spec.dense),
+        writer_(spec.directory, plan(), spec.max_shard_bytes) {}
+
+  void write(const std::string& module, const QuantizedMatrix& matrix) override {
+    for (const PackedTensor& tensor : format_->pack(module, matrix))
+      writer_.write(tensor.name, tensor.data);
+  }
+
+  int64_t finish() override {
+    dense_.write(writer_);
+    int64_t bytes = 0;
+    for (const std::string& file : writer_.finish())
+      if (file.ends_with(".safetensors"))
+        bytes += static_cast<int64_t>(std::filesystem::file_size(file));
+    write_configuration();
+    return bytes;
+  }
+
+ private:
+  std::vector<TensorPlan> plan() const {
+    std::vector<TensorPlan> tensors;
+    for (const PlannedModule& module : spec_.summary.modules) {
+      if (module.skipped) continue;
+      for (TensorPlan& tensor :
+           format_->packed_plan(module.name, module.grid, module.rows, module.cols))
+        tensors.push_back(std::move(tensor));
+    }
+    dense_.plan(tensors);
+    return tensors;
+  }
+
+  void write_configuration() const {
+    Json config = spec_.checkpoint.metadata().config;
+    for (const char* key : {"quantization_config", "quantization"}) config.erase(key);
+    if (spec_.dense)
+      config[config.contains("dtype") ? "dtype" : "torch_dtype"] = torch_name(*spec_.dense);
+    if (format_ != nullptr) {
+      const Json quantization = format_->configuration(spec_.summary);
+      for (const std::string_view key : format_->config_keys)
+        config[std::string(key)] = quantization;
+      for (const std::string_view name : format_->side_files)
+        write_file_atomically(spec_.directory + "/" + std::string(name),
+                              quantization.dump(2) + "\n");
+    }
+    write_file_atomically(spec_.directory + "/config.json", config.dump(2) + "\n");
+  }
+
+  const Format* format_;
+  OutputSpec spec_;
+  DenseTensors dense_;
+  SafetensorsWriter writer_;
+};
+
+}  // namespace
+
+std::unique_ptr<ModelWriter> open_safetensors_writer(const Format& format, const OutputSpec& spec) {
+  return std::make_unique<SafetensorsOutput>(&format, spec);
+}
+
+std::unique_ptr<ModelWriter> open_dense_writer(const OutputSpec& spec) {
+  return std::make_unique<SafetensorsOutput>(nullptr, spec);
+}
+
+}  // namespace halftone
