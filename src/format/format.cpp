@@ -6,12 +6,16 @@
 #include <cassert>
 
 #include "base/error.h"
+#include "format/awq.h"
+#include "format/compressed_tensors.h"
 #include "format/gptq.h"
+#include "format/mlx.h"
 
 namespace halftone {
 
 std::span<const Format> formats() {
-  static const std::array kFormats = {kGptqFormat, kGptqV2Format};
+  static const std::array kFormats = {kGptqFormat, kGptqV2Format, kAwqFormat,
+                                      kCompressedTensorsFormat, kMlxFormat};
   return kFormats;
 }
 

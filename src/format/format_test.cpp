@@ -17,7 +17,8 @@ TEST(Format, NamesAreFoundAndMisspellingsListTheKnown) {
   } catch (const Error& error) {
     EXPECT_EQ(error.exit(), Exit::usage);
     EXPECT_STREQ(error.what(),
-                 "--format gtpq: not a format, expected one of gptq, gptq_v2");
+                 "--format gtpq: not a format, expected one of gptq, gptq_v2, awq, "
+                 "compressed-tensors, mlx");
   }
 }
 

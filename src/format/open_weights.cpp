@@ -3,8 +3,11 @@
 
 #include "base/error.h"
 #include "base/printable.h"
+#include "format/awq_source.h"
+#include "format/compressed_tensors_source.h"
 #include "format/gguf_source.h"
 #include "format/gptq_source.h"
+#include "format/mlx_source.h"
 #include "format/stated_quantization.h"
 
 namespace halftone {
@@ -14,7 +17,10 @@ struct Reader {
   std::string_view method;
   OpenedWeights (*open)(const Checkpoint&, const StatedQuantization&);
 };
-constexpr Reader kReaders[] = {{"gptq", open_gptq_weights}};
+constexpr Reader kReaders[] = {{"gptq", open_gptq_weights},
+                               {"awq", open_awq_weights},
+                               {"compressed-tensors", open_compressed_tensors_weights},
+                               {"mlx", open_mlx_weights}};
 
 }  // namespace
 

@@ -1,0 +1,176 @@
+// What every packed format promises, over the table: unpack(pack(q)) == q through a real
+// checkpoint and its reader, plans that are what is packed, and refusals that say what is held.
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <random>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/half.h"
+#include "base/temporary_directory.h"
+#include "format/format.h"
+#include "format/open_weights.h"
+
+namespace halftone {
+namespace {
+
+constexpr const char* kModule = "model.layers.0.mlp.down_proj";
+
+struct Shape {
+  int64_t rows = 0, cols = 0;
+};
+
+// Finite halves that are not so small or large that a product with a zero leaves f16, and with a
+// significand that is `short_by` bits shorter.
+float random_scale(std::mt19937& random, int short_by) {
+  const auto significand = static_cast<unsigned>(random() % 1024 >> short_by << short_by);
+  const auto exponent = static_cast<unsigned>(6 + random() % 10);
+  return to_float(f16{static_cast<uint16_t>(exponent << 10 | significand)});
+}
+
+QuantizedMatrix random_matrix(const Grid& grid, Shape shape, std::mt19937& random) {
+  QuantizedMatrix matrix;
+  matrix.grid = grid;
+  matrix.rows = shape.rows;
+  matrix.cols = shape.cols;
+  const auto levels = static_cast<unsigned>(grid.levels());
+  for (int64_t i = 0; i < shape.rows * shape.cols; ++i)
+    matrix.codes.push_back(static_cast<uint8_t>(random() % levels));
+  const bool shortened = grid.stores_offset && !grid.symmetric;
+  for (int64_t i = 0; i < shape.rows * grid.groups(shape.cols); ++i) {
+    const float scale = random_scale(random, shortened ? grid.bits : 0);
+    matrix.scales.push_back(round_to(grid.scales, scale));
+    matrix.zeros.push_back(static_cast<uint8_t>(
+        grid.symmetric ? grid.symmetric_zero() : static_cast<int>(random() % levels)));
+  }
+  return matrix;
+}
+
+// A checkpoint of one packed module and nothing else.
+void write_checkpoint(const Format& format, const QuantizedMatrix& matrix,
+                      const std::string& directory) {
+  std::vector<TensorPlan> plan = format.packed_plan(kModule, matrix.grid, matrix.rows, matrix.cols);
+  const std::vector<PackedTensor> packed = format.pack(kModule, matrix);
+  ASSERT_EQ(plan.size(), packed.size());
+  for (size_t i = 0; i < plan.size(); ++i) {
+    EXPECT_EQ(plan[i].name, packed[i].name);
+    EXPECT_EQ(plan[i].type, packed[i].type);
+    EXPECT_EQ(plan[i].shape, packed[i].shape);
+    EXPECT_EQ(plan[i].bytes, static_cast<int64_t>(packed[i].data.size()));
+  }
+  SafetensorsWriter writer(directory, std::move(plan));
+  for (const PackedTensor& tensor : packed) writer.write(tensor.name, tensor.data);
+  writer.finish();
+  Json config = {{"model_type", "llama"}};
+  const QuantizationSummary summary{
+      .modules = {{kModule, Role::down, matrix.rows, matrix.cols, matrix.grid}}};
+  for (const std::string_view key : format.config_keys)
+    config[std::string(key)] = format.configuration(summary);
+  std::ofstream(directory + "/config.json") << config;
+}
+
+void check_round_trip(const Format& format, const QuantizedMatrix& matrix) {
+  const TemporaryDirectory place;
+  write_checkpoint(format, matrix, place.path());
+  const Checkpoint checkpoint = Checkpoint::open(place.path());
+  const OpenedWeights opened = open_weights(checkpoint);
+  ASSERT_EQ(opened.source->tensors().size(), 1u);
+  const StoredTensor& stored = opened.source->tensors()[0];
+  EXPECT_EQ(stored.name, std::string(kModule) + ".weight");
+  EXPECT_TRUE(stored.quantized);
+  EXPECT_EQ(stored.grid, matrix.grid);
+  const auto back = opened.source->quantized(stored.name);
+  ASSERT_TRUE(back.has_value());
+  EXPECT_EQ(*back, matrix);
+
+  HostAllocator host;
+  const Tensor rows(host, 5, matrix.cols, DType::f32);
+  opened.source->read(stored.name, 7, 12, rows);
+  for (int64_t row = 0; row < 5; ++row)
+    for (int64_t col = 0; col < matrix.cols; ++col)
+      ASSERT_EQ(rows.row<float>(row)[col], matrix.value(row + 7, col));
+}
+
+// Whether the format holds the grid; what it stores of it in `grid`.
+bool holds(const Format& format, Grid& grid) {
+  try {
+    grid = format.grid(grid);
+    return true;
+  } catch (const Error& error) {
+    EXPECT_EQ(error.exit(), Exit::usage);
+    EXPECT_NE(std::string(error.what()).find("expected"), std::string::npos) << error.what();
+    return false;
+  }
+}
+
+TEST(PackedFormats, WhatIsPackedComesBackFromACheckpoint) {
+  std::mt19937 random(1);
+  for (const Format& format : formats()) {
+    int grids = 0;
+    for (const int bits : {2, 3, 4, 5, 6, 8}) {
+      for (const bool symmetric : {true, false}) {
+        for (const int64_t group : {-1, 16, 32, 64, 128}) {
+          for (const ScaleStore scales : {ScaleStore::f16, ScaleStore::bf16}) {
+            Grid grid{.bits = bits, .group_size = group, .symmetric = symmetric, .scales = scales};
+            if (!holds(format, grid)) continue;
+            if (grid.stores_offset && !symmetric && scales == ScaleStore::bf16) continue;
+            SCOPED_TRACE(fmt::format("{} {} bits {} groups of {}", format.name, bits,
+                                     symmetric ? "sym" : "asym", group));
+            ++grids;
+            const QuantizedMatrix matrix = random_matrix(grid, {32, 128}, random);
+            ASSERT_EQ(format.obstacle(matrix), "");
+            check_round_trip(format, matrix);
+          }
+        }
+      }
+    }
+    EXPECT_GE(grids, 10) << format.name;
+  }
+}
+
+TEST(PackedFormats, ScalesThatWouldBeRoundedAreAnObstacle) {
+  for (const Format& format : formats()) {
+    Grid grid{.bits = 4, .group_size = 32};
+    ASSERT_TRUE(holds(format, grid));
+    std::mt19937 random(2);
+    QuantizedMatrix matrix = random_matrix(grid, {32, 64}, random);
+    matrix.scales[3] = 0.1f;  // not an f16
+    EXPECT_NE(format.obstacle(matrix), "") << format.name;
+    matrix.scales[3] = 0.25f;
+    EXPECT_EQ(format.obstacle(matrix), "") << format.name;
+    matrix.grid.table = LevelTable::iq4_nl;
+    EXPECT_NE(format.obstacle(matrix), "") << format.name;
+  }
+}
+
+TEST(PackedFormats, ScatteredGroupsAreHeldByGptqAlone) {
+  for (const Format& format : formats()) {
+    Grid grid{.bits = 4, .group_size = 32};
+    ASSERT_TRUE(holds(format, grid));
+    std::mt19937 random(3);
+    QuantizedMatrix matrix = random_matrix(grid, {32, 64}, random);
+    for (int32_t col = 0; col < 64; ++col) matrix.group_of.push_back(col % 2);
+    EXPECT_EQ(format.obstacle(matrix).empty(), format.name.starts_with("gptq")) << format.name;
+  }
+}
+
+// bf16 keeps 8 bits of significand: 0.7109375 (91 / 128) times 3 needs 9.
+TEST(PackedFormats, MlxRefusesAProductThatWouldBeRounded) {
+  const Format& mlx = find_format("mlx");
+  Grid grid{.bits = 4, .group_size = 32, .symmetric = false, .scales = ScaleStore::bf16};
+  ASSERT_TRUE(holds(mlx, grid));
+  QuantizedMatrix matrix;
+  matrix.grid = grid;
+  matrix.rows = 1;
+  matrix.cols = 32;
+  matrix.codes.resize(32);
+  matrix.scales = {0.7109375f};
+  matrix.zeros = {3};
+  EXPECT_NE(mlx.obstacle(matrix).find("would be rounded"), std::string::npos);
+  matrix.zeros = {8};
+  EXPECT_EQ(mlx.obstacle(matrix), "");
+}
+
+}  // namespace
+}  // namespace halftone
