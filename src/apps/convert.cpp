@@ -1,52 +1,178 @@
-// Dense or quantized in, dense safetensors out; published by one rename.
+// Dense safetensors out of anything; packed formats out of codes. Published by one rename.
 #include "apps/convert.h"
 
-#include <filesystem>
+#include <atomic>
+#include <map>
 
-#include "apps/dense_output.h"
 #include "apps/quantize.h"
+#include "apps/side_files.h"
+#include "backend/backend.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "base/interrupt.h"
+#include "base/thread_pool.h"
+#include "format/model_writer.h"
+#include "quant/grid.h"
+#include "quant/rtn.h"
 
 namespace halftone {
 namespace {
 
-namespace fs = std::filesystem;
-
-std::optional<DType> output_dtype(const OpenedModel& model, const std::string& option) {
+std::optional<DType> dense_dtype(const std::string& option) {
   if (option == "bf16") return DType::bf16;
   if (option == "f16") return DType::f16;
   if (option == "f32") return DType::f32;
-  // Codes have no dense type of their own.
-  return model.quantized() ? std::optional(DType::bf16) : std::nullopt;
+  return std::nullopt;
 }
 
-std::string torch_name(DType dtype) {
-  return dtype == DType::bf16 ? "bfloat16" : dtype == DType::f16 ? "float16" : "float32";
+OutputSpec output_spec(const OpenedModel& model, const ConvertOptions& options,
+                       const std::string& directory) {
+  OutputSpec spec{.checkpoint = *model.checkpoint,
+                  .source = *model.source,
+                  .directory = directory,
+                  .dense = dense_dtype(options.dtype)};
+  if (options.max_shard_bytes > 0) spec.max_shard_bytes = options.max_shard_bytes;
+  return spec;
+}
+
+// One matrix of codes, from the source's format into another.
+class Repacker {
+ public:
+  Repacker(const OpenedModel& model, const Format& format, const ConvertOptions& options)
+      : model_(model), format_(format), options_(options) {
+    for (const TensorKey& key : model.tensors->keys())
+      if (key.part == Part::weight) roles_[model.tensors->name(key)] = key.role;
+  }
+
+  QuantizationSummary plan() const;
+  // What `write` does with a module, from any thread.
+  void repack(const PlannedModule& module, ModelWriter& writer);
+  int64_t requantized() const { return requantized_; }
+
+ private:
+  PlannedModule plan_module(const StoredTensor& stored, const std::string& module, Role role) const;
+  QuantizedMatrix requantize(const PlannedModule& module) const;
+  [[noreturn]] void refuse(const std::string& module, const std::string& why) const;
+
+  const OpenedModel& model_;
+  const Format& format_;
+  const ConvertOptions& options_;
+  std::map<std::string, Role> roles_;  // by tensor
+  std::atomic<int64_t> requantized_ = 0;
+};
+
+void Repacker::refuse(const std::string& module, const std::string& why) const {
+  throw usage_error("{}: --format {} cannot hold it as it is: {}", module, format_.name, why)
+      .hint("pass --requantize to round it again, or quantize the original to that format.");
+}
+
+PlannedModule Repacker::plan_module(const StoredTensor& stored, const std::string& module,
+                                    Role role) const {
+  PlannedModule planned{module, role, stored.rows, stored.cols, {}, !stored.quantized};
+  if (planned.skipped) return planned;
+  if (!stored.grid && !options_.requantize)
+    refuse(module,
+           fmt::format("{} has no scale and zero of its own for each group", stored.encoding));
+  planned.grid = format_.grid(stored.grid.value_or(Grid{.group_size = 32, .symmetric = false}));
+  check_grid(planned.grid, stored.rows, stored.cols, module);
+  if (stored.permuted && !options_.requantize && !format_.name.starts_with("gptq"))
+    refuse(module, "its groups are scattered (act-order g_idx)");
+  return planned;
+}
+
+QuantizationSummary Repacker::plan() const {
+  QuantizationSummary summary;
+  for (const StoredTensor& stored : model_.source->tensors()) {
+    const auto role = roles_.find(stored.name);
+    if (role == roles_.end() || !stored.name.ends_with(".weight")) continue;
+    const bool linear = is_linear(role->second);
+    // Tables are codes in mlx alone; elsewhere they become dense.
+    const bool table = stored.quantized && (role->second == Role::head ||
+                                            (role->second == Role::embed && format_.name == "mlx"));
+    if (!linear && !table) continue;
+    const std::string module = stored.name.substr(0, stored.name.size() - 7);
+    summary.modules.push_back(plan_module(stored, module, role->second));
+    summary.scattered_groups |= stored.permuted && format_.name.starts_with("gptq");
+  }
+  format_.check(summary.modules);
+  return summary;
+}
+
+QuantizedMatrix Repacker::requantize(const PlannedModule& module) const {
+  const auto backend = make_backend("cpu", {.threads = 1});
+  HostAllocator host;
+  const Tensor values(host, module.rows, module.cols, DType::f32);
+  model_.source->read(module.name + ".weight", 0, module.rows, values);
+  const Tensor weight = backend->allocate(module.rows, module.cols, DType::f32);
+  backend->upload(values, weight);
+  SolverOptions options;
+  options.fit.grid = module.grid;
+  const SolveResult result = solve_rtn(*backend, weight, nullptr, options);
+  return result.matrix.download(*backend);
+}
+
+void Repacker::repack(const PlannedModule& module, ModelWriter& writer) {
+  throw_if_interrupted();
+  auto matrix = model_.source->quantized(module.name + ".weight");
+  std::string why = "its grid is not a scale and a zero a group";
+  if (matrix) {
+    matrix->grid = module.grid;
+    why = format_.obstacle(*matrix);
+    if (why.empty()) return writer.write(module.name, *matrix);
+  }
+  if (!options_.requantize) refuse(module.name, why);
+  ++requantized_;
+  writer.write(module.name, requantize(module));
+}
+
+ConvertOutcome convert_codes(const OpenedModel& model, const ConvertOptions& options) {
+  if (!model.quantized())
+    throw usage_error("{}: is not quantized, and --format {} holds codes", model.name(),
+                      options.format)
+        .hint(fmt::format("halftone quantize {} -o OUT --format {}", model.checkpoint->path(),
+                          options.format));
+  const Format& format = find_format(options.format);
+  Repacker repacker(model, format, options);
+  PendingDirectory pending(options.output);
+  OutputSpec spec = output_spec(model, options, pending.path());
+  spec.summary = repacker.plan();
+  const auto writer = format.open_writer(format, spec);
+  std::vector<const PlannedModule*> modules;
+  for (const PlannedModule& module : spec.summary.modules)
+    if (!module.skipped) modules.push_back(&module);
+  ThreadPool pool(options.threads);
+  pool.parallel_for(static_cast<int64_t>(modules.size()), 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i)
+      repacker.repack(*modules[static_cast<size_t>(i)], *writer);
+  });
+  ConvertOutcome outcome;
+  outcome.bytes = writer->finish();
+  outcome.requantized = repacker.requantized();
+  outcome.repacked = static_cast<int64_t>(modules.size()) - outcome.requantized;
+  outcome.readers = format.readers(spec.summary.modules);
+  write_side_files(*model.checkpoint, pending.path());
+  pending.publish(options.force);
+  return outcome;
+}
+
+ConvertOutcome convert_to_dense(const OpenedModel& model, const ConvertOptions& options) {
+  PendingDirectory pending(options.output);
+  OutputSpec spec = output_spec(model, options, pending.path());
+  // Codes have no dense type of their own.
+  if (!spec.dense && model.quantized()) spec.dense = DType::bf16;
+  ConvertOutcome outcome;
+  outcome.bytes = open_dense_writer(spec)->finish();
+  write_side_files(*model.checkpoint, pending.path());
+  pending.publish(options.force);
+  return outcome;
 }
 
 }  // namespace
 
-int64_t convert_to_dense(const OpenedModel& model, const ConvertOptions& options) {
+ConvertOutcome convert(const OpenedModel& model, const ConvertOptions& options) {
   check_place(options.output, model, options.force);
-  const std::optional<DType> dtype = output_dtype(model, options.dtype);
-  PendingDirectory pending(options.output);
-  const DenseOutput dense(
-      model, [](const std::string&) { return true; }, dtype);
-  std::vector<TensorPlan> tensors;
-  dense.plan(tensors);
-  SafetensorsWriter writer(pending.path(), tensors);
-  dense.write(writer);
-  int64_t bytes = 0;
-  for (const std::string& file : writer.finish())
-    if (file.ends_with(".safetensors")) bytes += static_cast<int64_t>(fs::file_size(file));
-  write_side_files(*model.checkpoint, pending.path());
-  Json config = model.checkpoint->metadata().config;
-  config.erase("quantization_config");
-  if (dtype) config[config.contains("dtype") ? "dtype" : "torch_dtype"] = torch_name(*dtype);
-  write_file_atomically(pending.path() + "/config.json", config.dump(2) + "\n");
-  pending.publish(options.force);
-  return bytes;
+  if (options.format == "safetensors") return convert_to_dense(model, options);
+  return convert_codes(model, options);
 }
 
 }  // namespace halftone

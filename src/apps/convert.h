@@ -1,21 +1,34 @@
-// A model rewritten as dense safetensors in a Hugging Face directory.
+// A model rewritten as dense safetensors, or its codes and scales in another format as they are.
 #pragma once
 
 #include <cstdint>
 #include <string>
 
 #include "apps/open_model.h"
+#include "format/format.h"
 
 namespace halftone {
 
 struct ConvertOptions {
   std::string output;
-  std::string dtype = "auto";  // bf16, f16, f32; auto: as it is stored, bf16 from a GGUF
+  std::string format = "safetensors";  // dense; or a name of the table of formats
+  std::string dtype = "auto";   // of dense tensors: bf16, f16, f32; auto: as they are stored, bf16
+                                // from codes and from a GGUF
+  bool requantize = false;      // round again, to nearest, what the format cannot hold as it is
+  int64_t max_shard_bytes = 0;  // 0: the format's own
+  int threads = 0;              // 0: all that this process may use
   bool force = false;
 };
 
-// Returns the bytes of the weight files. Throws Error(usage) when OUT exists, Error(bad_input) when
-// a value does not fit the type.
-int64_t convert_to_dense(const OpenedModel& model, const ConvertOptions& options);
+struct ConvertOutcome {
+  int64_t bytes = 0;     // of the weight files
+  int64_t repacked = 0;  // matrices with the codes and scales that they had
+  int64_t requantized = 0;
+  std::vector<ReaderVerdict> readers;
+};
+
+// Throws Error(usage) when OUT exists, or when the format cannot hold what the model has and
+// requantize is not set; Error(bad_input) when a value does not fit the type.
+ConvertOutcome convert(const OpenedModel& model, const ConvertOptions& options);
 
 }  // namespace halftone

@@ -1,4 +1,4 @@
-// halftone convert: a dense, GPTQ or GGUF model to a dense Hugging Face directory.
+// halftone convert: any model to dense safetensors, a quantized one to another packed format.
 #include <fmt/core.h>
 
 #include "apps/convert.h"
@@ -14,25 +14,44 @@ class ConvertCommand : public Command {
  public:
   CLI::App* add_to(CLI::App& program) override {
     CLI::App* command = program.add_subcommand(
-        "convert", "A dense or GGUF model to safetensors, tokenizer included");
+        "convert", "To dense safetensors, or to another format with the same codes");
     add_model(*command, model_);
     command->add_option("-o,--output", options_.output, "Directory to make")
         ->type_name("DIR")
         ->required();
+    std::vector<std::string> names = {"safetensors"};
+    for (const Format& format : formats()) names.emplace_back(format.name);
+    take_one_of(
+        command->add_option("--format", options_.format,
+                            "What to write; safetensors: dense, the others: the codes as they are"),
+        names)
+        ->capture_default_str();
     take_one_of(command->add_option("--dtype", options_.dtype,
-                                    "What to write; auto: as stored, bf16 from a GGUF"),
+                                    "Of dense tensors; auto: as stored, bf16 from a GGUF"),
                 {"auto", "bf16", "f16", "f32"})
         ->capture_default_str();
+    command->add_flag("--requantize", options_.requantize,
+                      "Round again what the format cannot hold as it is");
+    add_size_option(*command, "--max-shard-size", options_.max_shard_bytes,
+                    "Largest weight file, e.g. 2G (default: 4G)");
     command->add_flag("--force", options_.force, "Replace OUT");
-    add_example(*command, "halftone convert model.gguf -o model-bf16 --dtype bf16");
+    add_example(*command,
+                "halftone convert model.gguf -o model-bf16 --dtype bf16\n"
+                "  halftone convert model-gptq -o model-mlx --format mlx");
     return command;
   }
 
   int run(const Globals&) override {
     options_.output = directory_name(options_.output);
     const OpenedModel model = open_model(model_);
-    const int64_t bytes = convert_to_dense(model, options_);
-    fmt::print("Wrote {}  {}\n", options_.output, human_bytes(bytes));
+    const ConvertOutcome outcome = convert(model, options_);
+    fmt::print("Wrote {}  {}\n", options_.output, human_bytes(outcome.bytes));
+    if (outcome.repacked > 0)
+      fmt::print("{} matrices with the codes, scales and zeros that they had\n", outcome.repacked);
+    if (outcome.requantized > 0) fmt::print("{} matrices rounded again\n", outcome.requantized);
+    for (const ReaderVerdict& reader : outcome.readers)
+      fmt::print("{:<13} {}{}\n", reader.reader, reader.opens ? "opens" : "refuses",
+                 reader.why.empty() ? "" : ": " + reader.why);
     return static_cast<int>(Exit::done);
   }
 

@@ -72,6 +72,8 @@ class QuantizeCommand : public Command {
     take_one_of(command.add_option("--format", options_.format, "What to write"),
                 names_of(formats()))
         ->capture_default_str();
+    add_size_option(command, "--max-shard-size", options_.max_shard_bytes,
+                    "Largest weight file, e.g. 2G (default: 4G)");
     command.add_flag("--force", options_.force, "Replace OUT; drop a journal that is in the way");
     command.add_flag("--resume", options_.resume, "Go on where an interrupted run stopped");
     command.add_flag("--dry-run", dry_run_, "Plan, sizes, memory, disk and time; writes nothing");
@@ -89,7 +91,9 @@ class QuantizeCommand : public Command {
     take_one_of(command.add_option("--recipe", options_.recipe, "The steps around the solver"),
                 names_of(recipes()))
         ->capture_default_str();
-    take_number_of(command.add_option("--bits,-b", options_.bits, "Bits of a code"), {2, 3, 4, 8})
+    take_number_of(command.add_option("--bits,-b", options_.bits,
+                                      "Bits of a code; 5 and 6 where --format holds them"),
+                   {2, 3, 4, 5, 6, 8})
         ->capture_default_str();
     take_whole_number(command.add_option("--group-size,-g", options_.group_size,
                                          "Inputs that share a scale; -1: all"),

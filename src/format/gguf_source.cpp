@@ -57,6 +57,10 @@ std::string encoding_of(const ContainerEntry& entry) {
   return encoding;
 }
 
+// Q4_0 and Q8_0 are symmetric grids with groups of 32. Other types have scales that are not stored
+// as one number a group.
+Grid symmetric_blocks(int bits) { return {.bits = bits, .group_size = 32, .symmetric = true}; }
+
 SourceTensor make_source(const GgufFile& file, const Json& config, const ContainerEntry& entry) {
   SourceTensor source{.stored = {}, .rows = StoredRows(entry)};
   const StoredRows& rows = source.rows;
@@ -67,6 +71,9 @@ SourceTensor make_source(const GgufFile& file, const Json& config, const Contain
   source.stored.encoding = encoding_of(entry);
   source.stored.bytes = static_cast<int64_t>(entry.bytes.size());
   source.stored.quantized = !rows.dense();
+
+  if ((entry.type == "Q4_0" || entry.type == "Q8_0") && source.stored.rank == 2)
+    source.stored.grid = symmetric_blocks(entry.type == "Q4_0" ? 4 : 8);
 
   const std::string& name = source.stored.name;
   const bool query = name.find(".self_attn.q_proj.") != std::string::npos;
@@ -170,15 +177,12 @@ void unpack_row(std::span<const std::byte> bytes, bool four_bits, uint8_t* codes
   }
 }
 
-// Q4_0 and Q8_0 are symmetric grids with groups of 32. Other types have scales that are not stored
-// as one number a group.
 std::optional<QuantizedMatrix> GgufWeights::quantized(std::string_view name) const {
   const SourceTensor& tensor = source_of(name);
-  const std::string& type = tensor.rows.entry().type;
-  if ((type != "Q4_0" && type != "Q8_0") || tensor.stored.rank != 2) return std::nullopt;
-  const bool four_bits = type == "Q4_0";
+  if (!tensor.stored.grid) return std::nullopt;
+  const bool four_bits = tensor.stored.grid->bits == 4;
   QuantizedMatrix matrix;
-  matrix.grid = {.bits = four_bits ? 4 : 8, .group_size = 32, .symmetric = true};
+  matrix.grid = *tensor.stored.grid;
   matrix.rows = tensor.stored.rows;
   matrix.cols = tensor.stored.cols;
   const int64_t groups = matrix.grid.groups(matrix.cols);

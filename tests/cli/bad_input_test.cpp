@@ -89,10 +89,10 @@ TEST_F(BadInput, ValuesThatCannotBeAreAnsweredWithTheNearestThatCan) {
     check(run(more), 2, words);
   };
   answer({"--bits", "4.5"},
-         "halftone: --bits: got 4.5, expected 2, 3, 4 or 8\n          the nearest is 4.\n");
+         "halftone: --bits: got 4.5, expected 2, 3, 4, 5, 6 or 8\n          the nearest is 4.\n");
   answer({"--bits", "many"},
-         "--bits: got many, expected 2, 3, 4 or 8\n          halftone quantize --help");
-  answer({"--bits"}, "--bits: got nothing, expected 2|3|4|8");
+         "--bits: got many, expected 2, 3, 4, 5, 6 or 8\n          halftone quantize --help");
+  answer({"--bits"}, "--bits: got nothing, expected 2|3|4|5|6|8");
   answer({"--desc-act", "maybe"}, "--desc-act: got maybe, expected true or false");
   answer({"--method", "gptqq"},
          "--method: got gptqq, expected gptq or rtn\n          the nearest is gptq.");
