@@ -162,6 +162,15 @@ TEST(GptqSource, SymmetricZerosThatBelieTheirLabelAreReadRight) {
   EXPECT_EQ(reopened(as_v1), as_v1.matrix);
 }
 
+// GPTQModel's rules: negatives first, then the first match, from the start of the name.
+TEST(GptqSource, RulesForSingleModules) {
+  TestCheckpoint model;
+  model.config = R"({"bits": 8, "group_size": 128, "sym": true, "dynamic": {
+      "layers": {"bits": 2}, "-:.*lm_head": {}, "+:.*down_proj": {"bits": 4, "group_size": 16},
+      ".*proj": {"bits": 3}}})";
+  EXPECT_EQ(reopened(model), model.matrix);
+}
+
 TEST(GptqSource, BrokenCheckpointsAreRefusedByName) {
   struct Case {
     const char* message;
@@ -218,6 +227,18 @@ TEST(GptqSource, BrokenCheckpointsAreRefusedByName) {
        [](auto& m) { m.config = R"({"bits": 4, "group_size": 16, "is_marlin_format": true})"; }},
       {"pack_dtype int16",
        [](auto& m) { m.config = R"({"bits": 4, "group_size": 16, "pack_dtype": "int16"})"; }},
+      {"is packed, but the rule '-:.*down' says that it is dense",
+       [](auto& m) { m.config = R"({"bits": 4, "group_size": 16, "dynamic": {"-:.*down": {}}})"; }},
+      {"'+:(': not a regular expression",
+       [](auto& m) { m.config = R"({"bits": 4, "group_size": 16, "dynamic": {"+:(": {}}})"; }},
+      {"+:.*down: bits 5",
+       [](auto& m) {
+         m.config = R"({"bits": 4, "group_size": 16, "dynamic": {"+:.*down": {"bits": 5}}})";
+       }},
+      {"gave up on",
+       [](auto& m) {
+         m.config = R"({"bits": 4, "group_size": 16, "dynamic": {"(([a-z0-9_.]*)*)*[!?]": {}}})";
+       }},
       {"no tensor is packed",
        [](auto& m) {
          std::erase_if(m.parts, [](const auto& part) { return part.first != "model.norm.weight"; });
