@@ -88,6 +88,8 @@ std::string reproduction_config(const QuantizeOptions& options, const std::strin
                   quoted(options.format), options.bits, options.group_size);
   text += options.symmetric ? "sym = true\n" : "asym = true\n";
   if (!options.skip.empty()) text += fmt::format("skip = {}\n", list(options.skip));
+  if (!options.dynamic.empty())
+    text += fmt::format("dynamic = {}\n", quoted(absolute(options.output + "/dynamic.json")));
   if (!calibration.empty()) text += fmt::format("calib = {}\n", list(calibration));
   if (options.samples_given) text += fmt::format("samples = {}\n", options.samples);
   text += fmt::format("seq-len = {}\nseed = {}\ndamp = {}\n", options.seq_len, options.seed,

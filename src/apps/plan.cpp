@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "apps/dynamic_rules.h"
 #include "apps/name_filter.h"
 #include "base/error.h"
 #include "format/grid_limits.h"
@@ -96,24 +97,30 @@ Plan make_plan(const OpenedModel& model, const QuantizeOptions& options) {
   Plan plan;
   plan.method = &find_method(options.method);
   plan.format = &find_format(options.format);
-  const Grid grid = plan.format->grid({.bits = options.bits,
-                                       .group_size = options.group_size,
-                                       .symmetric = options.symmetric,
-                                       .scales = stored_type(model)});
-  plan.solver = solver_options(options, grid);
+  const Grid wanted = {.bits = options.bits,
+                       .group_size = options.group_size,
+                       .symmetric = options.symmetric,
+                       .scales = stored_type(model)};
+  plan.solver = solver_options(options, plan.format->grid(wanted));
   NameFilter skip(options.skip, "--skip");
+  DynamicRules dynamic(options.dynamic);
   for (const TensorKey& key : linears_in_order(*model.tensors)) {
-    PlanRow row{.key = key, .module = module_of(*model.tensors, key), .grid = grid};
+    PlanRow row{.key = key, .module = module_of(*model.tensors, key)};
     std::tie(row.rows, row.cols) = model.tensors->shape(key);
+    const DynamicRules::Choice choice = dynamic.choose(row.module, wanted);
     if (const std::string* pattern = skip.match(row.module)) {
       row.skip_reason = "--skip " + *pattern;
+    } else if (!choice.skip.empty()) {
+      row.skip_reason = "--dynamic " + choice.skip;
     } else {
-      check_grid(grid, row.rows, row.cols, row.module);
+      row.grid = plan.format->grid(choice.grid);
+      check_grid(row.grid, row.rows, row.cols, row.module);
       row.method = plan.method->name;
     }
     plan.rows.push_back(std::move(row));
   }
   skip.check_all_used();
+  dynamic.check_all_used();
   plan.format->check(plan.modules());
   add_sizes(model, plan);
   return plan;

@@ -28,6 +28,7 @@ struct QuantizeOptions {
   int64_t group_size = 128;
   bool symmetric = true;
   std::vector<std::string> skip;         // PCRE, anchored nowhere
+  std::vector<std::string> dynamic;      // rules of single modules, or files of them
   std::vector<std::string> calibration;  // files
   int64_t samples = 128, seq_len = 2048;
   bool samples_given = false;

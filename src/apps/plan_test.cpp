@@ -69,6 +69,50 @@ TEST_F(PlanTest, SkippedRowsStayAndSayWhy) {
   EXPECT_NE(plan.text(), make_plan(model_, options()).text());
 }
 
+TEST_F(PlanTest, RulesGiveModulesGridsOfTheirOwn) {
+  QuantizeOptions given = options();
+  given.dynamic = {R"({"-:.*layers\\.1\\.mlp": {}, "+:.*o_proj": {"bits": 8, "group_size": 32}})"};
+  const Plan plan = make_plan(model_, given);
+  for (const PlanRow& row : plan.rows) {
+    const bool dense = row.module.find("layers.1.mlp") != std::string::npos;
+    EXPECT_EQ(row.method, dense ? "" : "gptq") << row.module;
+    EXPECT_EQ(row.skip_reason.empty(), !dense);
+    EXPECT_EQ(row.grid.bits, row.module.ends_with("o_proj") ? 8 : 4) << row.module;
+  }
+  EXPECT_EQ(plan.main_grid().bits, 4);
+  EXPECT_EQ(plan.grid_text(), "4 bits, groups of 16, symmetric (2 differ)");
+  const Json rules = plan.format->configuration(plan.summary())["dynamic"];
+  EXPECT_TRUE(rules.contains("-:.*model\\.layers\\.1\\.mlp\\.gate_up_proj$")) << rules;
+  EXPECT_EQ(rules["+:.*model\\.layers\\.0\\.self_attn\\.o_proj$"]["bits"], 8) << rules;
+}
+
+TEST_F(PlanTest, FormatsRefuseBeforeAnythingRuns) {
+  const auto refusal = [&](const char* format, auto change) {
+    QuantizeOptions given = options();
+    given.format = format;
+    given.group_size = 16;
+    change(given);
+    try {
+      make_plan(model_, given);
+    } catch (const Error& error) {
+      EXPECT_EQ(error.exit(), Exit::usage);
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  EXPECT_EQ(refusal("awq", [](auto&) {}), "");
+  EXPECT_EQ(refusal("awq", [](auto& o) { o.bits = 3; }),
+            "--bits 3: expected 4 (what --format awq holds)");
+  EXPECT_EQ(refusal("mlx", [](auto&) {}),
+            "--group-size 16: expected 32, 64 or 128 (what --format mlx holds)");
+  EXPECT_NE(refusal("awq", [](auto& o) { o.dynamic = {R"({".*down_proj": {"group_size": 48}})"}; })
+                .find("--format awq has one grid for all"),
+            std::string::npos);
+  EXPECT_NE(refusal("gptq", [](auto& o) { o.dynamic = {R"({".*down_proj": {"sym": false}})"}; })
+                .find("stores zeros in one way"),
+            std::string::npos);
+}
+
 // vLLM makes one linear of q, k and v.
 TEST_F(PlanTest, PartsOfAFusedLinearAreSkippedTogether) {
   QuantizeOptions given = options();

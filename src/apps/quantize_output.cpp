@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "apps/dynamic_rules.h"
 #include "apps/side_files.h"
 #include "base/error.h"
 #include "base/file.h"
@@ -64,6 +65,9 @@ int64_t write_output(const OutputInput& input, const std::string& directory) {
   write_side_files(*input.model.checkpoint, directory);
   write_file_atomically(directory + "/quantize.toml",
                         reproduction_config(input.options, input.model.checkpoint->path()));
+  if (!input.options.dynamic.empty())
+    write_file_atomically(directory + "/dynamic.json",
+                          DynamicRules::read(input.options.dynamic).dump(2) + "\n");
   write_file_atomically(directory + "/README.md", model_card(input));
   return bytes;
 }

@@ -107,6 +107,12 @@ class QuantizeCommand : public Command {
         ->type_name("REGEX")
         ->allow_extra_args(false)
         ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+    command
+        .add_option("--dynamic", options_.dynamic,
+                    "Grids of single modules, as GPTQModel's: JSON, or a file of it; repeatable")
+        ->type_name("RULES")
+        ->allow_extra_args(false)
+        ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
     take_number(command.add_option("--damp,--damp-percent", options_.damping,
                                    "Damping, a part of the mean of H's diagonal"),
                 0, 1)
