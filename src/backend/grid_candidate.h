@@ -9,6 +9,7 @@
 #include <limits>
 
 #include "backend/backend.h"
+#include "backend/dropped_bits.h"
 #include "base/half.h"
 
 namespace halftone {
@@ -32,14 +33,6 @@ inline float storable_scale(ScaleStore store, float scale) {
     return {scale, std::numeric_limits<float>::denorm_min(), std::numeric_limits<float>::max()};
   }();
   return std::clamp(range.rounded, range.smallest, range.largest);
-}
-
-// Bits of a scale's significand that are given up so that scale · zero is exact: its product with a
-// code is as many bits longer. 0 where that is not stored. The last bit is kept.
-inline int dropped_bits(const Grid& grid) {
-  if (!grid.stores_offset || grid.symmetric) return 0;
-  const int held = grid.scales == ScaleStore::f16 ? 11 : grid.scales == ScaleStore::bf16 ? 8 : 24;
-  return 24 - std::max(held - grid.bits, 1);
 }
 
 // `scale` with the last `dropped` of its 24 bits zero: to nearest, ties to even.

@@ -12,7 +12,7 @@
 #include <cfloat>
 
 #include "backend/cuda/cuda_operations.h"
-#include "backend/grid_candidate.h"
+#include "backend/dropped_bits.h"
 
 namespace halftone::cuda {
 namespace {
