@@ -5,16 +5,18 @@
 #include <algorithm>
 #include <array>
 
+#include "quant/factor.h"
+
 namespace halftone {
 namespace {
 
 // Measured: code, libraries' tables, thread stacks, what malloc keeps of the tokenizer's tables.
 constexpr int64_t kProgram = int64_t{56} << 20;
-constexpr int64_t kLogitElements = 16 << 20;  // of a tile, as token_scores has it
-constexpr int64_t kPanelRows = 4096;          // solved at once, as gptq has it
-constexpr int64_t kHessianTokens = 2048;      // turned at once, as backend/cpu has it
-constexpr int64_t kTiles = int64_t{4} << 20;  // scratch of tiles, all threads
-constexpr int64_t kFactorBlock = 128;
+constexpr int64_t kLogitElements = 16 << 20;    // of a tile, as token_scores has it
+constexpr int64_t kPanelWeights = 144'000'000;  // solved at once, as gptq has it
+constexpr int64_t kHessianTokens = 2048;        // turned at once, as backend/cpu has it
+constexpr int64_t kTiles = int64_t{4} << 20;    // scratch of tiles, all threads
+constexpr int64_t kFactorBlock = Factor::kBlock;
 
 struct StageShape {
   int64_t inputs = 0, outputs = 0, weights = 0, largest = 0, largest_rows = 0;
@@ -113,7 +115,8 @@ int64_t Counter::codes(int s) const {
 
 // The Hessian gone, the factor there, and one linear's panels.
 int64_t Counter::solve(int s) const {
-  const int64_t n = stage(s).inputs, rows = std::min(kPanelRows, stage(s).largest_rows);
+  const int64_t n = stage(s).inputs,
+                rows = std::min(std::max<int64_t>(1, kPanelWeights / n), stage(s).largest_rows);
   const int64_t factor = in_.plan.method->needs_hessian ? 4 * n * n + 4 * kFactorBlock * n : 0;
   return factor + 4 * stage(s).largest + codes(s) + rows * ((4 + 4 + 1) * n + 4 * kFactorBlock);
 }

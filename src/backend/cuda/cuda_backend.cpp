@@ -31,6 +31,7 @@ CudaBackend::CudaBackend(int device, const BackendOptions& options)
   info_.instructions = fmt::format("sm_{}{}{}", card.major, card.minor, narrowed);
   info_.native_bf16 = card.bf16;
   info_.threads = transfers_.threads();
+  info_.batch_tokens = 8192;  // fills the card with products of a few thousand columns
 }
 
 CudaBackend::~CudaBackend() {
