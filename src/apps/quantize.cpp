@@ -149,7 +149,7 @@ struct Job {
 void publish(const Job& job, const Calibration& calibration, Journal& journal, DType compute,
              QuantizeOutcome& outcome) {
   PendingDirectory pending(job.options.output);
-  const OutputInput input{job.model, journal, job.options, outcome};
+  const OutputInput input{job.model, journal, job.options, outcome, job.backend.host_threads()};
   {
     const ProfileScope scope(job.profile, "write");
     outcome.output_bytes = write_output(input, pending.path());

@@ -15,6 +15,7 @@ struct OutputInput {
   const Journal& journal;  // holds every finished stage
   const QuantizeOptions& options;
   const QuantizeOutcome& outcome;  // plan, loss, hashes: what the card says
+  ThreadPool& threads;
 };
 
 // Fills `directory`, which exists. Returns the bytes of the weight files.
