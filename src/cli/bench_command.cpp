@@ -59,8 +59,7 @@ class BenchCommand : public Command {
                      "Where model and output lie meanwhile (default: in memory, where it has room)")
         ->type_name("DIR");
     add_dtype(*command, options_.quantize.dtype);
-    add_size_option(*command, "--max-memory", options_.quantize.max_memory,
-                    "Stay below this, e.g. 1.5G");
+    add_memory_option(*command, options_.quantize);
     add_device_options(*command, device_);
     command->add_flag("--json", json_, "The same facts as JSON");
     add_example(*command, "halftone bench quantize --shape qwq-32b --layers 8");

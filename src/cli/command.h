@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "apps/plan.h"
 #include "backend/backend.h"
 
 namespace halftone {
@@ -48,7 +49,8 @@ void add_model(CLI::App& command, std::string& model, const std::string& names =
 void add_dtype(CLI::App& command, std::string& dtype);
 void add_size_option(CLI::App& command, const std::string& name, int64_t& bytes,
                      const std::string& what);
-void add_example(CLI::App& command, const std::string& text);  // below --help
+void add_memory_option(CLI::App& command, QuantizeOptions& options);  // --max-memory
+void add_example(CLI::App& command, const std::string& text);         // below --help
 
 // Give an option the type that --help shows and a check that says what it got and what it expected,
 // then, where there is one, the valid value nearest to it. They return the option.

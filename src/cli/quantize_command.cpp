@@ -153,7 +153,7 @@ class QuantizeCommand : public Command {
 
   void add_run_options(CLI::App& command) {
     add_dtype(command, options_.dtype);
-    add_size_option(command, "--max-memory", options_.max_memory, "Stay below this, e.g. 1.5G");
+    add_memory_option(command, options_);
     add_device_options(command, device_);
   }
 

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdlib>
 
+#include "apps/memory_limits.h"
 #include "base/log.h"
 #include "base/progress.h"
 #include "cli/command.h"
@@ -85,6 +86,22 @@ void add_size_option(CLI::App& command, const std::string& name, int64_t& bytes,
       name, [&bytes](const std::string& text) { bytes = *parse_bytes(text); }, what);
   with_check(option, "SIZE", [](std::string& text) {
     return parse_bytes(text) ? "" : refusal(text, "a size such as 1.5G or 800M", "");
+  });
+}
+
+void add_memory_option(CLI::App& command, QuantizeOptions& options) {
+  CLI::Option* option = command.add_option_function<std::string>(
+      "--max-memory",
+      [&options](const std::string& text) {
+        const MemoryLimits limits = *parse_memory_limits(text);
+        options.max_memory = limits.device;
+        options.max_host_memory = limits.host;
+      },
+      "Stay below this where it computes, e.g. 1.5G; or device=8G,host=32G");
+  with_check(option, "SIZE", [](std::string& text) {
+    return parse_memory_limits(text)
+               ? ""
+               : refusal(text, "a size such as 1.5G, or device=8G,host=32G", "");
   });
 }
 

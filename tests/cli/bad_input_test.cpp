@@ -76,7 +76,9 @@ TEST_F(BadInput, NumbersAreChecked) {
                                       {"--samples", "0"},
                                       {"--max-memory", "lots"},
                                       {"--max-memory", "-1"},
-                                      {"--max-memory", "0"}})
+                                      {"--max-memory", "0"},
+                                      {"--max-memory", "device=8G,disk=2G"},
+                                      {"--max-memory", "host=8G,host=9G"}})
     refuse(2, option, {option, value});
   check(run({"eval", model_, "--text", text_, "--windows", "0"}), 2, "whole number");
   check(run({"generate", model_, "--prompt", "a", "--temperature", "nan"}), 2, "--temperature");
