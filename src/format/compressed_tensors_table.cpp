@@ -90,8 +90,9 @@ std::vector<ReaderVerdict> verdicts_of(const Grid& grid) {
     vllm.why = "without its fast kernel (Marlin): slower";
   ReaderVerdict sglang{"SGLang", wide && grid.symmetric, ""};
   if (!sglang.opens) sglang.why = "it reads 4 and 8 bits, symmetric, in this format";
-  ReaderVerdict transformers{"Transformers", true, ""};
-  if (grid.bits == 3) transformers.why = "with compressed-tensors 0.18 or newer";
+  ReaderVerdict transformers{"Transformers", grid.symmetric, ""};
+  if (!grid.symmetric) transformers.why = "asymmetric: it makes no room for packed zeros (5.23)";
+  if (grid.symmetric && grid.bits == 3) transformers.why = "with compressed-tensors 0.18 or newer";
   return {std::move(vllm), std::move(sglang), std::move(transformers)};
 }
 

@@ -24,6 +24,15 @@ std::set<std::string> packed_weights(const OutputSpec& spec) {
   return names;
 }
 
+// Transformers 5 moved rope_theta into rope_parameters; mlx-lm and others look where it was, and
+// take 10,000 when they do not find it.
+void keep_old_names(Json& config) {
+  const auto rope = config.find("rope_parameters");
+  if (rope == config.end() || !rope->is_object() || config.contains("rope_theta")) return;
+  const auto theta = rope->find("rope_theta");
+  if (theta != rope->end() && theta->is_number()) config["rope_theta"] = *theta;
+}
+
 class SafetensorsOutput : public ModelWriter {
  public:
   SafetensorsOutput(const Format* format, const OutputSpec& spec)
@@ -70,6 +79,7 @@ class SafetensorsOutput : public ModelWriter {
     for (const char* key : {"quantization_config", "quantization"}) config.erase(key);
     if (spec_.dense)
       config[config.contains("dtype") ? "dtype" : "torch_dtype"] = torch_name(*spec_.dense);
+    keep_old_names(config);
     if (format_ != nullptr) {
       const Json quantization = format_->configuration(spec_.summary);
       for (const std::string_view key : format_->config_keys)
