@@ -10,6 +10,7 @@
 
 #include "apps/stage_saver.h"
 #include "apps/token_scores.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/interrupt.h"
 #include "base/log.h"
@@ -18,8 +19,6 @@
 
 namespace halftone {
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 constexpr size_t kLoudest = 4;
 // Of the work on a stage, for the progress bar: what is spent in the windows; the rest is solving.
@@ -183,7 +182,7 @@ SolvedStage BlockQuantizer::solve(const StagePlan& stage, std::optional<Hessian>
       result.report.note = trouble;
       spdlog::warn("{}: {}", row->module, trouble);
     }
-    const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+    const double seconds = seconds_since(start);
     const QuantizedMatrix shape{.grid = row->grid, .rows = row->rows, .cols = row->cols};
     record.linears.push_back({row->key, row->module, shape, result.report, seconds});
     solved.matrices.push_back(std::move(result.matrix));

@@ -2,10 +2,10 @@
 #include "apps/estimate.h"
 
 #include <algorithm>
-#include <chrono>
 #include <filesystem>
 
 #include "apps/block_quantizer.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/memory_usage.h"
@@ -13,8 +13,6 @@
 
 namespace halftone {
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 constexpr int64_t kProbeWindows = 2;
 constexpr const char* kPerLayerStages[] = {"factor",       "scales",  "solve",
@@ -159,7 +157,7 @@ TimeEstimate estimate_time(const EstimateInput& input) {
                    .profile = &profile,
                    .layers = 1,
                    .measure_loss = false});
-  const double total = std::chrono::duration<double>(Clock::now() - start).count();
+  const double total = seconds_since(start);
   // What a layer costs however many windows there are; the rest is the windows'.
   double solving = 0;
   for (const char* stage : kPerLayerStages)

@@ -3,13 +3,13 @@
 #include "apps/evaluate.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <filesystem>
 
 #include "apps/load_weights.h"
 #include "apps/quantize_output.h"
 #include "apps/token_scores.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/interrupt.h"
 #include "base/memory_usage.h"
@@ -20,13 +20,7 @@
 namespace halftone {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
 constexpr int64_t kBatchTokens = 2048;  // one window of the hf protocol, four of llama.cpp's
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 // What a protocol scores: windows, and which positions of each predict a scored token.
 struct Task {

@@ -2,9 +2,9 @@
 #include "apps/generate.h"
 
 #include <algorithm>
-#include <chrono>
 
 #include "apps/load_weights.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/interrupt.h"
 #include "base/log.h"
@@ -14,12 +14,6 @@
 
 namespace halftone {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 std::vector<int32_t> prompt_ids(const Tokenizer& tokenizer, const OpenedModel& model,
                                 const std::string& prompt, int64_t wanted) {

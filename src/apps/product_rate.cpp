@@ -3,16 +3,14 @@
 #include "apps/product_rate.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cstring>
 #include <functional>
 
+#include "base/clock.h"
 #include "base/rng.h"
 
 namespace halftone {
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 constexpr int kRounds = 5;
 constexpr double kRoundSeconds = 4e-3;  // at least, so that starting costs nothing
@@ -31,7 +29,7 @@ double seconds_of(Backend& backend, const Operation& operation, int calls) {
   const auto start = Clock::now();
   for (int call = 0; call < calls; ++call) operation.enqueue();
   backend.synchronize();
-  return std::chrono::duration<double>(Clock::now() - start).count();
+  return seconds_since(start);
 }
 
 // Work a second at its best, and how long the last round took.

@@ -3,13 +3,13 @@
 #include "apps/quantize.h"
 
 #include <algorithm>
-#include <chrono>
 #include <filesystem>
 
 #include "apps/block_quantizer.h"
 #include "apps/estimate.h"
 #include "apps/quantize_output.h"
 #include "apps/quantize_progress.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/interrupt.h"
@@ -22,8 +22,6 @@ namespace halftone {
 namespace {
 
 namespace fs = std::filesystem;
-using Clock = std::chrono::steady_clock;
-
 const std::string kPublished = "published";  // the journal's last record
 
 // A hash of what tells one result from another, kept in the journal just before it is published.
@@ -149,7 +147,7 @@ struct Job {
 void publish(const Job& job, const Calibration& calibration, Journal& journal, DType compute,
              QuantizeOutcome& outcome) {
   PendingDirectory pending(job.options.output);
-  const OutputInput input{job.model, journal, job.options, outcome, job.backend.host_threads()};
+  const OutputInput input{job.model, journal, job.options, outcome, job.backend};
   {
     const ProfileScope scope(job.profile, "write");
     outcome.output_bytes = write_output(input, pending.path());
@@ -157,8 +155,8 @@ void publish(const Job& job, const Calibration& calibration, Journal& journal, D
   throw_if_interrupted();
   {
     const ProfileScope scope(job.profile, "verify");
-    verify_output(job.backend, input, pending.path(),
-                  verification_ids(calibration, job.model.config()), compute);
+    verify_output(input, pending.path(), verification_ids(calibration, job.model.config()),
+                  compute);
   }
   outcome.verified = true;
   const std::string hash = card_hash(pending.path());
@@ -235,8 +233,7 @@ QuantizeOutcome quantize(const Job& given) {
   announce(outcome, calibration, estimate, given.backend);
   run_and_publish({given.backend, model, options, given.calibration, given.profile}, calibration,
                   estimate, memory, outcome);
-  outcome.seconds =
-      outcome.seconds_before + std::chrono::duration<double>(Clock::now() - start).count();
+  outcome.seconds = outcome.seconds_before + seconds_since(start);
   outcome.peak_memory_bytes = memory.peak();
   return outcome;
 }

@@ -24,7 +24,7 @@ struct QuantizeOutcome {
   int64_t samples = 0, seq_len = 0;
   std::string calibration_source, calibration_sha256, model_fingerprint;
   HeldOutLoss loss;
-  int64_t output_bytes = 0;  // weight files
+  int64_t output_bytes = 0;   // weight files
   double seconds = 0;         // of all runs that went on from each other
   double seconds_before = 0;  // of these, before the interruption
   double saving_seconds = 0;  // of the thread that keeps finished stages

@@ -8,7 +8,6 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/interrupt.h"
-#include "base/memory_usage.h"
 #include "base/thread_pool.h"
 #include "model/forward.h"
 
@@ -18,16 +17,15 @@ namespace {
 // Stages whose matrices may be in memory at a time: a record's bytes, its codes, those packed or
 // reread and what packing needs are four bytes a weight, and an eighth of the memory is theirs.
 int64_t stages_at_once(const OutputInput& input) {
-  int64_t largest = 1, limit = memory_limit();
-  for (const int64_t given : {input.options.max_memory, input.options.max_host_memory})
-    if (given > 0) limit = std::min(limit, given);
+  int64_t largest = 1;
   for (const StageRecord& stage : input.outcome.stages) {
     int64_t weights = 0;
     for (const FinishedLinear& linear : stage.linears)
       weights += linear.matrix.rows * linear.matrix.cols;
     largest = std::max(largest, weights);
   }
-  return std::clamp<int64_t>(limit / 8 / (4 * largest), 1, input.threads.size());
+  const int64_t room = input.backend.host_allocator().limit() / 8;
+  return std::clamp<int64_t>(room / (4 * largest), 1, input.backend.host_threads().size());
 }
 
 // Calls body(record) for every finished stage as the journal holds it, on all threads.
@@ -36,7 +34,7 @@ void for_stages(const OutputInput& input, Body body) {
   const std::vector<StageRecord>& stages = input.outcome.stages;
   const auto count = static_cast<int64_t>(stages.size());
   const int64_t at_once = stages_at_once(input);
-  input.threads.parallel_for(at_once, 1, [&](int64_t first, int64_t) {
+  input.backend.host_threads().parallel_for(at_once, 1, [&](int64_t first, int64_t) {
     for (int64_t i = first; i < count; i += at_once) {
       throw_if_interrupted();
       body(deserialize(input.journal.read(record_name(stages[static_cast<size_t>(i)].id))));
@@ -101,7 +99,7 @@ int64_t write_output(const OutputInput& input, const std::string& directory) {
   return bytes;
 }
 
-void verify_output(Backend& backend, const OutputInput& input, const std::string& directory,
+void verify_output(const OutputInput& input, const std::string& directory,
                    std::span<const int32_t> ids, DType compute) {
   const OpenedModel written = open_model(directory);
   for_stages(input, [&](const StageRecord& record) {
@@ -111,7 +109,7 @@ void verify_output(Backend& backend, const OutputInput& input, const std::string
       compare(linear.module, linear.matrix, *reread);
     }
   });
-  check_forward(backend, written, ids, compute);
+  check_forward(input.backend, written, ids, compute);
 }
 
 }  // namespace halftone

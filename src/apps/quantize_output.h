@@ -15,7 +15,7 @@ struct OutputInput {
   const Journal& journal;  // holds every finished stage
   const QuantizeOptions& options;
   const QuantizeOutcome& outcome;  // plan, loss, hashes: what the card says
-  ThreadPool& threads;
+  Backend& backend;                // its host's threads pack; its host's limit holds
 };
 
 // Fills `directory`, which exists. Returns the bytes of the weight files.
@@ -23,7 +23,7 @@ int64_t write_output(const OutputInput& input, const std::string& directory);
 
 // Reopens `directory`, compares every code, scale and zero with the journal's, and runs a forward
 // over `ids` whose logits must be finite. Throws Error(bug) when something differs.
-void verify_output(Backend& backend, const OutputInput& input, const std::string& directory,
+void verify_output(const OutputInput& input, const std::string& directory,
                    std::span<const int32_t> ids, DType compute);
 
 // README.md and quantize.toml of the output.

@@ -2,15 +2,13 @@
 #include "apps/token_scores.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 
+#include "base/clock.h"
 #include "base/interrupt.h"
 
 namespace halftone {
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 constexpr int64_t kTileElements = 16 << 20;  // of logits: 64 MB, so that memory stays flat
 
@@ -42,7 +40,7 @@ double quantile(const std::vector<float>& sorted, double q) {
 }
 
 void add_seconds(const ScoredModel& model, Clock::time_point start) {
-  const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+  const double seconds = seconds_since(start);
   if (model.seconds) *model.seconds += seconds;
 }
 
