@@ -6,7 +6,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <mutex>
 #include <string>
+#include <vector>
 
 namespace halftone {
 
@@ -35,12 +37,31 @@ class Allocator {
   int64_t limit_ = std::numeric_limits<int64_t>::max();
 };
 
-// The machine's memory. Large blocks go back to the system as soon as they are released.
+// The machine's memory. Of the large blocks that were released the latest are kept, up to 128 MiB
+// within the limit, for the next request of the same size; the others go back to the system at
+// once.
 class HostAllocator : public Allocator {
+ public:
+  HostAllocator();
+  ~HostAllocator() override;
+
  protected:
   void* take(size_t bytes) override;
   void give_back(void* data, size_t bytes) noexcept override;
   std::string name() const override { return "host"; }
+
+ private:
+  struct Block {
+    void* data;
+    size_t bytes;
+  };
+
+  void* reuse(size_t bytes);
+  void keep_at_most(size_t bytes) noexcept;
+
+  std::mutex mutex_;
+  std::vector<Block> kept_;  // the oldest first
+  size_t kept_bytes_ = 0;
 };
 
 }  // namespace halftone
