@@ -18,6 +18,7 @@ Sha256::Sha256() : state_(std::make_unique<State>()) {
     throw internal_error("SHA-256: libcrypto does not offer it");
 }
 
+Sha256::Sha256(Sha256&&) noexcept = default;
 Sha256::~Sha256() = default;
 
 Sha256& Sha256::add(std::span<const std::byte> bytes) {

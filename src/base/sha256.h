@@ -12,6 +12,7 @@ namespace halftone {
 class Sha256 {
  public:
   Sha256();
+  Sha256(Sha256&&) noexcept;
   ~Sha256();
   Sha256& add(std::span<const std::byte> bytes);
   Sha256& add(std::string_view text);

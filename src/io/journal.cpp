@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cassert>
 #include <cerrno>
@@ -53,9 +54,28 @@ std::span<const std::byte> bytes_of(const Struct& value) {
   return std::as_bytes(std::span(&value, 1));
 }
 
-std::string hash_of(const std::string& name, std::span<const std::byte> payload) {
+Sha256 hash_of(const std::string& name) {
   const uint64_t length = name.size();
-  return Sha256().add(bytes_of(length)).add(name).add(payload).hex();
+  Sha256 hash;
+  hash.add(bytes_of(length)).add(name);
+  return hash;
+}
+
+// Calls visit(offset, bytes) with the file's bytes [begin, end) a piece after another, each
+// `overlap` bytes into the one before.
+template <class Visit>
+void for_pieces(const FileDescriptor& file, int64_t begin, int64_t end, int64_t overlap,
+                Visit visit) {
+  constexpr int64_t kPiece = 1 << 20;
+  std::vector<std::byte> piece(
+      static_cast<size_t>(std::min(kPiece, std::max<int64_t>(0, end - begin))));
+  for (int64_t at = begin; at < end;) {
+    const std::span<std::byte> bytes =
+        std::span(piece).first(static_cast<size_t>(std::min(kPiece, end - at)));
+    file.read_at(at, bytes);
+    if (!visit(at, std::span<const std::byte>(bytes)) || at + kPiece >= end) return;
+    at += kPiece - overlap;
+  }
 }
 
 bool same_file(const FileDescriptor& file) {
@@ -106,16 +126,19 @@ Journal Journal::open(const std::string& path,
   Journal journal;
   journal.file_ = open_locked(path, O_CREAT);
   journal.scan();
+  const bool damaged = journal.find_record(journal.end_).has_value();
+  if (journal.order_.empty() && damaged)
+    throw bad_input("{}: its first record is damaged, so whose work the others are is not known",
+                    path)
+        .hint("Move it away, or drop it with --force.");
   // With a fingerprint alone there is nothing to go on from, and nothing to lose.
-  const bool fresh = journal.order_.size() <= 1;
+  const bool fresh = journal.order_.size() <= 1 && !damaged;
   if (!fresh && !resume)
     throw usage_error("{}: exists: the finished work of an interrupted run", path)
         .hint("Go on with --resume, or drop it with --force.");
   if (!fresh) journal.check_fingerprint(fingerprint);
-  if (const int64_t torn = journal.file_.size() - journal.end_; !fresh && torn > 0)
-    spdlog::info("{}: the last {}, being written when the run ended, are dropped", path,
-                 human_bytes(torn));
-  journal.file_.truncate(fresh ? 0 : journal.end_);
+  if (!fresh) journal.drop_tail(damaged);
+  if (fresh) journal.file_.truncate(0);
   FileHeader header;
   header.pid = ::getpid();
   journal.file_.write_at(0, bytes_of(header));
@@ -129,39 +152,80 @@ void Journal::discard(const std::string& path) {
   if (::unlink(path.c_str()) != 0) throw file_error(path, "cannot be deleted", errno);
 }
 
-// Finds the records that are whole. Only the last can be torn: each was on disk before the next
-// began.
+// Takes the records that are whole, up to the first that is not.
 void Journal::scan() {
-  const int64_t size = file_.size();
-  int64_t at = sizeof(FileHeader);
-  while (in_bounds(at, sizeof(RecordHeader), size)) {
-    RecordHeader header;
-    file_.read_at(at, std::as_writable_bytes(std::span(&header, 1)));
-    const auto length = checked_add(header.name_bytes, header.payload_bytes);
-    const int64_t body = at + static_cast<int64_t>(sizeof header);
-    if (header.magic != kRecordMagic || header.name_bytes > kMaxName || !length ||
-        !in_bounds(body, *length, size))
-      break;
-    std::string name(header.name_bytes, '\0');
-    file_.read_at(body, std::as_writable_bytes(std::span(name.data(), name.size())));
+  end_ = sizeof(FileHeader);
+  while (const auto found = record_at(end_)) {
+    const auto& [name, record] = *found;
     if (order_.empty() ? name != kFingerprint : records_.count(name) != 0) break;
-    records_[name] = {body + header.name_bytes, static_cast<int64_t>(header.payload_bytes),
-                      std::string(header.sha256.data(), header.sha256.size())};
+    records_[name] = record;
     order_.push_back(name);
-    at = body + static_cast<int64_t>(*length);
+    end_ = record.offset + record.size;
   }
-  if (order_.empty()) return;
-  end_ = at;
-  try {
-    read(order_.back());
-  } catch (const Error&) {
-    const int64_t name_bytes = static_cast<int64_t>(order_.back().size());
-    end_ =
-        records_.at(order_.back()).offset - name_bytes - static_cast<int64_t>(sizeof(RecordHeader));
-    records_.erase(order_.back());
-    order_.pop_back();
-    if (order_.empty()) end_ = 0;
+}
+
+// The record whose header is at `at`, when all of it is there and its hash is right.
+std::optional<std::pair<std::string, Journal::Record>> Journal::record_at(int64_t at) const {
+  const int64_t size = file_.size();
+  if (!in_bounds(at, sizeof(RecordHeader), size)) return std::nullopt;
+  RecordHeader header;
+  file_.read_at(at, std::as_writable_bytes(std::span(&header, 1)));
+  const auto length = checked_add(header.name_bytes, header.payload_bytes);
+  const int64_t body = at + static_cast<int64_t>(sizeof header);
+  if (header.magic != kRecordMagic || header.name_bytes > kMaxName || !length ||
+      !in_bounds(body, *length, size))
+    return std::nullopt;
+  std::string name(header.name_bytes, '\0');
+  file_.read_at(body, std::as_writable_bytes(std::span(name.data(), name.size())));
+  const Record record = {body + header.name_bytes, static_cast<int64_t>(header.payload_bytes),
+                         std::string(header.sha256.data(), header.sha256.size())};
+  Sha256 hash = hash_of(name);
+  for_pieces(file_, record.offset, record.offset + record.size, 0,
+             [&](int64_t, std::span<const std::byte> bytes) {
+               hash.add(bytes);
+               return true;
+             });
+  if (hash.hex() != record.sha256) return std::nullopt;
+  return std::pair(name, record);
+}
+
+// The place of the first whole record at or after `begin`.
+std::optional<int64_t> Journal::find_record(int64_t begin) const {
+  const std::span<const std::byte> magic = bytes_of(kRecordMagic);
+  std::optional<int64_t> place;
+  for_pieces(file_, begin, file_.size(), static_cast<int64_t>(magic.size()) - 1,
+             [&](int64_t at, std::span<const std::byte> bytes) {
+               auto found = bytes.begin();
+               while ((found = std::search(found, bytes.end(), magic.begin(), magic.end())) !=
+                      bytes.end()) {
+                 const int64_t candidate = at + (found - bytes.begin());
+                 if (record_at(candidate)) place = candidate;
+                 if (place) return false;
+                 ++found;
+               }
+               return true;
+             });
+  return place;
+}
+
+// Cuts off what follows the last whole record. Each record is on disk before the next begins, so
+// without a whole one behind it, it was being written when the run ended. Else the file was damaged
+// later; a copy stays, since there may be work of days in it.
+void Journal::drop_tail(bool damaged) {
+  const int64_t tail = file_.size() - end_;
+  if (damaged) {
+    const std::string copy = path() + ".damaged";
+    std::error_code error;
+    std::filesystem::copy_file(path(), copy, std::filesystem::copy_options::overwrite_existing,
+                               error);
+    if (error) throw file_error(copy, "cannot be written", error.value());
+    spdlog::warn("{}: damaged at byte {}: the {} from there are done again (a copy stays in {})",
+                 path(), end_, human_bytes(tail), copy);
+  } else if (tail > 0) {
+    spdlog::info("{}: the last {}, being written when the run ended, are dropped", path(),
+                 human_bytes(tail));
   }
+  file_.truncate(end_);
 }
 
 void Journal::start(const std::map<std::string, std::string>& fingerprint) {
@@ -218,9 +282,10 @@ std::vector<std::byte> Journal::read(const std::string& name) const {
   assert(record != records_.end());
   std::vector<std::byte> bytes(static_cast<size_t>(record->second.size));
   file_.read_at(record->second.offset, bytes);
-  if (hash_of(name, bytes) != record->second.sha256)
-    throw bad_input("{}: record {} is damaged: its SHA-256 differs", path(), printable(name))
-        .hint("Start again with --force.");
+  if (hash_of(name).add(bytes).hex() != record->second.sha256)
+    throw bad_input("{}: record {} was damaged while in use: its SHA-256 differs", path(),
+                    printable(name))
+        .hint("Go on with --resume from the records before it.");
   return bytes;
 }
 
@@ -234,7 +299,7 @@ void Journal::write_record(const std::string& name, std::span<const std::byte> b
   RecordHeader header;
   header.name_bytes = static_cast<uint32_t>(name.size());
   header.payload_bytes = bytes.size();
-  const std::string sha256 = hash_of(name, bytes);
+  const std::string sha256 = hash_of(name).add(bytes).hex();
   std::memcpy(header.sha256.data(), sha256.data(), header.sha256.size());
   const int64_t body = end_ + static_cast<int64_t>(sizeof header);
   const int64_t payload = body + static_cast<int64_t>(name.size());

@@ -5,8 +5,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/file_descriptor.h"
@@ -16,9 +18,11 @@ namespace halftone {
 class Journal {
  public:
   // Creates `path`, or with resume = true opens it where it exists. A record that was being written
-  // when the process died is cut off. Throws Error(usage) when another living process holds it,
-  // when it exists and resume is false (hint: --resume or --force), and when the fingerprint
-  // differs (says in what); Error(bad_input) when it is no journal.
+  // when the process died is cut off; of a file that was damaged otherwise the records before the
+  // damage are used, and a copy stays in `path`.damaged. Throws Error(usage) when another living
+  // process holds it, when it exists and resume is false (hint: --resume or --force), and when the
+  // fingerprint differs (says in what); Error(bad_input) when it is no journal or its fingerprint
+  // is damaged.
   static Journal open(const std::string& path,
                       const std::map<std::string, std::string>& fingerprint, bool resume);
   // Deletes the journal at `path`, if there is one. Throws as open() does when a living process
@@ -43,6 +47,9 @@ class Journal {
 
   Journal() = default;
   void scan();
+  std::optional<std::pair<std::string, Record>> record_at(int64_t at) const;
+  std::optional<int64_t> find_record(int64_t begin) const;
+  void drop_tail(bool damaged);
   void start(const std::map<std::string, std::string>& fingerprint);
   void check_fingerprint(const std::map<std::string, std::string>& fingerprint) const;
   void write_record(const std::string& name, std::span<const std::byte> bytes);

@@ -55,7 +55,9 @@ void write_example(const std::string& path) {
 // Keeps the log's lines about torn records out of the test's output.
 class Quiet {
  public:
-  Quiet() { spdlog::set_level(spdlog::level::warn); }
+  explicit Quiet(spdlog::level::level_enum level = spdlog::level::warn) {
+    spdlog::set_level(level);
+  }
   ~Quiet() { spdlog::set_level(spdlog::level::info); }
   Quiet(const Quiet&) = delete;
   Quiet& operator=(const Quiet&) = delete;
@@ -113,25 +115,46 @@ TEST(Journal, TruncatedAnywhereARecordIsWholeOrGone) {
   EXPECT_EQ(most, 3u);
 }
 
-TEST(Journal, FlippedAnywhereItReadsRightOrRefuses) {
-  const Quiet quiet;
+// A flipped bit costs the record that it hits and those behind it, and a copy of the file stays.
+TEST(Journal, FlippedAnywhereTheRecordsBeforeItGoOn) {
+  const Quiet quiet(spdlog::level::err);
   const TemporaryDirectory place(TemporaryDirectory::in_memory());
   const std::string path = place.file("out.journal"), bad = place.file("bad.journal");
-  write_example(path);
+  std::vector<size_t> ends;  // of the records, the fingerprint's first
+  {
+    Journal journal = Journal::open(path, kJob, false);
+    ends.push_back(static_cast<size_t>(journal.bytes()));
+    for (const char* name : {"layer 0", "layer 1", "layer 2"}) {
+      journal.append(name, payload_of(name));
+      ends.push_back(static_cast<size_t>(journal.bytes()));
+    }
+  }
   const std::string whole = read_file(path);
-  for (size_t at = 0; at < whole.size(); ++at) {
+  ASSERT_EQ(whole.size(), ends.back());
+  for (size_t at = 16; at < whole.size(); ++at) {  // behind the file's own header
     std::string text = whole;
     text[at] = static_cast<char>(text[at] ^ (1 << at % 8));
     write_file_atomically(bad, text);
-    try {
-      const Journal journal = Journal::open(bad, kJob, true);
-      for (const std::string& name : journal.names()) {
-        const auto bytes = journal.read(name);
-        ASSERT_EQ(bytes, payload_of(name));
+    if (at < ends[0]) {
+      for (const bool resume : {false, true}) {
+        const Error error = caught([&] { Journal::open(bad, kJob, resume); });
+        ASSERT_EQ(error.exit(), Exit::bad_input) << at;
+        ASSERT_TRUE(contains(error, bad)) << error.what();
       }
-    } catch (const Error& error) {
-      ASSERT_EQ(error.exit(), Exit::bad_input) << error.what();
-      ASSERT_TRUE(contains(error, bad)) << error.what();
+      ASSERT_EQ(read_file(bad), text) << "refusing harms nothing";
+      continue;
+    }
+    ASSERT_EQ(caught([&] { Journal::open(bad, kJob, false); }).exit(), Exit::usage);
+    const Journal journal = Journal::open(bad, kJob, true);
+    size_t before = 0;
+    while (ends[before + 1] <= at) ++before;
+    ASSERT_EQ(journal.names().size(), before) << at;
+    for (const std::string& name : journal.names()) ASSERT_EQ(journal.read(name), payload_of(name));
+    if (at < ends[2]) {
+      ASSERT_EQ(read_file(bad + ".damaged"), text) << at;
+      fs::remove(bad + ".damaged");
+    } else {  // the last record: as if it had been being written
+      ASSERT_FALSE(fs::exists(bad + ".damaged")) << at;
     }
   }
 }
