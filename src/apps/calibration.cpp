@@ -22,12 +22,19 @@ int64_t wanted_held_out(int64_t samples) {
   return std::clamp<int64_t>(samples / 16, 1, kMostHeldOut);
 }
 
-std::vector<std::string> calibration_paths(const Plan& plan, const QuantizeOptions& options) {
-  if (!options.calibration.empty()) return options.calibration;
+// What is there of the fetched text.
+std::vector<std::string> fetched_calibration() {
   const std::string fetched = fetched_text("calibration.txt");
   if (std::filesystem::exists(fetched)) return {fetched};
-  if (!plan.method->needs_hessian) return {};
-  throw usage_error("no calibration text: --calib was not given, and {} is not there", fetched)
+  return {};
+}
+
+std::vector<std::string> calibration_paths(const Plan& plan, const QuantizeOptions& options) {
+  if (!options.calibration.empty()) return options.calibration;
+  const std::vector<std::string> fetched = fetched_calibration();
+  if (!fetched.empty() || !plan.method->needs_hessian) return fetched;
+  throw usage_error("no calibration text: --calib was not given, and {} is not there",
+                    fetched_text("calibration.txt"))
       .hint("pass --calib FILE (plain text or JSON lines), or run scripts/fetch.sh texts.");
 }
 
@@ -128,6 +135,13 @@ Calibration read_calibration(const Tokenizer& tokenizer, const Plan& plan,
   calibration.held_out = pick_windows(all, parts.samples, parts.held_out, options.seed);
   calibration.ids_sha256 = hash_of_ids(calibration.samples) + hash_of_ids(calibration.held_out);
   return calibration;
+}
+
+void settle(QuantizeOptions& options, const Backend& backend) {
+  if (options.calibration.empty()) options.calibration = fetched_calibration();
+  if (options.device == "auto") options.device = backend.info().backend;
+  if (options.dtype == "auto")
+    options.dtype = compute_dtype("auto", backend) == DType::bf16 ? "bf16" : "f32";
 }
 
 }  // namespace halftone

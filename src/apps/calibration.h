@@ -28,4 +28,8 @@ Calibration read_calibration(const Tokenizer& tokenizer, const Plan& plan,
 // Where the fetch script puts a text ("calibration.txt", "evaluation.txt"): in halftone's cache.
 std::string fetched_text(const std::string& name);
 
+// Puts what "auto" and the fetched calibration text stand for here in their places, so that
+// quantize.toml says what ran.
+void settle(QuantizeOptions& options, const Backend& backend);
+
 }  // namespace halftone

@@ -81,6 +81,28 @@ std::string name_of_original(std::string output) {
   return output + "-bf16";
 }
 
+std::string output_of(const DemoOptions& demo, const std::string& method) {
+  return method == "rtn" ? demo.output + "-rtn" : demo.output;
+}
+
+// A file in each directory that the demo makes: these alone it replaces unasked.
+constexpr const char* kMark = ".halftone-demo";
+
+void mark(const std::string& directory) {
+  write_file_atomically(directory + "/" + kMark,
+                        "Made by halftone demo, whose next run replaces this directory.\n");
+}
+
+void check_own(const DemoOptions& demo) {
+  if (demo.force) return;
+  std::error_code none;
+  for (const std::string& path :
+       {demo.output, output_of(demo, "rtn"), name_of_original(demo.output)})
+    if (fs::exists(path, none) && !fs::is_empty(path, none) && !fs::exists(path + "/" + kMark))
+      throw usage_error("{} exists, and no demo made it", path)
+          .hint("pass --force to replace it, or another -o.");
+}
+
 // The model to start from: the given one, or when that is rounded already its regridded copy, since
 // rounding to 4 bits what lies on a 4-bit grid would show nothing.
 OpenedModel open_original(const DemoOptions& demo) {
@@ -94,14 +116,14 @@ OpenedModel open_original(const DemoOptions& demo) {
       "            pairs that cancel plays the original: the same function, other values.");
   check_place(path, model, true);
   write_regridded(model, path, {.force = true, .quiet = demo.quiet});
+  mark(path);
   return open_model(path);
 }
 
 QuantizeOptions quantize_options(const DemoOptions& demo, const OpenedModel& model,
-                                 const std::string& method, const std::string& output,
-                                 const std::string& calibration) {
+                                 const std::string& method, const std::string& calibration) {
   QuantizeOptions options;
-  options.output = output;
+  options.output = output_of(demo, method);
   options.method = method;
   options.group_size = fitting_group(model);
   options.calibration = {calibration};
@@ -134,11 +156,13 @@ QuantizeOutcome quantize_or_resume(Backend& backend, const OpenedModel& model,
 void measure(Backend& backend, const OpenedModel& original, const DemoOptions& demo,
              const std::string& method, Story& story) {
   const bool rtn = method == "rtn";
-  const std::string output = rtn ? demo.output + "-rtn" : demo.output;
+  const std::string output = output_of(demo, method);
   say(fmt::format("\nQuantizing  {} to {}",
                   rtn ? "by rounding to nearest" : "by GPTQ, with calibration text,", output));
-  story.options = quantize_options(demo, original, method, output, story.calibration_path);
+  story.options = quantize_options(demo, original, method, story.calibration_path);
+  settle(story.options, backend);
   story.outcome = quantize_or_resume(backend, original, story.options);
+  mark(output);
   say(fmt::format("Wrote       {}, {}, verified: every code reread; in {}", output,
                   human_bytes(story.outcome.output_bytes), human_seconds(story.outcome.seconds)));
   const OpenedModel quantized = open_model(output);
@@ -235,6 +259,7 @@ void tell(Backend& backend, const DemoOptions& demo) {
   story.calibration_path =
       need(demo.calibration, fetched_text("calibration.txt"), "the demo's calibration text");
   story.text_path = need(demo.text, fetched_text("evaluation.txt"), "the demo's evaluation text");
+  check_own(demo);
   check_writable(demo.report);
   const OpenedModel original = open_original(demo);
   say(fmt::format("Original    {}\n            {}", original.name(), plan_subtitle(original)));

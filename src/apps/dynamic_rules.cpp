@@ -1,6 +1,8 @@
 // Rules over module names, checked against each other on the modules that there are.
 #include "apps/dynamic_rules.h"
 
+#include <climits>
+
 #include "base/error.h"
 
 namespace halftone {
@@ -18,6 +20,12 @@ Json read_entry(const std::string& entry, std::string& origin) {
     throw usage_error("{}: expected an object of rules, got {}", origin, json.type_name())
         .hint(kExample);
   return json;
+}
+
+// Wider numbers would wrap around when they are taken out.
+bool fits_int(const Json& field) {
+  if (field.is_number_unsigned()) return field.get<uint64_t>() <= INT_MAX;
+  return field.is_number_integer() && field.get<int64_t>() >= INT_MIN;
 }
 
 }  // namespace
@@ -53,9 +61,9 @@ void DynamicRules::add(const std::string& text, const Json& value) {
     throw usage_error("--dynamic '{}': expected an object, got {}", text, value.type_name())
         .hint(kExample);
   for (const auto& [key, field] : value.items()) {
-    if (!dense && key == "bits" && field.is_number_integer())
+    if (!dense && key == "bits" && fits_int(field))
       rule.bits = field.get<int>();
-    else if (!dense && key == "group_size" && field.is_number_integer())
+    else if (!dense && key == "group_size" && fits_int(field))
       rule.group_size = field.get<int64_t>();
     else if (!dense && key == "sym" && field.is_boolean())
       rule.symmetric = field.get<bool>();

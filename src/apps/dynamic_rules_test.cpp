@@ -54,6 +54,8 @@ TEST(DynamicRules, TwoThatSayDifferentThingsOfAModuleAreRefused) {
 TEST(DynamicRules, WhatIsNoRuleIsNamed) {
   EXPECT_NE(refusal({R"({".*down": {"bitz": 8}})"}).find("bitz: 8, expected"), std::string::npos);
   EXPECT_NE(refusal({R"({".*down": {"bits": "8"}})"}).find("bits: \"8\""), std::string::npos);
+  EXPECT_NE(refusal({R"({".*down": {"bits": 4294967304}})"}).find("bits: 4294967304"),
+            std::string::npos);  // 8, were it cut to 32 bits
   EXPECT_NE(refusal({R"({"-:.*down": {"bits": 8}})"}).find("leaves modules dense"),
             std::string::npos);
   EXPECT_NE(refusal({R"({".*down": 8})"}).find("expected an object, got number"),

@@ -97,6 +97,8 @@ std::string reproduction_config(const QuantizeOptions& options, const std::strin
   if (!options.order.empty()) text += fmt::format("order = {}\n", quoted(options.order));
   if (!options.scale_search.empty())
     text += fmt::format("scale-search = {}\n", quoted(options.scale_search));
+  if (options.max_shard_bytes > 0)
+    text += fmt::format("max-shard-size = {}\n", quoted(std::to_string(options.max_shard_bytes)));
   text += fmt::format("dtype = {}\ndevice = {}\n", quoted(options.dtype), quoted(options.device));
   return text;
 }

@@ -6,6 +6,7 @@
 #include "apps/dynamic_rules.h"
 #include "apps/name_filter.h"
 #include "base/error.h"
+#include "format/dense_tensors.h"
 #include "format/grid_limits.h"
 #include "quant/grid.h"
 
@@ -86,7 +87,9 @@ ScaleStore stored_type(const OpenedModel& model) {
 
 int64_t dense_output_bytes(const OpenedModel& model, const TensorKey& key) {
   const StoredTensor& stored = model.tensors->stored(key);
-  return model.checkpoint->is_gguf() ? stored.rows * stored.cols * 2 : stored.bytes;
+  if (!model.checkpoint->is_gguf()) return stored.bytes;
+  return stored.rows * stored.cols *
+         static_cast<int64_t>(size_of(dense_type(*model.checkpoint, *model.source, stored)));
 }
 
 Plan make_plan(const OpenedModel& model, const QuantizeOptions& options) {

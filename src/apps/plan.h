@@ -56,7 +56,8 @@ struct Plan {
   std::string grid_text() const;  // "4 bits, groups of 128, symmetric", and how many differ
 };
 
-// What a tensor that is not quantized takes in the output: its own bytes, or bf16 from a GGUF.
+// What a tensor that is not quantized takes in the output: its own bytes, or from a GGUF those of
+// dense_type().
 int64_t dense_output_bytes(const OpenedModel& model, const TensorKey& key);
 
 // Throws Error(usage) for a grid that does not fit, Error(bad_input) for a model that is quantized.

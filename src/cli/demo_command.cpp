@@ -18,7 +18,9 @@ class DemoCommand : public Command {
     command->add_option("--calib,--calibration", options_.calibration, "Text to calibrate on")
         ->type_name("FILE");
     command->add_option("--text", options_.text, "Text to measure on")->type_name("FILE");
-    command->add_option("-o,--output", options_.output, "Directory to make or replace")
+    command
+        ->add_option("-o,--output", options_.output,
+                     "Directory to make; beside it DIR-rtn and, of a 4-bit model, DIR-bf16")
         ->type_name("DIR")
         ->capture_default_str();
     command->add_option("--report", options_.report, "HTML file to write")
@@ -33,6 +35,7 @@ class DemoCommand : public Command {
     take_whole_number(
         command->add_option("--seq-len,--seqlen", options_.seq_len, "Tokens a window"), 16)
         ->capture_default_str();
+    command->add_flag("--force", options_.force, "Replace directories that no demo made");
     add_device_options(*command, device_);
     add_example(*command, "halftone demo --model qwen2.5-coder-0.5b-instruct-q4_k_m.gguf");
     return command;

@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "apps/calibration.h"
 #include "apps/estimate.h"
 #include "apps/quantize.h"
 #include "apps/quantize_report.h"
@@ -47,6 +48,7 @@ class QuantizeCommand : public Command {
     if (mse_->count()) options_.scale_search = mse_value_ > 0 ? "power" : "minmax";
     options_.program_version = version_text();
     const auto backend = open_device(device_);
+    settle(options_, *backend);
     const OpenedModel model = open_model(model_);
     if (dry_run_) return dry(*backend, model);
     for (const std::string& path : {report_, profile_})

@@ -11,7 +11,34 @@ namespace {
 
 constexpr int64_t kRowsAtOnce = 4096;  // of a table that is converted
 
+// Whether every value of a vector keeps its value in `dtype`.
+bool holds(const WeightSource& source, const StoredTensor& stored, DType dtype) {
+  HostAllocator host;
+  const Tensor values(host, stored.rows, stored.cols, DType::f32);
+  source.read(stored.name, 0, stored.rows, values);
+  for (int64_t r = 0; r < stored.rows; ++r)
+    for (int64_t c = 0; c < stored.cols; ++c) {
+      const float value = values.row<float>(r)[c];
+      const float kept = dtype == DType::f16 ? to_float(to_f16(value)) : to_float(to_bf16(value));
+      if (kept != value) return false;
+    }
+  return true;
+}
+
 }  // namespace
+
+DType dense_type(const Checkpoint& checkpoint, const WeightSource& source,
+                 const StoredTensor& stored) {
+  if (stored.encoding == "f16") return DType::f16;
+  if (stored.encoding != "f32") return DType::bf16;
+  if (stored.rank != 1) return DType::f32;
+  const Json& config = checkpoint.metadata().config;
+  const std::string model = config.value("torch_dtype", config.value("dtype", "float32"));
+  for (const auto& [name, dtype] :
+       {std::pair("bfloat16", DType::bf16), std::pair("float16", DType::f16)})
+    if (model == name && holds(source, stored, dtype)) return dtype;
+  return DType::f32;
+}
 
 DenseTensors::DenseTensors(const Checkpoint& checkpoint, const WeightSource& source,
                            const std::function<bool(const std::string&)>& wanted,
@@ -23,8 +50,8 @@ DenseTensors::DenseTensors(const Checkpoint& checkpoint, const WeightSource& sou
 
 std::optional<DType> DenseTensors::conversion(const StoredTensor& stored) const {
   if (dtype_) return dtype_;
-  if (stored.quantized || checkpoint_.is_gguf()) return DType::bf16;
-  return std::nullopt;
+  if (!stored.quantized && !checkpoint_.is_gguf()) return std::nullopt;
+  return dense_type(checkpoint_, source_, stored);
 }
 
 void DenseTensors::plan(std::vector<TensorPlan>& tensors) const {

@@ -12,8 +12,14 @@
 
 namespace halftone {
 
-// The dense tensors of a model on their way into safetensors: byte for byte from safetensors, or in
-// bf16 from codes and from a GGUF (whose own types safetensors does not have).
+// The type in safetensors of a tensor that cannot be copied byte for byte: bf16 for codes, else its
+// own. A GGUF stores norms and biases in f32 whatever the model's type is: such a vector takes the
+// model's type where that holds every value.
+DType dense_type(const Checkpoint& checkpoint, const WeightSource& source,
+                 const StoredTensor& stored);
+
+// The dense tensors of a model on their way into safetensors: byte for byte from safetensors, in
+// their dense_type() from codes and from a GGUF.
 class DenseTensors {
  public:
   // `wanted` picks by Hugging Face name. `checkpoint` and `source` outlive it. `dtype` set: every

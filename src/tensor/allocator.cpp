@@ -37,7 +37,13 @@ void* Allocator::allocate(size_t bytes) {
     in_use_ -= wanted;
     throw refuse(fmt::format("the limit is {}", human_bytes(limit_)).c_str());
   }
-  void* data = take(bytes);
+  void* data = nullptr;
+  try {
+    data = take(bytes);
+  } catch (...) {
+    in_use_ -= wanted;
+    throw;
+  }
   if (!data) {
     in_use_ -= wanted;
     throw refuse("the system has no more");

@@ -262,6 +262,14 @@ TEST_F(Commands, TheDemoTellsTheWholeStoryAndCanBeRunAgain) {
                                          "2",
                                          "--seq-len",
                                          "64"};
+  // What another put there is not the demo's to replace.
+  std::filesystem::create_directory(out + "-rtn");
+  const std::string others = folder_.write("demo-4bit-rtn/config.json", "{}");
+  const Outcome refused = run(demo);
+  EXPECT_EQ(refused.code, 2);
+  EXPECT_THAT(refused.err, HasSubstr("demo-4bit-rtn exists, and no demo made it"));
+  EXPECT_EQ(read(others), "{}");
+  std::filesystem::remove_all(out + "-rtn");
   for (int round = 0; round < 2; ++round) {
     const Outcome told = run(demo);
     ASSERT_EQ(told.code, 0) << told.err;
