@@ -110,15 +110,15 @@ LinearMatmul::Plan& LinearMatmul::plan(const LinearProduct& product) {
        {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
         CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES})
     prefer(attribute, uint32_t{16});
-  cublasLtMatmulHeuristicResult_t result = {};
+  std::array<cublasLtMatmulHeuristicResult_t, kChoices> results = {};
   int count = 0;
-  const cublasStatus_t status =
-      cublasLtMatmulAlgoGetHeuristic(handle_, plan->description, plan->w.value, plan->x.value,
-                                     plan->y.value, plan->y.value, preference, 1, &result, &count);
+  const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(
+      handle_, plan->description, plan->w.value, plan->x.value, plan->y.value, plan->y.value,
+      preference, kChoices, results.data(), &count);
   cublasLtMatmulPreferenceDestroy(preference);
   plan->found =
-      status == CUBLAS_STATUS_SUCCESS && count > 0 && result.state == CUBLAS_STATUS_SUCCESS;
-  plan->algorithm = result.algo;
+      status == CUBLAS_STATUS_SUCCESS && count > 0 && results[0].state == CUBLAS_STATUS_SUCCESS;
+  if (plan->found) plan->algorithm = best_of(std::span(results).first(static_cast<size_t>(count)));
   return *plans_.emplace(key, std::move(plan)).first->second;
 }
 
