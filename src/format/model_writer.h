@@ -51,8 +51,11 @@ class ModelWriter {
   virtual ~ModelWriter() = default;
   // Each quantized module of the summary once, in any order, from any thread.
   virtual void write(const std::string& module, const QuantizedMatrix& matrix) = 0;
-  // Writes all that remains: dense tensors and configuration (not the tokenizer's files). Returns
-  // the bytes of the weight files. Throws Error(interrupted) between two tensors.
+  // Writes what does not wait for codes: dense tensors and configuration (not the tokenizer's
+  // files). From then on the directory can be opened, and a module read back when it was written.
+  // Throws Error(interrupted) between two tensors.
+  virtual void write_rest() = 0;
+  // Writes the rest, unless that was done, and syncs. Returns the bytes of the weight files.
   virtual int64_t finish() = 0;
 };
 

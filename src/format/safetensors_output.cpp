@@ -51,13 +51,18 @@ class SafetensorsOutput : public ModelWriter {
       writer_.write(tensor.name, tensor.data);
   }
 
-  int64_t finish() override {
+  void write_rest() override {
     dense_.write(writer_);
+    write_configuration();
+    rest_written_ = true;
+  }
+
+  int64_t finish() override {
+    if (!rest_written_) write_rest();
     int64_t bytes = 0;
     for (const std::string& file : writer_.finish())
       if (file.ends_with(".safetensors"))
         bytes += static_cast<int64_t>(std::filesystem::file_size(file));
-    write_configuration();
     return bytes;
   }
 
@@ -95,6 +100,7 @@ class SafetensorsOutput : public ModelWriter {
   OutputSpec spec_;
   DenseTensors dense_;
   SafetensorsWriter writer_;
+  bool rest_written_ = false;
 };
 
 }  // namespace

@@ -121,29 +121,48 @@ FileDescriptor open_locked(const std::string& path, int flags) {
 
 }  // namespace
 
-Journal Journal::open(const std::string& path,
-                      const std::map<std::string, std::string>& fingerprint, bool resume) {
+Journal Journal::open(const std::string& path, bool resume) {
   Journal journal;
   journal.file_ = open_locked(path, O_CREAT);
   journal.scan();
-  const bool damaged = journal.find_record(journal.end_).has_value();
-  if (journal.order_.empty() && damaged)
+  journal.damaged_ = journal.find_record(journal.end_).has_value();
+  if (journal.order_.empty() && journal.damaged_)
     throw bad_input("{}: its first record is damaged, so whose work the others are is not known",
                     path)
         .hint("Move it away, or drop it with --force.");
-  // With a fingerprint alone there is nothing to go on from, and nothing to lose.
-  const bool fresh = journal.order_.size() <= 1 && !damaged;
-  if (!fresh && !resume)
+  if (!journal.fresh() && !resume)
     throw usage_error("{}: exists: the finished work of an interrupted run", path)
         .hint("Go on with --resume, or drop it with --force.");
-  if (!fresh) journal.check_fingerprint(fingerprint);
-  if (!fresh) journal.drop_tail(damaged);
-  if (fresh) journal.file_.truncate(0);
+  if (journal.fresh()) {
+    journal.file_.truncate(0);
+    journal.write_holder();
+  }
+  return journal;
+}
+
+Journal Journal::open(const std::string& path, const Fingerprint& fingerprint, bool resume) {
+  Journal journal = open(path, resume);
+  journal.identify(fingerprint);
+  return journal;
+}
+
+void Journal::identify(const Fingerprint& fingerprint) {
+  // With a fingerprint alone there is nothing to go on from, and nothing to lose.
+  if (fresh()) return start(fingerprint);
+  check_fingerprint(fingerprint);
+  drop_tail();
+  write_holder();
+}
+
+void Journal::identify_later(std::function<Fingerprint()> fingerprint) {
+  assert(fresh());
+  later_ = std::move(fingerprint);
+}
+
+void Journal::write_holder() {
   FileHeader header;
   header.pid = ::getpid();
-  journal.file_.write_at(0, bytes_of(header));
-  if (fresh) journal.start(fingerprint);
-  return journal;
+  file_.write_at(0, bytes_of(header));
 }
 
 void Journal::discard(const std::string& path) {
@@ -211,9 +230,9 @@ std::optional<int64_t> Journal::find_record(int64_t begin) const {
 // Cuts off what follows the last whole record. Each record is on disk before the next begins, so
 // without a whole one behind it, it was being written when the run ended. Else the file was damaged
 // later; a copy stays, since there may be work of days in it.
-void Journal::drop_tail(bool damaged) {
+void Journal::drop_tail() {
   const int64_t tail = file_.size() - end_;
-  if (damaged) {
+  if (damaged_) {
     const std::string copy = path() + ".damaged";
     std::error_code error;
     std::filesystem::copy_file(path(), copy, std::filesystem::copy_options::overwrite_existing,
@@ -228,7 +247,7 @@ void Journal::drop_tail(bool damaged) {
   file_.truncate(end_);
 }
 
-void Journal::start(const std::map<std::string, std::string>& fingerprint) {
+void Journal::start(const Fingerprint& fingerprint) {
   records_.clear();
   order_.clear();
   end_ = sizeof(FileHeader);
@@ -239,14 +258,14 @@ void Journal::start(const std::map<std::string, std::string>& fingerprint) {
   sync_directory(directory.string());
 }
 
-void Journal::check_fingerprint(const std::map<std::string, std::string>& fingerprint) const {
+void Journal::check_fingerprint(const Fingerprint& fingerprint) const {
   const std::vector<std::byte> bytes = read(kFingerprint);
   const std::string text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   const Json json = parse_json(text, path());
   const JsonObject stored(json, path());
-  std::map<std::string, std::string> then;
+  Fingerprint then;
   for (const auto& [key, value] : json.items()) then[key] = stored.text(key);
-  std::map<std::string, std::string> both = fingerprint;
+  Fingerprint both = fingerprint;
   both.insert(then.begin(), then.end());
   std::string differences;
   for (const auto& [key, ignored] : both) {
@@ -274,6 +293,7 @@ bool Journal::has(const std::string& name) const {
 }
 
 std::vector<std::string> Journal::names() const {
+  if (order_.empty()) return {};
   return {order_.begin() + 1, order_.end()};  // without the fingerprint
 }
 
@@ -292,6 +312,7 @@ std::vector<std::byte> Journal::read(const std::string& name) const {
 void Journal::append(const std::string& name, std::span<const std::byte> bytes) {
   if (name.size() > kMaxName || records_.count(name))
     throw internal_error("{}: record {} appended twice, or its name is too long", path(), name);
+  if (later_) identify(std::exchange(later_, nullptr)());
   write_record(name, bytes);
 }
 

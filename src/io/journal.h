@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <span>
@@ -17,14 +18,23 @@ namespace halftone {
 
 class Journal {
  public:
-  // Creates `path`, or with resume = true opens it where it exists. A record that was being written
-  // when the process died is cut off; of a file that was damaged otherwise the records before the
-  // damage are used, and a copy stays in `path`.damaged. Throws Error(usage) when another living
-  // process holds it, when it exists and resume is false (hint: --resume or --force), and when the
-  // fingerprint differs (says in what); Error(bad_input) when it is no journal or its fingerprint
-  // is damaged.
-  static Journal open(const std::string& path,
-                      const std::map<std::string, std::string>& fingerprint, bool resume);
+  using Fingerprint = std::map<std::string, std::string>;
+
+  // Creates `path`, or with resume = true opens it where it exists. Throws Error(usage) when
+  // another living process holds it, and when it exists and resume is false (hint: --resume or
+  // --force); Error(bad_input) when it is no journal or its fingerprint is damaged. Before anything
+  // is appended: identify().
+  static Journal open(const std::string& path, bool resume);
+  static Journal open(const std::string& path, const Fingerprint& fingerprint, bool resume);
+  // Whether there is nothing to go on from.
+  bool fresh() const { return order_.size() <= 1 && !damaged_; }
+  // Says what job this is. A record that was being written when the process died is cut off; of a
+  // file that was damaged otherwise the records before the damage are used, and a copy stays in
+  // `path`.damaged. Throws Error(usage) when the journal is another job's (says in what they
+  // differ).
+  void identify(const Fingerprint& fingerprint);
+  // The same of a fresh journal, when the first record is appended, on the thread that does it.
+  void identify_later(std::function<Fingerprint()> fingerprint);
   // Deletes the journal at `path`, if there is one. Throws as open() does when a living process
   // holds it or it is no journal.
   static void discard(const std::string& path);
@@ -49,15 +59,18 @@ class Journal {
   void scan();
   std::optional<std::pair<std::string, Record>> record_at(int64_t at) const;
   std::optional<int64_t> find_record(int64_t begin) const;
-  void drop_tail(bool damaged);
-  void start(const std::map<std::string, std::string>& fingerprint);
-  void check_fingerprint(const std::map<std::string, std::string>& fingerprint) const;
+  void drop_tail();
+  void write_holder();
+  void start(const Fingerprint& fingerprint);
+  void check_fingerprint(const Fingerprint& fingerprint) const;
   void write_record(const std::string& name, std::span<const std::byte> bytes);
 
   FileDescriptor file_;  // locked as long as it is open
   int64_t end_ = 0;      // of the last whole record
   std::map<std::string, Record> records_;
   std::vector<std::string> order_;
+  bool damaged_ = false;                // whole records lie behind one that is not
+  std::function<Fingerprint()> later_;  // empty: identified, or not to be
 };
 
 }  // namespace halftone

@@ -42,7 +42,8 @@ struct TensorPlan {
 };
 
 // Writes shards of at most `max_shard_bytes` and, when there is more than one, the index. The plan
-// is known before the first byte, so that headers are written first and data streams after them.
+// is known before the first byte, so that headers and index are written first and data streams
+// after them: from the beginning the files can be opened, and a tensor read when it was written.
 class SafetensorsWriter {
  public:
   // `directory` exists. Files are model.safetensors, or model-00001-of-00005.safetensors and
@@ -51,7 +52,7 @@ class SafetensorsWriter {
   SafetensorsWriter(std::string directory, std::vector<TensorPlan> plan,
                     int64_t max_shard_bytes = int64_t{4} << 30);
   ~SafetensorsWriter();
-  // In any order; each planned tensor exactly once, `bytes` as planned.
+  // In any order, from any thread; each planned tensor exactly once, `bytes` as planned.
   void write(const std::string& name, std::span<const std::byte> bytes);
   // Checks that everything was written, syncs. Returns the paths written.
   std::vector<std::string> finish();

@@ -114,6 +114,8 @@ struct SafetensorsWriter::Impl {
     shards.push_back(std::move(file));
   }
 
+  std::string index_path() const { return directory + "/model.safetensors.index.json"; }
+
   void write_index(const std::string& path) const {
     SortedJson map = SortedJson::object();
     int64_t total = 0;
@@ -135,6 +137,7 @@ SafetensorsWriter::SafetensorsWriter(std::string directory, std::vector<TensorPl
   const size_t count = impl_->assign_shards(max_shard_bytes);
   for (size_t shard = 0; shard < count; ++shard)
     impl_->write_header(shard, impl_->directory + "/" + impl_->file_name(shard, count));
+  if (count > 1) impl_->write_index(impl_->index_path());
 }
 
 SafetensorsWriter::~SafetensorsWriter() = default;
@@ -162,10 +165,7 @@ std::vector<std::string> SafetensorsWriter::finish() {
     paths.push_back(shard.path());
     shard.close();
   }
-  if (paths.size() > 1) {
-    paths.push_back(impl_->directory + "/model.safetensors.index.json");
-    impl_->write_index(paths.back());
-  }
+  if (paths.size() > 1) paths.push_back(impl_->index_path());
   return paths;
 }
 
