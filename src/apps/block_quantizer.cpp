@@ -40,6 +40,30 @@ void note_channels(const Hessian& hessian, StageRecord& record) {
   record.loudest = std::move(channels);
 }
 
+// What is reported of a stage whose codes go elsewhere.
+StageRecord without_matrices(const StageRecord& stage) {
+  StageRecord record{.id = stage.id,
+                     .linears = {},
+                     .loudest = stage.loudest,
+                     .typical_rms = stage.typical_rms,
+                     .seconds = stage.seconds};
+  for (const FinishedLinear& linear : stage.linears) {
+    const QuantizedMatrix& matrix = linear.matrix;
+    record.linears.push_back({.key = linear.key,
+                              .module = linear.module,
+                              .matrix = {.grid = matrix.grid,
+                                         .rows = matrix.rows,
+                                         .cols = matrix.cols,
+                                         .codes = {},
+                                         .scales = {},
+                                         .zeros = {},
+                                         .group_of = {}},
+                              .report = linear.report,
+                              .seconds = linear.seconds});
+  }
+  return record;
+}
+
 class BlockQuantizer {
  public:
   explicit BlockQuantizer(const BlockQuantizerInput& input);
@@ -97,7 +121,7 @@ BlockQuantizer::BlockQuantizer(const BlockQuantizerInput& input)
       held_out_dense_(dense_forward_, input.calibration.held_out, budget_) {
   if (input.journal) {
     for (const std::string& name : input.journal->names()) resumable_.insert(name);
-    saver_.emplace(input.backend, *input.journal);
+    saver_.emplace(input.backend, *input.journal, input.on_kept);
   }
   forward_.set_profile(input.profile);
   dense_forward_.set_profile(input.profile);
@@ -209,18 +233,17 @@ StageRecord BlockQuantizer::solve_and_save(const StagePlan& stage, std::optional
   return record;
 }
 
+// What the journal held comes before all that is appended to it: nothing is being written yet.
 StageRecord BlockQuantizer::read_finished(const StagePlan& stage) {
-  saver_->finish();
-  StageRecord record = deserialize(in_.journal->read(record_name(stage.id)));
-  seconds_before_ += record.seconds;
+  SolvedStage kept{.record = deserialize(in_.journal->read(record_name(stage.id))), .matrices = {}};
+  seconds_before_ += kept.record.seconds;
   since_ = Clock::now();
-  for (FinishedLinear& linear : record.linears) {
+  StageRecord record = without_matrices(kept.record);
+  for (const FinishedLinear& linear : kept.record.linears) {
     const ProfileScope scope(in_.profile, "prepare quantized weights");
     quantized_.set(linear.key, in_.backend.prepare(linear.matrix, in_.compute));
-    linear.matrix.codes = {};
-    linear.matrix.scales = {};
-    linear.matrix.zeros = {};
   }
+  if (in_.on_kept) saver_->save(std::move(kept));
   return record;
 }
 

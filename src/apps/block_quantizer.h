@@ -26,6 +26,9 @@ struct BlockQuantizerInput {
   Profile* profile = nullptr;
   int64_t layers = 0;        // only the first so many; 0: all
   bool measure_loss = true;  // on the held-out windows, at the end
+  // Called with every stage and its matrices (may be empty), in order, when the journal has it; on
+  // another thread.
+  std::function<void(StageRecord)> on_kept;
   // Called after each linear (may be empty); `fraction` of the whole work that is done.
   std::function<void(const FinishedLinear&, double fraction, bool resumed)> on_linear;
   // Called between two windows (may be empty): progress within a stage.

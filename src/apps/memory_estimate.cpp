@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 
+#include "apps/output_stream.h"
 #include "quant/factor.h"
 
 namespace halftone {
@@ -182,8 +183,12 @@ MemoryNeed Counter::count() const {
   const int64_t standing = vector_bytes(in_.model) + embedded;
   need.blocks = standing + blocks();
   need.head = standing + head();
-  // A stage's codes and their record in the journal.
-  need.outside = kProgram + 2 * widest(&StageShape::weights);
+  // A stage's codes, and their record in the journal or what is packed of them; on a device's host
+  // more stages, on their way to the output.
+  const int64_t codes = widest(&StageShape::weights);
+  need.outside = kProgram + 2 * codes;
+  if (in_.backend.place() != Place::host)
+    need.outside += OutputStream::bytes_held(in_.backend, codes);
   need.host_copies = std::max(4 * widest(&StageShape::largest), config_.vocab * hidden * x_);
   return need;
 }

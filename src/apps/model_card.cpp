@@ -1,5 +1,7 @@
 // The words that go with a quantized model: its card, and the file that makes it again. No times,
 // no paths of outputs: the same run writes the same bytes.
+#include <fmt/core.h>
+
 #include <cmath>
 #include <filesystem>
 #include <sstream>

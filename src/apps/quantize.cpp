@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <functional>
+#include <future>
 
 #include "apps/block_quantizer.h"
 #include "apps/estimate.h"
@@ -37,12 +39,39 @@ bool already_published(const Journal& journal, const std::string& output) {
   return card_hash(output) == std::string(reinterpret_cast<const char*>(hash.data()), hash.size());
 }
 
-Journal open_journal(const Backend& backend, const QuantizeOutcome& outcome,
-                     const Calibration& calibration, const QuantizeOptions& options,
-                     DType compute) {
-  const std::string path = options.output + ".journal";
-  const std::map<std::string, std::string> fingerprint = {
-      {"model", outcome.model_fingerprint},
+// The model's hash, which takes as long as its files take to read. A device works meanwhile, with
+// half of its host's threads; where the host computes they all hash first.
+class ModelHash {
+ public:
+  ModelHash(const Checkpoint& checkpoint, Backend& backend, Profile* profile) {
+    if (backend.place() == Place::host) {
+      const ProfileScope scope(profile, "fingerprint");
+      std::promise<std::string> made;
+      made.set_value(checkpoint.fingerprint(backend.host_threads()));
+      hash_ = made.get_future();
+      return;
+    }
+    const int threads = std::max(1, backend.host_threads().size() / 2);
+    hash_ = std::async(std::launch::async, [&checkpoint, threads] {
+      ThreadPool pool(threads);
+      return checkpoint.fingerprint(pool);
+    });
+  }
+  // Waits for it, the first time. From any thread, but one at a time.
+  const std::string& value() {
+    if (hash_.valid()) value_ = hash_.get();
+    return value_;
+  }
+
+ private:
+  std::future<std::string> hash_;
+  std::string value_;
+};
+
+Journal::Fingerprint fingerprint_of(const Backend& backend, const QuantizeOutcome& outcome,
+                                    const Calibration& calibration, const QuantizeOptions& options,
+                                    DType compute) {
+  return {
       {"calibration text", calibration.sha256},
       {"calibration", calibration.ids_sha256},
       {"samples", std::to_string(outcome.samples)},
@@ -60,10 +89,27 @@ Journal open_journal(const Backend& backend, const QuantizeOutcome& outcome,
       {"compute type", std::string(name_of(compute))},
       {"program", options.program_version},
   };
+}
+
+Journal open_journal(const QuantizeOptions& options) {
+  const std::string path = options.output + ".journal";
   if (options.force && !options.resume) Journal::discard(path);
   if (options.resume && !fs::exists(path))
     spdlog::info("nothing to resume: {} is not there; starting from the first layer", path);
-  return Journal::open(path, fingerprint, options.resume);
+  return Journal::open(path, options.resume);
+}
+
+// An old journal must be this job's before anything is taken from it; a new one is told whose it is
+// when there is something to keep.
+void identify(Journal& journal, Journal::Fingerprint fingerprint, ModelHash& hash) {
+  const auto whole = [&hash, fingerprint = std::move(fingerprint)]() mutable {
+    fingerprint["model"] = hash.value();
+    return fingerprint;
+  };
+  if (journal.fresh())
+    journal.identify_later(whole);
+  else
+    journal.identify(std::function<Journal::Fingerprint()>(whole)());
 }
 
 void announce(const QuantizeOutcome& outcome, const Calibration& calibration,
@@ -144,24 +190,34 @@ struct Job {
   Profile* profile;
 };
 
-void publish(const Job& job, const Calibration& calibration, Journal& journal, DType compute,
+// The directory to be, and the weights that fill it while the blocks run.
+struct Output {
+  Output(const Job& job, const Plan& plan)
+      : pending(job.options.output),
+        weights({job.model, plan, job.options.max_shard_bytes, job.backend}, pending.path()) {}
+
+  PendingDirectory pending;
+  OutputStream weights;
+};
+
+void publish(const Job& job, const Calibration& calibration, Journal& journal, Output& output,
              QuantizeOutcome& outcome) {
-  PendingDirectory pending(job.options.output);
-  const OutputInput input{job.model, journal, job.options, outcome, job.backend};
+  const OutputInput input{job.model, job.options, outcome, job.backend};
   {
     const ProfileScope scope(job.profile, "write");
-    outcome.output_bytes = write_output(input, pending.path());
+    outcome.output_bytes = write_output(input, output.weights, output.pending.path());
   }
   throw_if_interrupted();
   {
     const ProfileScope scope(job.profile, "verify");
-    verify_output(input, pending.path(), verification_ids(calibration, job.model.config()),
-                  compute);
+    verify_output(input, output.pending.path(), verification_ids(calibration, job.model.config()),
+                  compute_dtype(job.options.dtype, job.backend));
   }
+  outcome.writing_seconds = output.weights.seconds();
   outcome.verified = true;
-  const std::string hash = card_hash(pending.path());
+  const std::string hash = card_hash(output.pending.path());
   if (!journal.has(kPublished)) journal.append(kPublished, std::as_bytes(std::span(hash)));
-  pending.publish(job.options.force);
+  output.pending.publish(job.options.force);
   journal.remove();
 }
 
@@ -170,27 +226,33 @@ void run_and_publish(const Job& job, const Calibration& calibration, const Estim
                      const MemoryWatch& memory, QuantizeOutcome& outcome) {
   const QuantizeOptions& options = job.options;
   const DType compute = compute_dtype(options.dtype, job.backend);
-  Journal journal = open_journal(job.backend, outcome, calibration, options, compute);
+  ModelHash hash(*job.model.checkpoint, job.backend, job.profile);
+  Journal journal = open_journal(options);
+  identify(journal, fingerprint_of(job.backend, outcome, calibration, options, compute), hash);
   if (already_published(journal, options.output)) {
     journal.remove();
     throw usage_error("nothing to resume: {} was finished", options.output);
   }
   check_place(options.output, job.model, options.force);
   try {
-    BlockQuantizerResult result = run_blocks({.backend = job.backend,
-                                              .model = job.model,
-                                              .plan = outcome.plan,
-                                              .calibration = calibration,
-                                              .journal = &journal,
-                                              .compute = compute,
-                                              .activations = estimate.activations,
-                                              .profile = job.profile},
-                                             options, memory);
+    Output output(job, outcome.plan);
+    BlockQuantizerResult result =
+        run_blocks({.backend = job.backend,
+                    .model = job.model,
+                    .plan = outcome.plan,
+                    .calibration = calibration,
+                    .journal = &journal,
+                    .compute = compute,
+                    .activations = estimate.activations,
+                    .profile = job.profile,
+                    .on_kept = [&](StageRecord stage) { output.weights.add(std::move(stage)); }},
+                   options, memory);
     outcome.stages = std::move(result.stages);
     outcome.loss = result.loss;
     outcome.seconds_before = result.seconds_before;
     outcome.saving_seconds = result.saving_seconds;
-    publish(job, calibration, journal, compute, outcome);
+    outcome.model_fingerprint = hash.value();
+    publish(job, calibration, journal, output, outcome);
   } catch (const Error& error) {
     if (error.exit() == Exit::interrupted && error.hint().empty())
       stopped(journal, "the last layer");
@@ -222,10 +284,6 @@ QuantizeOutcome quantize(const Job& given) {
   outcome.seq_len = options.seq_len;
   outcome.calibration_source = calibration.source;
   outcome.calibration_sha256 = calibration.sha256;
-  {
-    const ProfileScope scope(given.profile, "fingerprint");
-    outcome.model_fingerprint = model.checkpoint->fingerprint(given.backend.host_threads());
-  }
   const DType compute = compute_dtype(options.dtype, given.backend);
   const Estimate estimate =
       estimate_resources({given.backend, model, outcome.plan, calibration, compute, options});

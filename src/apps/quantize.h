@@ -24,10 +24,11 @@ struct QuantizeOutcome {
   int64_t samples = 0, seq_len = 0;
   std::string calibration_source, calibration_sha256, model_fingerprint;
   HeldOutLoss loss;
-  int64_t output_bytes = 0;   // weight files
-  double seconds = 0;         // of all runs that went on from each other
-  double seconds_before = 0;  // of these, before the interruption
-  double saving_seconds = 0;  // of the thread that keeps finished stages
+  int64_t output_bytes = 0;    // weight files
+  double seconds = 0;          // of all runs that went on from each other
+  double seconds_before = 0;   // of these, before the interruption
+  double saving_seconds = 0;   // of the thread that keeps finished stages
+  double writing_seconds = 0;  // of the threads that write the weights and compare them
   int64_t peak_memory_bytes = 0;
   bool verified = false;
 };

@@ -1,28 +1,26 @@
 // The output directory of a quantization: weights, configuration, tokenizer, model card, and the
-// file that reproduces the run. Written under a temporary name, read back, compared, then
-// published.
+// file that reproduces the run. Written under a temporary name, opened again, run, then published.
 #pragma once
 
 #include <string>
 
+#include "apps/output_stream.h"
 #include "apps/quantize.h"
-#include "io/journal.h"
 
 namespace halftone {
 
 struct OutputInput {
   const OpenedModel& model;
-  const Journal& journal;  // holds every finished stage
   const QuantizeOptions& options;
   const QuantizeOutcome& outcome;  // plan, loss, hashes: what the card says
-  Backend& backend;                // its host's threads pack; its host's limit holds
+  Backend& backend;
 };
 
-// Fills `directory`, which exists. Returns the bytes of the weight files.
-int64_t write_output(const OutputInput& input, const std::string& directory);
+// Fills `directory` with all but the weights, which `weights` has written there and compared.
+// Returns the bytes of the weight files. Throws Error(bug) when one of them differed.
+int64_t write_output(const OutputInput& input, OutputStream& weights, const std::string& directory);
 
-// Reopens `directory`, compares every code, scale and zero with the journal's, and runs a forward
-// over `ids` whose logits must be finite. Throws Error(bug) when something differs.
+// Reopens `directory` and runs a forward over `ids` whose logits must be finite.
 void verify_output(const OutputInput& input, const std::string& directory,
                    std::span<const int32_t> ids, DType compute);
 

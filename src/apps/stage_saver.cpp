@@ -5,8 +5,11 @@
 
 namespace halftone {
 
-StageSaver::StageSaver(Backend& backend, Journal& journal)
-    : backend_(backend), journal_(journal), thread_([this] { work(); }) {}
+StageSaver::StageSaver(Backend& backend, Journal& journal, std::function<void(StageRecord)> on_kept)
+    : backend_(backend),
+      journal_(journal),
+      on_kept_(std::move(on_kept)),
+      thread_([this] { work(); }) {}
 
 StageSaver::~StageSaver() {
   {
@@ -54,10 +57,7 @@ void StageSaver::work() {
     }
     const auto start = std::chrono::steady_clock::now();
     try {
-      for (size_t i = 0; i < stage->matrices.size(); ++i)
-        stage->record.linears[i].matrix = stage->matrices[i].download(backend_, ready);
-      stage->matrices.clear();
-      journal_.append(record_name(stage->record.id), serialize(stage->record));
+      keep(std::move(*stage), ready);
     } catch (...) {
       const std::lock_guard lock(mutex_);
       failure_ = std::current_exception();
@@ -65,6 +65,16 @@ void StageSaver::work() {
     const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start;
     seconds_ += spent.count();
   }
+}
+
+void StageSaver::keep(SolvedStage stage, Event ready) {
+  StageRecord& record = stage.record;
+  const bool in_journal = stage.matrices.empty();
+  for (size_t i = 0; i < stage.matrices.size(); ++i)
+    record.linears[i].matrix = stage.matrices[i].download(backend_, ready);
+  stage.matrices.clear();
+  if (!in_journal) journal_.append(record_name(record.id), serialize(record));
+  if (on_kept_) on_kept_(std::move(record));
 }
 
 }  // namespace halftone

@@ -1,9 +1,11 @@
-// Keeps finished stages in the journal on a thread of its own, while the next stage runs: reading
-// codes back, packing, hashing and the disk take longer than a GPU takes to solve.
+// Keeps finished stages in the journal on a thread of its own, and hands them on, while the next
+// stage runs: reading codes back, packing, hashing and the disk take longer than a GPU takes to
+// solve.
 #pragma once
 
 #include <condition_variable>
 #include <exception>
+#include <functional>
 #include <mutex>
 #include <optional>
 #include <thread>
@@ -15,7 +17,8 @@
 
 namespace halftone {
 
-// A stage as it was solved: `matrices` are the record's, in its order, and still on the device.
+// A stage as it was solved: `matrices` are the record's, in its order, and still on the device. Or,
+// when there are none, as the journal held it.
 struct SolvedStage {
   StageRecord record;
   std::vector<DeviceMatrix> matrices;
@@ -23,8 +26,8 @@ struct SolvedStage {
 
 class StageSaver {
  public:
-  // Both outlive it.
-  StageSaver(Backend& backend, Journal& journal);
+  // `on_kept` (may be empty) gets every stage with its matrices, on the thread. All outlive it.
+  StageSaver(Backend& backend, Journal& journal, std::function<void(StageRecord)> on_kept);
   // Saves what it was given; an error is lost here: see finish().
   ~StageSaver();
   StageSaver(const StageSaver&) = delete;
@@ -40,10 +43,12 @@ class StageSaver {
 
  private:
   void work();
+  void keep(SolvedStage stage, Event ready);
   void wait_until_idle(std::unique_lock<std::mutex>& lock);
 
   Backend& backend_;
   Journal& journal_;
+  const std::function<void(StageRecord)> on_kept_;
   std::mutex mutex_;
   std::condition_variable changed_;
   std::optional<SolvedStage> waiting_;

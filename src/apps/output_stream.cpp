@@ -1,0 +1,155 @@
+#include "apps/output_stream.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "apps/open_model.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/interrupt.h"
+#include "format/format.h"
+
+namespace halftone {
+namespace {
+
+constexpr int kMostThreads = 4;  // keep up with a card that takes a second for 500 M weights
+
+int64_t weights_of(const std::vector<FinishedLinear>& linears) {
+  int64_t weights = 0;
+  for (const FinishedLinear& linear : linears) weights += linear.matrix.rows * linear.matrix.cols;
+  return weights;
+}
+
+OutputSpec spec_of(const OutputStreamInput& input, const std::string& directory) {
+  OutputSpec spec{.checkpoint = *input.model.checkpoint,
+                  .source = *input.model.source,
+                  .directory = directory,
+                  .summary = input.plan.summary(),
+                  .dense = {}};
+  if (input.max_shard_bytes > 0) spec.max_shard_bytes = input.max_shard_bytes;
+  return spec;
+}
+
+// A matrix read back, against the one that was solved.
+void compare(const std::string& name, const QuantizedMatrix& expected, const QuantizedMatrix& got) {
+  if (expected.rows != got.rows || expected.cols != got.cols)
+    throw internal_error("{}: reread as [{}, {}], written as [{}, {}]", name, got.rows, got.cols,
+                         expected.rows, expected.cols);
+  if (expected.codes != got.codes) throw internal_error("{}: codes differ when read back", name);
+  if (expected.zeros != got.zeros) throw internal_error("{}: zeros differ when read back", name);
+  if (expected.scales != got.scales) throw internal_error("{}: scales differ when read back", name);
+}
+
+}  // namespace
+
+int OutputStream::threads_beside(Backend& backend) {
+  if (backend.place() == Place::host) return 0;
+  return std::clamp(backend.host_threads().size() / 4, 1, kMostThreads);
+}
+
+// The codes of two stages; and of what threads have at hand what is packed, then read back.
+int64_t OutputStream::bytes_held(Backend& backend, int64_t weights) {
+  return (threads_beside(backend) > 0 ? 4 : 2) * weights;
+}
+
+OutputStream::OutputStream(const OutputStreamInput& input, std::string directory)
+    : input_(input),
+      directory_(std::move(directory)),
+      writer_(input.plan.format->open_writer(*input.plan.format, spec_of(input, directory_))) {
+  for (int i = 0; i < threads_beside(input_.backend); ++i)
+    threads_.emplace_back([this] { work(); });
+}
+
+OutputStream::~OutputStream() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+    waiting_.clear();
+  }
+  changed_.notify_all();
+  for (std::thread& thread : threads_) thread.join();
+}
+
+void OutputStream::add(StageRecord stage) {
+  if (threads_.empty()) return process(stage.linears);
+  most_weights_ = std::max(most_weights_, 2 * weights_of(stage.linears));
+  for (FinishedLinear& linear : stage.linears) {
+    Linears one;
+    one.push_back(std::move(linear));
+    enqueue(std::move(one));
+  }
+}
+
+void OutputStream::enqueue(Linears linears) {
+  {
+    const int64_t weights = weights_of(linears);
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return failure_ || weights_held_ + weights <= most_weights_; });
+    if (failure_) std::rethrow_exception(failure_);
+    weights_held_ += weights;
+    waiting_.push_back(std::move(linears));
+  }
+  changed_.notify_all();
+}
+
+void OutputStream::work() {
+  for (;;) {
+    Linears linears;
+    {
+      std::unique_lock lock(mutex_);
+      changed_.wait(lock, [this] { return !waiting_.empty() || stopping_; });
+      if (waiting_.empty()) return;
+      linears = std::move(waiting_.front());
+      waiting_.pop_front();
+    }
+    const int64_t weights = weights_of(linears);
+    std::exception_ptr failure;
+    try {
+      process(linears);
+    } catch (...) {
+      failure = std::current_exception();
+    }
+    linears.clear();
+    {
+      const std::lock_guard lock(mutex_);
+      weights_held_ -= weights;
+      if (!failure_) failure_ = failure;
+    }
+    changed_.notify_all();
+  }
+}
+
+void OutputStream::process(const Linears& linears) {
+  const auto start = Clock::now();
+  throw_if_interrupted();
+  for (const FinishedLinear& linear : linears) writer_->write(linear.module, linear.matrix);
+  std::call_once(rest_, [this] { writer_->write_rest(); });
+  verify(linears);
+  const std::lock_guard lock(mutex_);
+  compared_ += static_cast<int64_t>(linears.size());
+  seconds_ += seconds_since(start);
+}
+
+void OutputStream::verify(const Linears& linears) const {
+  const OpenedModel written = open_model(directory_);
+  for (const FinishedLinear& linear : linears) {
+    const auto reread = written.source->quantized(linear.module + ".weight");
+    if (!reread) throw internal_error("{}: not quantized when read back", linear.module);
+    compare(linear.module, linear.matrix, *reread);
+  }
+}
+
+int64_t OutputStream::finish() {
+  {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return failure_ || weights_held_ == 0; });
+    if (failure_) std::rethrow_exception(failure_);
+    const auto planned = std::ranges::count_if(
+        input_.plan.rows, [](const PlanRow& row) { return !row.method.empty(); });
+    if (compared_ != planned)
+      throw internal_error("{} of {} quantized modules were compared", compared_, planned);
+  }
+  return writer_->finish();
+}
+
+}  // namespace halftone

@@ -1,0 +1,75 @@
+// The weights of an output, as they come: packed, written, read back through a newly opened
+// directory and compared, while the layers that follow are quantized.
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "apps/plan.h"
+#include "apps/stage_record.h"
+#include "backend/backend.h"
+#include "format/model_writer.h"
+
+namespace halftone {
+
+struct OutputStreamInput {
+  const OpenedModel& model;
+  const Plan& plan;
+  int64_t max_shard_bytes = 0;  // 0: the format's own
+  Backend& backend;             // a device leaves threads of its host for this
+};
+
+class OutputStream {
+ public:
+  // `directory` exists. Takes the disk space. All arguments outlive it. Throws Error(resources) on
+  // a full disk.
+  OutputStream(const OutputStreamInput& input, std::string directory);
+  ~OutputStream();
+  OutputStream(const OutputStream&) = delete;
+  OutputStream& operator=(const OutputStream&) = delete;
+
+  // Takes a stage with its matrices. Where the device computes beside the host, threads do the rest
+  // and this waits only for room; else it is done on return. Throws what an earlier one threw:
+  // Error(bug) when something is read back that was not written.
+  void add(StageRecord stage);
+  // Waits until all is written and compared, syncs. Returns the bytes of the weight files. Throws
+  // Error(bug) when a module of the plan was not compared.
+  int64_t finish();
+  // That packing, writing and comparing took, of all threads. After finish().
+  double seconds() const { return seconds_; }
+
+  // Of the host's memory at a time, when stages have `weights` at most.
+  static int64_t bytes_held(Backend& backend, int64_t weights);
+
+ private:
+  // That a backend leaves for this; 0: the caller's own.
+  static int threads_beside(Backend& backend);
+
+  using Linears = std::vector<FinishedLinear>;
+  void enqueue(Linears linears);
+  void work();
+  void process(const Linears& linears);
+  void verify(const Linears& linears) const;
+
+  const OutputStreamInput input_;
+  const std::string directory_;
+  std::unique_ptr<ModelWriter> writer_;
+  std::once_flag rest_;
+
+  std::mutex mutex_;  // of all that follows
+  std::condition_variable changed_;
+  std::deque<Linears> waiting_;
+  int64_t weights_held_ = 0, most_weights_ = 0, compared_ = 0;
+  bool stopping_ = false;
+  double seconds_ = 0;
+  std::exception_ptr failure_;
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace halftone
