@@ -12,6 +12,7 @@
 #include "apps/regrid.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/progress.h"
 #include "io/find_model.h"
 
@@ -20,8 +21,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kPrompt = "The printing press changed Europe because";
+constexpr const char* kPrompt = "The sky is blue because";
 constexpr int64_t kAnswerTokens = 48;
+constexpr double kTemperature = 0.8;
 constexpr size_t kColumns = 80;
 
 struct Contender {
@@ -57,7 +59,11 @@ std::string fetched_model() {
   return found.empty() ? models.string() + "/SmolLM2-135M-Instruct.Q4_1.gguf" : found.front();
 }
 
-void say(const std::string& step) {
+void say(const DemoOptions& demo, const std::string& step) {
+  if (!demo.quiet) fmt::print("{}\n", step);
+}
+
+void show(const std::string& step) {
   fmt::print("{}\n", step);
   std::fflush(stdout);
 }
@@ -110,9 +116,10 @@ OpenedModel open_original(const DemoOptions& demo) {
       open_model(demo.model.empty() ? need("", fetched_model(), "the demo's model") : demo.model);
   if (!model.quantized()) return model;
   const std::string path = name_of_original(demo.output);
-  say(fmt::format("Fetched     {} ({})\n            {}", model.name(), model.quantization,
-                  plan_subtitle(model)));
-  say("            On a 4-bit grid already, so a copy in bf16 whose channels are rescaled in\n"
+  say(demo, fmt::format("Fetched     {} ({})\n            {}", model.name(), model.quantization,
+                        plan_subtitle(model)));
+  say(demo,
+      "            On a 4-bit grid already, so a copy in bf16 whose channels are rescaled in\n"
       "            pairs that cancel plays the original: the same function, other values.");
   check_place(path, model, true);
   write_regridded(model, path, {.force = true, .quiet = demo.quiet});
@@ -140,44 +147,55 @@ QuantizeOptions quantize_options(const DemoOptions& demo, const OpenedModel& mod
 
 // Goes on with what an interrupted demo left, unless that was another job.
 QuantizeOutcome quantize_or_resume(Backend& backend, const OpenedModel& model,
-                                   QuantizeOptions options) {
+                                   const DemoOptions& demo, QuantizeOptions options) {
   options.resume = fs::exists(options.output + ".journal");
   if (!options.resume) return quantize(backend, model, options);
   try {
     return quantize(backend, model, options);
   } catch (const Error& error) {
     if (error.exit() != Exit::usage) throw;
-    say("            An earlier demo's unfinished work was of other settings: starting anew.");
+    say(demo,
+        "            An earlier demo's unfinished work was of other settings: starting anew.");
   }
   options.resume = false;
   return quantize(backend, model, options);
+}
+
+EvaluateOptions evaluate_options(const DemoOptions& demo) {
+  return {.seq_len = demo.seq_len, .windows = demo.windows, .quiet = demo.quiet};
 }
 
 void measure(Backend& backend, const OpenedModel& original, const DemoOptions& demo,
              const std::string& method, Story& story) {
   const bool rtn = method == "rtn";
   const std::string output = output_of(demo, method);
-  say(fmt::format("\nQuantizing  {} to {}",
+  say(demo,
+      fmt::format("\nQuantizing  {} to {}",
                   rtn ? "by rounding to nearest" : "by GPTQ, with calibration text,", output));
   story.options = quantize_options(demo, original, method, story.calibration_path);
   settle(story.options, backend);
-  story.outcome = quantize_or_resume(backend, original, story.options);
+  story.outcome = quantize_or_resume(backend, original, demo, story.options);
   mark(output);
-  say(fmt::format("Wrote       {}, {}, verified: every code reread; in {}", output,
+  say(demo,
+      fmt::format("Wrote       {}, {}, verified: every code reread; in {}", output,
                   human_bytes(story.outcome.output_bytes), human_seconds(story.outcome.seconds)));
   const OpenedModel quantized = open_model(output);
-  say(fmt::format("Measuring   {} against the original on {} windows of {} tokens", output,
-                  demo.windows, human_count(demo.seq_len)));
+  say(demo, fmt::format("Measuring   {} against the original on {} windows of {} tokens", output,
+                        demo.windows, human_count(demo.seq_len)));
   story.contenders.push_back(
       {rtn ? "round to nearest" : "GPTQ",
-       evaluate(backend, quantized, &original, story.text_path,
-                {.seq_len = demo.seq_len, .windows = demo.windows, .quiet = demo.quiet})});
+       evaluate(backend, quantized, &original, story.text_path, evaluate_options(demo))});
+  if (rtn)
+    for (const std::string& note : story.contenders.back().evaluation.notes)
+      spdlog::warn("{}", note);
 }
 
 std::string answer(Backend& backend, const OpenedModel& model) {
   GenerateOptions options;
   options.tokens = kAnswerTokens;
   options.quiet = true;
+  // The likeliest words of a model this small go in circles, original or not.
+  options.sampler = {.temperature = kTemperature, .seed = 1};
   std::string text = generate(backend, model, kPrompt, options, {}).text;
   for (char& c : text)
     if (c == '\n') c = ' ';
@@ -262,21 +280,29 @@ void tell(Backend& backend, const DemoOptions& demo) {
   check_own(demo);
   check_writable(demo.report);
   const OpenedModel original = open_original(demo);
-  say(fmt::format("Original    {}\n            {}", original.name(), plan_subtitle(original)));
+  say(demo,
+      fmt::format("Original    {}\n            {}", original.name(), plan_subtitle(original)));
+  for (const std::string& path : {demo.output, output_of(demo, "rtn")})
+    check_place(path, original, true);
+  check_text(original, story.text_path, evaluate_options(demo));
   measure(backend, original, demo, "rtn", story);
   measure(backend, original, demo, "gptq", story);
-  say(fmt::format("Writing     {} tokens each, after the same words", kAnswerTokens));
+  say(demo, fmt::format("Writing     {} tokens each, after the same words", kAnswerTokens));
   story.answers = {{"original", answer(backend, original)},
                    {"GPTQ", answer(backend, open_model(demo.output))}};
   write_page(backend, original, demo, story);
 
-  say("\n" + table(base_of(story.contenders.back().evaluation), story.contenders));
-  say(fmt::format("{}…", kPrompt));
+  show("\n" + table(base_of(story.contenders.back().evaluation), story.contenders));
+  show(fmt::format("{}…", kPrompt));
   for (const auto& [label, text] : story.answers)
-    say(fmt::format("  {:<10}{}", label, wrapped(text, 12)));
-  say(
+    show(fmt::format("  {:<10}{}", label, wrapped(text, 12)));
+  show(fmt::format(
+      "(Drawn at temperature {}, the same draws for both. One sample of a model of {:.0f} M\n"
+      "parameters says little: the table says what quantizing cost.)",
+      kTemperature, static_cast<double>(measure_size(original).parameters) / 1e6));
+  show(
       fmt::format("\nReport   {}      Model   {}/      Original   {}\n"
-                  "Try      {} generate {} --prompt \"The sky is blue because\"\n"
+                  "Try      {} generate {} --prompt \"Once upon a time\"\n"
                   "         {} quantize YOUR-MODEL -o OUT --calib YOUR-TEXT",
                   demo.report, demo.output, original.checkpoint->path(), demo.program, demo.output,
                   demo.program));

@@ -18,9 +18,10 @@ struct DemoOptions {
 };
 
 // Prints each step as it goes, the table and the samples to stdout. Makes OUT, OUT-rtn
-// and perhaps OUT-bf16 (less a final "-4bit"), replaces those of an earlier demo, and goes on with a quantization that one left unfinished. A model that is rounded already
-// is regridded first (apps/regrid.h): that copy plays the original. Throws Error(usage) when there
-// is no model or text (says how to get them) and when a directory is another's.
+// and perhaps OUT-bf16 (less a final "-4bit"), replaces those of an earlier demo, and goes on with
+// a quantization that one left unfinished. A model that is rounded already is regridded first
+// (apps/regrid.h): that copy plays the original. Throws Error(usage) when there is no model or text
+// (says how to get them) and when a directory is another's.
 void run_demo(Backend& backend, const DemoOptions& options);
 
 }  // namespace halftone

@@ -4,6 +4,7 @@
 #include "apps/estimate.h"
 #include "apps/quantize.h"
 #include "base/error.h"
+#include "base/file.h"
 #include "base/progress.h"
 
 namespace halftone {
@@ -75,6 +76,7 @@ std::vector<std::string> plan_lines(const OpenedModel& model, const Plan& plan) 
 std::string dry_run(Backend& backend, const OpenedModel& model, const QuantizeOptions& options,
                     Json* json) {
   check_output(options, model);
+  check_creatable(directory_name(options.output));
   const Plan plan = make_plan(model, options);
   const DType compute = compute_dtype(options.dtype, backend);
   const Tokenizer tokenizer = Tokenizer::load(model.checkpoint->metadata());
@@ -85,6 +87,7 @@ std::string dry_run(Backend& backend, const OpenedModel& model, const QuantizeOp
   const TimeEstimate time = estimate_time(input);
   if (json) {
     Json& out = *json;
+    out["warnings"] = warnings_of(model, plan, options);
     out["plan"] = rows_json(plan);
     out["output_bytes"] = plan.output_bytes;
     out["bits_per_weight_linears"] = plan.bits_per_weight_linears;
@@ -104,10 +107,13 @@ std::string dry_run(Backend& backend, const OpenedModel& model, const QuantizeOp
   }
   std::string text;
   for (const std::string& line : plan_lines(model, plan)) text += line + "\n";
+  for (const std::string& warning : warnings_of(model, plan, options))
+    text += "Warning   " + warning + "\n";
   if (!calibration.source.empty())
-    text += fmt::format("Text      {} windows of {} tokens from {}, {} held out\n",
-                        calibration.samples.count(), human_count(options.seq_len),
-                        calibration.source, calibration.held_out.count());
+    text +=
+        fmt::format("Text      {} window{} of {} tokens from {}, {} held out\n",
+                    calibration.samples.count(), calibration.samples.count() == 1 ? "" : "s",
+                    human_count(options.seq_len), calibration.source, calibration.held_out.count());
   if (!calibration.note.empty()) text += "          " + calibration.note + "\n";
   text += fmt::format(
       "Needs     {}\n          at least {}\nTime      about {} ({} a layer, measured on one)\n",

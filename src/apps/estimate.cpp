@@ -104,6 +104,26 @@ void place_on_device(const MemoryNeed& need, const Limit& device, const Limit& h
   estimate.spilled_bytes = copies.residuals - host_room.activations;
 }
 
+// The first windows that Hessians are made of; those to measure on where there are no others.
+Calibration few_windows(const Calibration& all, int64_t count) {
+  Calibration few;
+  const bool sampled = all.samples.count() > 0;
+  const Windows& from = sampled ? all.samples : all.held_out;
+  (sampled ? few.samples : few.held_out) = pick_windows(from, 0, std::min(count, from.count()), 0);
+  return few;
+}
+
+void probe(const EstimateInput& input, const Calibration& windows, Profile* profile) {
+  quantize_blocks({.backend = input.backend,
+                   .model = input.model,
+                   .plan = input.plan,
+                   .calibration = windows,
+                   .compute = input.compute,
+                   .profile = profile,
+                   .layers = 1,
+                   .measure_loss = false});
+}
+
 }  // namespace
 
 Estimate estimate_resources(const EstimateInput& input) {
@@ -139,24 +159,13 @@ void apply_limits(Backend& backend, const Estimate& estimate) {
 
 TimeEstimate estimate_time(const EstimateInput& input) {
   const Calibration& calibration = input.calibration;
-  Calibration few;
-  few.samples =
-      pick_windows(calibration.samples, 0, std::min(kProbeWindows, calibration.samples.count()), 0);
-  few.held_out = few.samples.count() > 0
-                     ? Windows()
-                     : pick_windows(calibration.held_out, 0,
-                                    std::min(kProbeWindows, calibration.held_out.count()), 0);
+  // The first time kernels are generated, and pages of the file and of memory come: not timed.
+  probe(input, few_windows(calibration, 1), nullptr);
+  const Calibration few = few_windows(calibration, kProbeWindows);
   const double probed = static_cast<double>(few.samples.count() + 2 * few.held_out.count());
   Profile profile;
   const auto start = Clock::now();
-  quantize_blocks({.backend = input.backend,
-                   .model = input.model,
-                   .plan = input.plan,
-                   .calibration = few,
-                   .compute = input.compute,
-                   .profile = &profile,
-                   .layers = 1,
-                   .measure_loss = false});
+  probe(input, few, &profile);
   const double total = seconds_since(start);
   // What a layer costs however many windows there are; the rest is the windows'.
   double solving = 0;

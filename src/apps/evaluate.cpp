@@ -58,9 +58,9 @@ Task make_task(const Tokenizer& tokenizer, const TextFile& text, const EvaluateO
   // llama.cpp's tool wants two whole chunks before it starts.
   const int64_t least = std::max<int64_t>(hf ? 1 : 2, options.windows);
   if (task.windows.count() < least)
-    throw bad_input("--text {}: holds {} tokens, {} window{} of {} need {}", text.path,
+    throw bad_input("--text {}: holds {} tokens, {} window{} of {} need{} {}", text.path,
                     human_count(task.windows.tokens_in_text), least, least == 1 ? "" : "s",
-                    human_count(length), human_count(least * length))
+                    human_count(length), least == 1 ? "s" : "", human_count(least * length))
         .hint("pass a longer text, or a smaller --seq-len or --windows.");
   if (options.windows > 0) task.windows.ids.resize(static_cast<size_t>(options.windows * length));
   return task;
@@ -190,6 +190,10 @@ void fill_sizes(const OpenedModel& model, const OpenedModel* base, Evaluation& r
 
 }  // namespace
 
+void check_text(const OpenedModel& model, const std::string& path, const EvaluateOptions& options) {
+  make_task(Tokenizer::load(model.checkpoint->metadata()), read_text_file(path), options);
+}
+
 Evaluation evaluate(Backend& backend, const OpenedModel& model, const OpenedModel* base,
                     const std::string& text_path, const EvaluateOptions& options,
                     Profile* profile) {
@@ -209,7 +213,11 @@ Evaluation evaluate(Backend& backend, const OpenedModel& model, const OpenedMode
                     human_count(std::min(model.config().vocab, base->config().vocab))));
 
   note_overlap(model, text, result);
-
+  if (const int64_t positions = model.config().max_positions;
+      positions > 0 && task.windows.length > positions)
+    result.notes.push_back(fmt::format("windows of {} tokens: {} was made for {} positions",
+                                       human_count(task.windows.length), model.name(),
+                                       human_count(positions)));
   const DType compute = compute_dtype(options.dtype, backend);
   Runner model_runner(backend, model, compute, profile, options.quiet);
   std::optional<Runner> base_runner;

@@ -40,6 +40,9 @@ struct Evaluation {
 
 // Throws Error(bad_input) for text that is too short (says how many tokens it has and needs) and
 // for tokenizers that differ.
+// Throws what evaluate() would throw of the text: before hours of other work.
+void check_text(const OpenedModel& model, const std::string& path, const EvaluateOptions& options);
+
 Evaluation evaluate(Backend& backend, const OpenedModel& model, const OpenedModel* base,
                     const std::string& text_path, const EvaluateOptions& options,
                     Profile* profile = nullptr);

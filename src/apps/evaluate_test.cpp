@@ -210,7 +210,7 @@ TEST_F(EvaluateTest, TooShortATextSaysWhatItHasAndNeeds) {
     }
     return std::string("taken");
   };
-  EXPECT_THAT(refused(31, Protocol::hf, 0), HasSubstr("holds 31 tokens, 1 window of 32 need 32"));
+  EXPECT_THAT(refused(31, Protocol::hf, 0), HasSubstr("holds 31 tokens, 1 window of 32 needs 32"));
   EXPECT_THAT(refused(63, Protocol::llama_cpp, 0),
               HasSubstr("holds 63 tokens, 2 windows of 32 need 64"));
   EXPECT_THAT(refused(100, Protocol::hf, 4),

@@ -32,6 +32,12 @@ std::string with_error(double value, double error) {
   return fmt::format("{:.4g} ± {:.2g}", value, error);
 }
 
+// A broken model's perplexity runs to any number of digits.
+std::string perplexity_cell(double value, double error) {
+  return value < 1e5 ? fmt::format("{:.3f} ± {:.3f}", value, error)
+                     : fmt::format("{:.2e} ± {:.0e}", value, error);
+}
+
 std::string change_of_size(const Evaluation& e) {
   if (e.size_bytes == e.base_size_bytes) return "the same";
   const double ratio = static_cast<double>(e.base_size_bytes) / static_cast<double>(e.size_bytes);
@@ -53,10 +59,11 @@ std::string against(const Evaluation& e) {
   Table table;
   const double ratio = e.perplexity / *e.base_perplexity;
   table.row("", "original", "this model", "change");
-  table.row(
-      "perplexity", fmt::format("{:.3f} ± {:.3f}", *e.base_perplexity, *e.base_perplexity_stderr),
-      fmt::format("{:.3f} ± {:.3f}", e.perplexity, e.perplexity_stderr),
-      fmt::format("{:+.2f} % ± {:.2f}", 100 * (ratio - 1), 100 * ratio * *e.log_ratio_stderr));
+  table.row("perplexity", perplexity_cell(*e.base_perplexity, *e.base_perplexity_stderr),
+            perplexity_cell(e.perplexity, e.perplexity_stderr),
+            ratio < 1e3 ? fmt::format("{:+.2f} % ± {:.2f}", 100 * (ratio - 1),
+                                      100 * ratio * *e.log_ratio_stderr)
+                        : fmt::format("{:.1e} times", ratio));
   table.row("KL divergence", "", with_error(*e.kl_mean, *e.kl_stderr),
             fmt::format("median {:.3g}, 99 % under {:.3g}", *e.kl_p50, *e.kl_p99));
   table.row("same top token", "", fmt::format("{:.1f} %", 100 * *e.top1_agreement));

@@ -59,8 +59,12 @@ std::string readers_section(const Plan& plan) {
 std::string model_card(const OutputInput& input) {
   const QuantizeOutcome& outcome = input.outcome;
   const Plan& plan = outcome.plan;
-  std::string text = fmt::format("---\nlibrary_name: transformers\ntags:\n- halftone\n- {}\n---\n",
-                                 plan.format->name);
+  std::string text =
+      fmt::format("---\nlibrary_name: transformers\ntags:\n- halftone\n- {}\n", plan.format->name);
+  // Of a name on the hub.
+  if (input.model.name().find('/') != std::string::npos)
+    text += fmt::format("base_model: {}\nbase_model_relation: quantized\n", input.model.name());
+  text += "---\n";
   text += fmt::format("# {} in {} bits\n\nMade by Halftone from `{}`.\n\n## Settings\n\n",
                       input.model.name(), plan.main_grid().bits, input.model.name());
   text += fmt::format("- method {}, {}\n- {:.3f} bits a weight in the quantized linears\n",
@@ -77,17 +81,19 @@ std::string model_card(const OutputInput& input) {
   return text;
 }
 
-std::string reproduction_config(const QuantizeOptions& options, const std::string& model) {
+std::string reproduction_config(const QuantizeOptions& options, const OpenedModel& model) {
   const auto absolute = [](const std::string& path) {
     return std::filesystem::absolute(path).lexically_normal().string();
   };
   std::vector<std::string> calibration;
   for (const std::string& path : options.calibration) calibration.push_back(absolute(path));
   std::string text = "# halftone quantize --config quantize.toml -o OUT\n[quantize]\n";
-  text +=
-      fmt::format("model = {}\nmethod = {}\nrecipe = {}\nformat = {}\nbits = {}\ngroup-size = {}\n",
-                  quoted(absolute(model)), quoted(options.method), quoted(options.recipe),
-                  quoted(options.format), options.bits, options.group_size);
+  text += fmt::format(
+      "model = {}\nmethod = {}\nrecipe = {}\nformat = {}\nbits = {}\ngroup-size = {}\n",
+      quoted(model.name().find('/') == std::string::npos ? absolute(model.checkpoint->path())
+                                                         : model.name()),
+      quoted(options.method), quoted(options.recipe), quoted(options.format), options.bits,
+      options.group_size);
   text += options.symmetric ? "sym = true\n" : "asym = true\n";
   if (!options.skip.empty()) text += fmt::format("skip = {}\n", list(options.skip));
   if (!options.dynamic.empty())

@@ -6,6 +6,7 @@
 #include "apps/dynamic_rules.h"
 #include "apps/name_filter.h"
 #include "base/error.h"
+#include "base/progress.h"
 #include "format/dense_tensors.h"
 #include "format/grid_limits.h"
 #include "quant/grid.h"
@@ -124,9 +125,35 @@ Plan make_plan(const OpenedModel& model, const QuantizeOptions& options) {
   }
   skip.check_all_used();
   dynamic.check_all_used();
+  if (std::all_of(plan.rows.begin(), plan.rows.end(),
+                  [](const PlanRow& row) { return row.method.empty(); }))
+    throw usage_error("nothing is left to quantize: all {} linears are skipped", plan.rows.size())
+        .hint("narrow --skip or the \"-:\" rules of --dynamic.");
+  if (!options.order.empty() && !plan.method->needs_hessian)
+    throw usage_error("--order {}: {} rounds each weight by itself, in no order", options.order,
+                      plan.method->name)
+        .hint("leave it out, or use --method gptq.");
   plan.format->check(plan.modules());
   add_sizes(model, plan);
   return plan;
+}
+
+std::vector<std::string> warnings_of(const OpenedModel& model, const Plan& plan,
+                                     const QuantizeOptions& options) {
+  std::vector<std::string> warnings;
+  if (model.quantized())
+    warnings.push_back(fmt::format(
+        "{} holds weights that are rounded already ({}): better start from the original",
+        model.name(), model.quantization));
+  if (const int64_t positions = model.config().max_positions;
+      positions > 0 && options.seq_len > positions)
+    warnings.push_back(fmt::format("--seq-len {}: {} was made for {} positions",
+                                   human_count(options.seq_len), model.name(),
+                                   human_count(positions)));
+  if (const int64_t now = model.checkpoint->file_bytes(); plan.output_bytes >= now)
+    warnings.push_back(fmt::format("the output, {}, is no smaller than the model, {}",
+                                   human_bytes(plan.output_bytes), human_bytes(now)));
+  return warnings;
 }
 
 std::string Plan::text() const {

@@ -61,6 +61,11 @@ struct Plan {
 int64_t dense_output_bytes(const OpenedModel& model, const TensorKey& key);
 
 // Throws Error(usage) for a grid that does not fit, Error(bad_input) for a model that is quantized.
+// and Error(usage) when nothing would be quantized.
 Plan make_plan(const OpenedModel& model, const QuantizeOptions& options);
+
+// What is allowed but looks like a mistake.
+std::vector<std::string> warnings_of(const OpenedModel& model, const Plan& plan,
+                                     const QuantizeOptions& options);
 
 }  // namespace halftone

@@ -119,8 +119,9 @@ void announce(const QuantizeOutcome& outcome, const Calibration& calibration,
                  calibration.held_out.count(), calibration.held_out.count() == 1 ? "" : "s",
                  human_count(outcome.seq_len));
   else if (!calibration.source.empty())
-    spdlog::info("Text      {} windows of {} tokens from {}, {} held out", outcome.samples,
-                 human_count(outcome.seq_len), calibration.source, calibration.held_out.count());
+    spdlog::info("Text      {} window{} of {} tokens from {}, {} held out", outcome.samples,
+                 outcome.samples == 1 ? "" : "s", human_count(outcome.seq_len), calibration.source,
+                 calibration.held_out.count());
   if (!calibration.note.empty()) spdlog::info("          {}", calibration.note);
   spdlog::info("Machine   {}; {}", backend.info().device, memory_text(estimate));
   if (estimate.activations.host_bytes > 0)
@@ -131,10 +132,8 @@ void announce(const QuantizeOutcome& outcome, const Calibration& calibration,
                  human_bytes(estimate.spilled_bytes));
 }
 
-void warn_about_source(const OpenedModel& model, const Plan& plan) {
-  if (model.quantized())
-    spdlog::warn("{} holds weights that are rounded already ({}): better start from the original",
-                 model.name(), model.quantization);
+void warn(const OpenedModel& model, const Plan& plan, const QuantizeOptions& options) {
+  for (const std::string& text : warnings_of(model, plan, options)) spdlog::warn("{}", text);
   for (const ReaderVerdict& reader : plan.format->readers(plan.modules()))
     if (!reader.opens) spdlog::warn("{} will refuse the result: {}", reader.reader, reader.why);
 }
@@ -273,7 +272,7 @@ QuantizeOutcome quantize(const Job& given) {
   check_creatable(options.output);
   QuantizeOutcome outcome;
   outcome.plan = make_plan(model, options);
-  warn_about_source(model, outcome.plan);
+  warn(model, outcome.plan, options);
   for (const std::string& line : plan_lines(model, outcome.plan)) spdlog::info("{}", line);
   // The tokenizer's tables are as large as a block of a small model: not kept.
   const Calibration calibration =

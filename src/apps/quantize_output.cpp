@@ -38,7 +38,7 @@ int64_t write_output(const OutputInput& input, OutputStream& weights,
   const int64_t bytes = weights.finish();
   write_side_files(*input.model.checkpoint, directory);
   write_file_atomically(directory + "/quantize.toml",
-                        reproduction_config(input.options, input.model.checkpoint->path()));
+                        reproduction_config(input.options, input.model));
   if (!input.options.dynamic.empty())
     write_file_atomically(directory + "/dynamic.json",
                           DynamicRules::read(input.options.dynamic).dump(2) + "\n");

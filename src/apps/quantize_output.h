@@ -26,7 +26,7 @@ void verify_output(const OutputInput& input, const std::string& directory,
 
 // README.md and quantize.toml of the output.
 std::string model_card(const OutputInput& input);
-std::string reproduction_config(const QuantizeOptions& options, const std::string& model);
+std::string reproduction_config(const QuantizeOptions& options, const OpenedModel& model);
 // The calibration files that quantize.toml of a directory names; none when there is no such file.
 std::vector<std::string> calibration_files_of(const std::string& directory);
 

@@ -89,6 +89,18 @@ TEST(PendingDirectory, AppearsWholeOrNotAtAll) {
   EXPECT_EQ(std::distance(fs::directory_iterator(place.path()), fs::directory_iterator()), 1);
 }
 
+TEST(PendingDirectory, FillsWhatALinkNames) {
+  const TemporaryDirectory place;
+  fs::create_directories(place.file("disk/model"));
+  fs::create_symlink(place.file("disk/model"), place.file("link"));
+  PendingDirectory pending(place.file("link"));
+  EXPECT_TRUE(pending.path().starts_with(place.file("disk/"))) << pending.path();
+  write_file_atomically(pending.path() + "/config.json", "{}");
+  pending.publish(true);
+  EXPECT_TRUE(fs::is_symlink(place.file("link")));
+  EXPECT_EQ(read_file(place.file("disk/model/config.json")), "{}");
+}
+
 TEST(PendingDirectory, DoesNotReplaceATree) {
   const TemporaryDirectory place;
   fs::create_directories(place.file("home/photos"));

@@ -80,6 +80,10 @@ void check_replaceable(const std::string& path) {
 PendingDirectory::PendingDirectory(std::string final_path) {
   while (final_path.size() > 1 && final_path.back() == '/') final_path.pop_back();
   final_ = std::move(final_path);
+  // A link keeps its target's place, and its disk.
+  std::error_code unknown;
+  if (fs::is_symlink(final_, unknown) && fs::is_directory(final_, unknown))
+    final_ = fs::canonical(final_).string();
   const fs::path place = fs::path(final_);
   const fs::path parent = place.has_parent_path() ? place.parent_path() : fs::path(".");
   const std::string name = place.filename().string();

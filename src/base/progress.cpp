@@ -15,7 +15,8 @@ namespace halftone {
 namespace {
 
 constexpr double kTerminalSeconds = 0.1, kPlainSeconds = 10;
-constexpr int kBarWidth = 20;
+constexpr int kBarWidth = 20, kShortBar = 6;  // the words need the room of a narrow terminal
+constexpr size_t kNarrow = 100;
 
 double seconds_between(std::chrono::steady_clock::time_point from,
                        std::chrono::steady_clock::time_point to) {
@@ -83,9 +84,10 @@ void Progress::draw(bool last) {
   const double part = total_ > 0 ? std::clamp(done_ / total_, 0.0, 1.0) : 1;
   std::string line = what_;
   if (terminal_ && !last) {
-    const int filled = static_cast<int>(part * kBarWidth);
+    const int width = terminal_columns() < kNarrow ? kShortBar : kBarWidth;
+    const int filled = static_cast<int>(part * width);
     line += "  ";
-    for (int i = 0; i < kBarWidth; ++i) line += i < filled ? "█" : "·";
+    for (int i = 0; i < width; ++i) line += i < filled ? "█" : "·";
   }
   line += fmt::format("  {:3.0f}%", std::floor(100 * part));
   if (last) {

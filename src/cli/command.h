@@ -45,6 +45,8 @@ struct DeviceOptions {
 void add_device_options(CLI::App& command, DeviceOptions& options);
 // The backend that they ask for; when it is ours to choose, the choice and its reason are logged.
 std::unique_ptr<Backend> open_device(const DeviceOptions& options);
+// For what stands for one thing: giving it twice is a slip, not a change of mind.
+CLI::Option* take_once(CLI::Option* option);
 void add_model(CLI::App& command, std::string& model, const std::string& names = "MODEL");
 void add_dtype(CLI::App& command, std::string& dtype);
 void add_size_option(CLI::App& command, const std::string& name, int64_t& bytes,

@@ -16,7 +16,7 @@ class ConvertCommand : public Command {
     CLI::App* command = program.add_subcommand(
         "convert", "To dense safetensors, or to another format with the same codes");
     add_model(*command, model_);
-    command->add_option("-o,--output", options_.output, "Directory to make")
+    take_once(command->add_option("-o,--output", options_.output, "Directory to make"))
         ->type_name("DIR")
         ->required();
     std::vector<std::string> names = {"safetensors"};

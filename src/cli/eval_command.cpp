@@ -15,7 +15,7 @@ class EvalCommand : public Command {
     CLI::App* command = program.add_subcommand(
         "eval", "Perplexity ± error; against a base model KL divergence, agreement, size, speed");
     add_model(*command, model_);
-    command->add_option("--text", text_, "Plain text, or JSON lines with \"text\"")
+    take_once(command->add_option("--text", text_, "Plain text, or JSON lines with \"text\""))
         ->type_name("FILE")
         ->required();
     take_one_of(command->add_option("--protocol", protocol_,
@@ -27,7 +27,8 @@ class EvalCommand : public Command {
                       1);
     take_whole_number(
         command->add_option("--windows,--chunks", options_.windows, "Only the first N windows"), 1);
-    command->add_option("--against", base_, "The model that it was made from")->type_name("BASE");
+    take_once(command->add_option("--against", base_, "The model that it was made from"))
+        ->type_name("BASE");
     gate_ = take_number(command->add_option("--max-ppl-increase", max_increase_,
                                             "Exit with 6 when perplexity rose by more percent"),
                         -100, 1e9)
@@ -35,7 +36,8 @@ class EvalCommand : public Command {
     add_dtype(*command, options_.dtype);
     command->add_flag("--json", json_, "The same facts as JSON");
     add_device_options(*command, device_);
-    add_example(*command, "halftone eval qwen-4bit --against Qwen2.5-7B-Instruct --text test.txt");
+    add_example(*command,
+                "halftone eval qwen-4bit --against Qwen/Qwen2.5-7B-Instruct --text test.txt");
     return command;
   }
 
@@ -61,9 +63,9 @@ class EvalCommand : public Command {
     if (gate_->count() == 0) return static_cast<int>(Exit::done);
     const double increase = 100 * (result.perplexity / *result.base_perplexity - 1);
     if (increase <= max_increase_) return static_cast<int>(Exit::done);
-    spdlog::error("perplexity rose by {:.2f} %, more than --max-ppl-increase {:.2f}", increase,
-                  max_increase_);
-    return static_cast<int>(Exit::gate);
+    throw Error(Exit::gate,
+                fmt::format("perplexity rose by {:.2f} %, more than --max-ppl-increase {:.2f}",
+                            increase, max_increase_));
   }
 
   std::string model_, base_, text_, protocol_ = "hf";

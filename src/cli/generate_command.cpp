@@ -1,7 +1,9 @@
 // halftone generate: what the model writes after a prompt, streamed to stdout.
 #include <fmt/core.h>
 
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 
 #include "apps/generate.h"
 #include "base/error.h"
@@ -17,7 +19,7 @@ class GenerateCommand : public Command {
   CLI::App* add_to(CLI::App& program) override {
     CLI::App* command = program.add_subcommand("generate", "Write on after a prompt");
     add_model(*command, model_);
-    command->add_option("--prompt,-p", prompt_, "Text to go on from")
+    take_once(command->add_option("--prompt,-p", prompt_, "Text to go on from"))
         ->type_name("TEXT")
         ->required();
     take_whole_number(command->add_option("-n,--max-tokens", options_.tokens, "Tokens at most"), 1)
@@ -41,7 +43,8 @@ class GenerateCommand : public Command {
     const Generation result =
         generate(*backend, model, prompt_, options_, [](const std::string& text) {
           fmt::print("{}", text);
-          std::fflush(stdout);
+          if (std::fflush(stdout) != 0)
+            throw out_of_resources("standard output cannot be written: {}", std::strerror(errno));
         });
     fmt::print("\n");
     std::fflush(stdout);  // before what goes to stderr

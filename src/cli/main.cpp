@@ -117,7 +117,7 @@ int main_program(int argc, char** argv) {
     return static_cast<int>(Exit::usage);
   }
   const int code = guarded_run(program);
-  if (std::fflush(stdout) != 0 && code == 0) {
+  if ((std::fflush(stdout) != 0 || std::ferror(stdout) != 0) && code == 0) {
     print_error("standard output cannot be written", "");
     return static_cast<int>(Exit::resources);
   }

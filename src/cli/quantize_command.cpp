@@ -35,7 +35,7 @@ class QuantizeCommand : public Command {
     add_calibration_options(*command);
     add_run_options(*command);
     add_example(*command,
-                "halftone quantize Qwen2.5-7B-Instruct -o qwen-7b-4bit --calib chats.jsonl");
+                "halftone quantize Qwen/Qwen2.5-7B-Instruct -o qwen-7b-4bit --calib chats.jsonl");
     return command;
   }
 
@@ -68,7 +68,7 @@ class QuantizeCommand : public Command {
 
  private:
   void add_result_options(CLI::App& command) {
-    command.add_option("-o,--output", options_.output, "Directory to make")
+    take_once(command.add_option("-o,--output", options_.output, "Directory to make"))
         ->type_name("DIR")
         ->required();
     take_one_of(command.add_option("--format", options_.format, "What to write"),

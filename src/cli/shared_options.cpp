@@ -69,8 +69,12 @@ std::unique_ptr<Backend> open_device(const DeviceOptions& options) {
   return make_backend(choice.device, {.threads = options.threads});
 }
 
+CLI::Option* take_once(CLI::Option* option) {
+  return option->multi_option_policy(CLI::MultiOptionPolicy::Throw);
+}
+
 void add_model(CLI::App& command, std::string& model, const std::string& names) {
-  command.add_option(names, model, "Directory, .gguf file, or org/name in a local cache")
+  take_once(command.add_option(names, model, "Directory, .gguf file, or org/name in a local cache"))
       ->type_name("MODEL")
       ->required();
 }

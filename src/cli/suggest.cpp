@@ -98,6 +98,8 @@ Complaint in_our_words(const CLI::App& command, const CLI::ParseError& error) {
   if (kind == "RequiredError") return missing(command, before(" is required"));
   if (kind == "ArgumentMismatch") {
     const CLI::Option* option = command.get_option_no_throw(before(":"));
+    if (option && option->count() > 1)
+      return {fmt::format("{}: given {} times, expected once", before(":"), option->count()), ""};
     if (option)
       return {fmt::format("{}: got nothing, expected {}", before(":"), expectation(*option)), ""};
   }

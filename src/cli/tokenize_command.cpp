@@ -1,11 +1,15 @@
 // halftone tokenize: the ids and pieces of a text.
 #include <fmt/core.h>
+#include <poll.h>
+#include <unistd.h>
 
-#include <iostream>
-#include <iterator>
+#include <array>
+#include <cerrno>
+#include <cstring>
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/interrupt.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "cli/command.h"
@@ -21,7 +25,7 @@ class TokenizeCommand : public Command {
   CLI::App* add_to(CLI::App& program) override {
     CLI::App* command = program.add_subcommand("tokenize", "Token ids and pieces of a text");
     add_model(*command, model_);
-    command->add_option("--text", text_, "A file, or - for standard input")
+    take_once(command->add_option("--text", text_, "A file, or - for standard input"))
         ->type_name("FILE")
         ->capture_default_str();
     command->add_flag("--special", special_,
@@ -29,7 +33,7 @@ class TokenizeCommand : public Command {
     command->add_flag("--json", json_, "{\"ids\": […], \"pieces\": […]}");
     add_example(
         *command,
-        "echo Hello | halftone tokenize Qwen2.5-7B-Instruct\n\n"
+        "echo Hello | halftone tokenize Qwen/Qwen2.5-7B-Instruct\n\n"
         "A line a token: its id, its piece as the vocabulary spells it (in byte-level ones a "
         "blank\nis Ġ, a line's end Ċ, and each byte of other letters a letter), and the text "
         "it stands for.");
@@ -53,8 +57,22 @@ class TokenizeCommand : public Command {
   }
 
  private:
+  // Waits in short turns: what interrupts a run is a flag, which a blocked read would not see.
   static std::string read_standard_input() {
-    return {std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()};
+    constexpr int kTurn = 100;  // milliseconds
+    std::string text;
+    std::array<char, 65536> buffer;
+    for (;;) {
+      throw_if_interrupted();
+      pollfd input{.fd = STDIN_FILENO, .events = POLLIN, .revents = 0};
+      if (::poll(&input, 1, kTurn) == 0) continue;
+      const ssize_t count = ::read(STDIN_FILENO, buffer.data(), buffer.size());
+      if (count == 0) return text;
+      if (count > 0)
+        text.append(buffer.data(), static_cast<size_t>(count));
+      else if (errno != EINTR)
+        throw bad_input("standard input cannot be read: {}", std::strerror(errno));
+    }
   }
 
   static void print_json(const Tokenizer& tokenizer, const std::vector<int32_t>& ids) {

@@ -41,6 +41,7 @@ void check_agreement(const StatedQuantization& first, const StatedQuantization& 
         .hint("remove the one that is wrong.");
   std::string differing;
   for (const auto& [key, value] : first.json.items()) {
+    if (key == "meta") continue;  // who made it, and how: nothing here goes by it
     const auto same = other.json.find(key);
     if (same != other.json.end() && *same != value)
       differing += fmt::format("{}{} ({}, not {})", differing.empty() ? "" : ", ", printable(key),

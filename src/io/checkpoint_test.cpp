@@ -204,12 +204,12 @@ TEST(Checkpoint, FindsNamesInTheCaches) {
   write_file_atomically(place.file("hub/models--org--name/refs/main"), "def\n");
   const Checkpoint named = Checkpoint::open("org/name");
   EXPECT_EQ(named.path(), place.file("hub/models--org--name/snapshots/def"));
-  EXPECT_EQ(named.name(), "name");
+  EXPECT_EQ(named.name(), "org/name");
   write_file_atomically(place.file("hub/models--org--name/refs/main"), "../../elsewhere");
   EXPECT_EQ(caught([] { Checkpoint::open("org/name"); }).exit(), Exit::usage);
 
   write_model(place.file("hf/hub/models--org--other/snapshots/abc"));
-  EXPECT_EQ(Checkpoint::open("org/other").name(), "other") << "one snapshot, no refs";
+  EXPECT_EQ(Checkpoint::open("org/other").name(), "org/other") << "one snapshot, no refs";
   write_model(place.file("cache/halftone/models/ours"));
   EXPECT_EQ(Checkpoint::open("org/ours").path(), place.file("cache/halftone/models/ours"));
 
@@ -224,6 +224,8 @@ TEST(Checkpoint, FindsNamesInTheCaches) {
   write_file_atomically(place.file("cache/halftone/models/SmolLM-1M.Q8_0.gguf"), "GGUF");
   EXPECT_EQ(caught([] { Checkpoint::open("smollm-1m"); }).exit(), Exit::usage) << "which of two?";
 
+  EXPECT_NE(caught([] { Checkpoint::open("Other"); }).hint().find("Did you mean org/other?"),
+            std::string::npos);
   for (const char* wrong : {"org/none", "none", "../hub", "a/b/c", "", "org/..", "/org"}) {
     const Error error = caught([&] { Checkpoint::open(wrong); });
     EXPECT_EQ(error.exit(), Exit::usage) << wrong;

@@ -116,6 +116,24 @@ std::optional<fs::path> own_model(const fs::path& cache, const std::string& mode
   return matches[0];
 }
 
+// "Did you mean acme/Tiny? " where the hub's caches hold that name under some organisation, or in
+// other capitals.
+std::string near_miss(const std::string& model, const std::vector<std::string>& caches) {
+  const std::string name = lower_case(model.substr(model.rfind('/') + 1));
+  for (const std::string& cache : caches)
+    for (const fs::path& folder : entries_of(cache)) {
+      constexpr std::string_view kPrefix = "models--";
+      std::string other = folder.filename().string();
+      if (!other.starts_with(kPrefix)) continue;
+      other.erase(0, kPrefix.size());
+      if (const size_t dashes = other.find("--"); dashes != std::string::npos)
+        other.replace(dashes, 2, "/");
+      if (lower_case(other.substr(other.rfind('/') + 1)) == name)
+        return fmt::format("Did you mean {}? ", other);
+    }
+  return "";
+}
+
 }  // namespace
 
 std::vector<std::string> hub_caches() {
@@ -138,19 +156,21 @@ FoundModel find_model(const std::string& model) {
   std::vector<std::string> looked = hub_caches();
   const std::string own = (fs::path(fetch_cache()) / "models").string();
   if (is_hub_name(model)) {
-    const std::string name = model.substr(model.rfind('/') + 1);
     std::string folder = "models--" + model;
     if (const size_t slash = folder.find('/'); slash != std::string::npos)
       folder.replace(slash, 1, "--");
     for (const std::string& cache : looked)
       if (const auto snapshot = snapshot_of(fs::path(cache) / folder))
-        return found(*snapshot, name);
-    if (const auto path = own_model(own, model)) return found(*path, name);
+        return found(*snapshot, model);
+    if (const auto path = own_model(own, model))
+      return found(*path, model.substr(model.rfind('/') + 1));
   }
   looked.push_back(own);
   throw usage_error("{}: no such directory or .gguf file, and no model of that name in a cache",
                     model)
-      .hint(fmt::format("Looked in {}.", fmt::join(looked, ", ")));
+      .hint(fmt::format("{}Nothing is downloaded: hf download ORG/NAME puts a model there. Looked "
+                        "in {}.",
+                        near_miss(model, looked), fmt::join(looked, ", ")));
 }
 
 std::string fetch_cache() { return (cache_home() / "halftone").string(); }

@@ -105,6 +105,8 @@ TEST_F(BadInput, ValuesThatCannotBeAreAnsweredWithTheNearestThatCan) {
          "--damp: got 3, expected a number from 0 to 1\n          the nearest is 1.");
   answer({"--json=maybe"}, "--json: got maybe, expected no value");
   answer({"--sym", "--asym"}, "got both, expected one of them");
+  answer({"-o", "other"}, "--output: given 2 times, expected once");
+  answer({"--model", "other"}, "--model: given 2 times, expected once");
   answer({"--config", "nowhere.toml"}, "--config: got nowhere.toml, expected a file that is there");
   check(run({"eval", model_, "--text", text_, "--max-ppl-increase", "1"}), 2,
         "--max-ppl-increase: got it alone, expected --against with it");
@@ -162,6 +164,7 @@ TEST_F(BadInput, TheModelIsNeverItsOwnOutput) {
 }
 
 TEST_F(BadInput, ContradictionsAreRefused) {
+  refuse(2, "--order act: rtn rounds each weight by itself", {"--method", "rtn", "--order", "act"});
   refuse(2, "--sym", {"--sym", "--asym"});
   refuse(2, "--order", {"--order", "act", "--desc-act", "true"});
   refuse(2, "--bits", {"--bits", "5"});
@@ -176,6 +179,7 @@ TEST_F(BadInput, AGroupThatDoesNotDivideIsNamedAndAnotherProposed) {
 }
 
 TEST_F(BadInput, SkipPatternsMustCompileAndMatch) {
+  refuse(2, "nothing is left to quantize: all 14 linears are skipped", {"--skip", ".*"});
   refuse(2, "not a regular expression", {"--skip", "("});
   refuse(2, "matches no linear", {"--skip", "nothing_like_this"});
 }

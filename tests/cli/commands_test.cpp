@@ -1,6 +1,8 @@
 // Every command end to end on a tiny model: what it prints, what it writes, its exit code.
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 
+#include <cstdlib>
 #include <filesystem>
 #include <set>
 
@@ -277,6 +279,14 @@ TEST_F(Commands, TheDemoTellsTheWholeStoryAndCanBeRunAgain) {
       EXPECT_THAT(told.out, HasSubstr(words));
     EXPECT_THAT(read(page), HasSubstr("<svg"));
   }
+}
+
+TEST_F(Commands, OutputThatCannotBeWrittenIsSaid) {
+  const std::string command = fmt::format("{} generate {} --prompt ab -n 3 > /dev/full 2> {}",
+                                          HALFTONE_PROGRAM, model_, folder_.path("err"));
+  const int status = std::system(command.c_str());
+  EXPECT_EQ(WEXITSTATUS(status), 4);
+  EXPECT_THAT(read(folder_.path("err")), HasSubstr("standard output cannot be written"));
 }
 
 TEST_F(Commands, GenerateIsRepeatable) {
