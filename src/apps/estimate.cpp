@@ -136,7 +136,11 @@ Estimate estimate_resources(const EstimateInput& input) {
   else
     place_on_device(need, device, host_limit(input.options), estimate);
   // The journal holds codes and scales until the output is published.
-  estimate.disk_bytes = input.plan.output_bytes * 2;
+  double journal_bits = 0;
+  for (const PlanRow& row : input.plan.rows)
+    if (!row.method.empty())
+      journal_bits += row.grid.bits_per_weight(row.cols) * static_cast<double>(row.rows * row.cols);
+  estimate.disk_bytes = input.plan.output_bytes + static_cast<int64_t>(journal_bits / 8);
   if (estimate.spills()) {
     // A matrix goes where all of it has room, so that a little more than the sum goes to disk.
     estimate.disk_bytes +=

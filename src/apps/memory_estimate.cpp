@@ -4,28 +4,46 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
+#include <utility>
 
 #include "apps/output_stream.h"
+#include "apps/token_scores.h"
 #include "quant/factor.h"
+#include "quant/gptq.h"
 
 namespace halftone {
 namespace {
 
 // Measured: code, libraries' tables, thread stacks, what malloc keeps of the tokenizer's tables.
 constexpr int64_t kProgram = int64_t{56} << 20;
-constexpr int64_t kLogitElements = 16 << 20;    // of a tile, as token_scores has it
-constexpr int64_t kPanelWeights = 144'000'000;  // solved at once, as gptq has it
-constexpr int64_t kHessianTokens = 2048;        // turned at once, as backend/cpu has it
-constexpr int64_t kTiles = int64_t{4} << 20;    // scratch of tiles, all threads
+constexpr int64_t kHessianTokens = 2048;      // turned at once, as backend/cpu has it
+constexpr int64_t kTiles = int64_t{4} << 20;  // scratch of tiles, all threads
 constexpr int64_t kFactorBlock = Factor::kBlock;
 
 struct StageShape {
   int64_t inputs = 0, outputs = 0, weights = 0, largest = 0, largest_rows = 0;
+  int64_t codes = 0;  // bytes of the quantized ones in memory, with scales and zeros
 };
 using Stages = std::array<StageShape, kStages>;
 
-Stages stages_of(const OpenedModel& model) {
+// A code, and of each group a scale and a zero.
+int64_t code_bytes(const PlanRow& row) {
+  if (row.method.empty()) return 0;
+  const int64_t weights = row.rows * row.cols;
+  return weights + 5 * weights / (row.grid.group_size > 0 ? row.grid.group_size : row.cols);
+}
+
+Stages stages_of(const OpenedModel& model, const Plan& plan) {
   Stages stages{};
+  // Layers may differ in their grids.
+  std::map<std::pair<int, Stage>, int64_t> codes;
+  for (const PlanRow& row : plan.rows)
+    if (is_linear(row.key.role)) codes[{row.key.layer, stage_of(row.key.role)}] += code_bytes(row);
+  for (const auto& [place, bytes] : codes) {
+    StageShape& stage = stages[static_cast<size_t>(place.second)];
+    stage.codes = std::max(stage.codes, bytes);
+  }
   for (const TensorKey& key : model.tensors->keys()) {
     if (!is_linear(key.role) || key.part != Part::weight || key.layer != 0) continue;
     const auto [rows, cols] = model.tensors->shape(key);
@@ -56,7 +74,7 @@ class Counter {
   explicit Counter(const EstimateInput& input)
       : in_(input),
         config_(input.model.config()),
-        stages_(stages_of(input.model)),
+        stages_(stages_of(input.model, input.plan)),
         x_(static_cast<int64_t>(size_of(input.compute))),
         // bf16 that is not multiplied as such is multiplied as f32.
         weight_(input.compute == DType::bf16 && input.backend.info().native_bf16 ? 2 : 4),
@@ -81,7 +99,6 @@ class Counter {
   // A batch on its way to stage s, with the Hessian's copies of it.
   int64_t window_scratch(int s) const;
   int64_t hessian_scratch(int s) const;
-  int64_t codes(int s) const;
   int64_t blocks() const;
   int64_t solve(int s) const;
   int64_t held_out() const;
@@ -108,18 +125,13 @@ int64_t Counter::hessian_scratch(int s) const {
   return std::min(kHessianTokens, batch_) * (2 * stage(s).inputs + 64) * element + kTiles;
 }
 
-// With scales and zeros.
-int64_t Counter::codes(int s) const {
-  const int64_t width = in_.options.group_size > 0 ? in_.options.group_size : stage(s).inputs;
-  return stage(s).weights + 5 * stage(s).weights / width;
-}
-
 // The Hessian gone, the factor there, and one linear's panels.
 int64_t Counter::solve(int s) const {
   const int64_t n = stage(s).inputs,
-                rows = std::min(std::max<int64_t>(1, kPanelWeights / n), stage(s).largest_rows);
+                rows = std::min(std::max<int64_t>(1, kMostPanelWeights / n), stage(s).largest_rows);
   const int64_t factor = in_.plan.method->needs_hessian ? 4 * n * n + 4 * kFactorBlock * n : 0;
-  return factor + 4 * stage(s).largest + codes(s) + rows * ((4 + 4 + 1) * n + 4 * kFactorBlock);
+  return factor + 4 * stage(s).largest + stage(s).codes +
+         rows * ((4 + 4 + 1) * n + 4 * kFactorBlock);
 }
 
 int64_t Counter::held_out() const {
@@ -138,7 +150,7 @@ int64_t Counter::blocks() const {
   int64_t peak = held_out(), ready = 0;
   for (int s = 0; s < kStages; ++s) {
     // The codes of the stage before are being saved meanwhile.
-    const int64_t standing = ready + codes((s + kStages - 1) % kStages);
+    const int64_t standing = ready + stage((s + kStages - 1) % kStages).codes;
     const int64_t square = hessian ? stage(s).inputs * stage(s).inputs : 0;
     const int64_t filling = window_scratch(s) + (hessian ? hessian_scratch(s) : 0);
     const int64_t kept = s + 1 == kStages ? batch_ * attention_ : filling;
@@ -155,7 +167,7 @@ int64_t Counter::head() const {
   const TensorKey own{.role = Role::head}, tied{.role = Role::embed};
   const bool mapped =
       in_.model.tensors->mapped(in_.model.tensors->has(own) ? own : tied) && weight_ == x_;
-  const int64_t tile = std::min(std::max<int64_t>(16, kLogitElements / config_.vocab),
+  const int64_t tile = std::min(std::max<int64_t>(16, kTileElements / config_.vocab),
                                 std::max<int64_t>(held_out_batch_, 1));
   const int64_t logits = (held_out_ > 0 ? 2 : 1) * tile * config_.vocab * 4;
   return weights * (weight_ + (mapped ? 0 : x_)) + logits + tile * config_.hidden * 2 * (4 + x_) +

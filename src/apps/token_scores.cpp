@@ -10,8 +10,6 @@
 namespace halftone {
 namespace {
 
-constexpr int64_t kTileElements = 16 << 20;  // of logits: 64 MB, so that memory stays flat
-
 struct Moments {
   double mean = 0, stderr_ = 0;
 };

@@ -9,6 +9,8 @@
 
 namespace halftone {
 
+constexpr int64_t kTileElements = 16 << 20;  // of logits: 64 MB, so that memory stays flat
+
 // One entry a scored position; the base's and the comparison's are empty without a base.
 struct TokenScores {
   std::vector<float> nll, base_nll, kl;  // nats

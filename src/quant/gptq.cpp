@@ -18,9 +18,6 @@
 namespace halftone {
 namespace {
 
-// Rows are independent of each other: at most so many weights at a time bound the memory, to 9
-// bytes each. QwQ-32B's largest matrix is one panel.
-constexpr int64_t kMostPanelWeights = 144'000'000;
 // Blocks of columns whose errors go to all columns before them at once: those updates read and
 // write the whole target, so there should be few. Within a span, a block's errors go no further.
 constexpr int64_t kSpanBlocks = 8;

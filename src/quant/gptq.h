@@ -7,6 +7,10 @@
 
 namespace halftone {
 
+// Rows are independent of each other: at most so many weights are solved at a time, which bounds
+// the memory to 9 bytes each. QwQ-32B's largest matrix is one panel.
+constexpr int64_t kMostPanelWeights = 144'000'000;
+
 // Falls back to round-to-nearest, and says so in the report, when there is no usable factor, or
 // when feedback ran away and the result is worse than rounding (docs/methods.md §5).
 SolveResult solve_gptq(Backend& backend, ConstView weight, const Factor* factor,

@@ -97,7 +97,7 @@ TEST(Allocator, AlignsAndReturnsLargeBlocks) {
     if (bytes) std::memset(data, 1, bytes);
     host.release(data, bytes);
   }
-  constexpr size_t kBytes = size_t{128} << 20;
+  constexpr size_t kBytes = size_t{256} << 20;
   const int64_t before = anonymous_memory();
   void* data = host.allocate(kBytes);
   std::memset(data, 1, kBytes);
