@@ -13,6 +13,7 @@
 #include "apps/product_rate.h"
 #include "apps/synthetic_model.h"
 #include "base/error.h"
+#include "base/hush.h"
 #include "base/log.h"
 #include "base/memory_usage.h"
 #include "base/progress.h"
@@ -132,18 +133,6 @@ std::string choose_workdir(const std::string& given, int64_t bytes) {
                          disk, human_bytes(room(disk)))
       .hint("take fewer --layers, or name a --workdir.");
 }
-
-// Keeps information from being said twice.
-class Hush {
- public:
-  Hush() : level_(spdlog::get_level()) { spdlog::set_level(spdlog::level::err); }
-  ~Hush() { spdlog::set_level(level_); }
-  Hush(const Hush&) = delete;
-  Hush& operator=(const Hush&) = delete;
-
- private:
-  spdlog::level::level_enum level_;
-};
 
 class Bench {
  public:

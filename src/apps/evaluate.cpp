@@ -14,6 +14,7 @@
 #include "base/interrupt.h"
 #include "base/memory_usage.h"
 #include "base/progress.h"
+#include "model/activation_store.h"
 #include "model/forward.h"
 #include "text/dataset.h"
 
@@ -113,13 +114,63 @@ void check_ids(const Windows& windows, const OpenedModel& model) {
         .hint("tokenizer and weights do not belong together.");
 }
 
-// Runs the windows [begin, end) through both models and adds the scores of their positions.
+}  // namespace
+
+struct SharedBase::State {
+  State(Backend& backend_, const OpenedModel& model, const EvaluateOptions& options,
+        const std::string& spill_directory)
+      : backend(backend_),
+        runner(backend_, model, compute_dtype(options.dtype, backend_), nullptr, options.quiet),
+        budget{.device_bytes = memory_limit() / 8, .spill_directory = spill_directory} {}
+
+  // The residual of batch `index` of `count`, from `run()` when it is not there yet. Valid until
+  // the next call.
+  template <class Run>
+  ConstView residual(int64_t index, int64_t count, Run run) {
+    if (!store) {
+      store = std::make_unique<ActivationStore>(backend, count, DType::f32, budget);
+      kept.assign(static_cast<size_t>(count), false);
+    }
+    if (kept[static_cast<size_t>(index)]) return store->open(index);
+    const Tensor made = run();
+    const View place = store->make(index, made.rows(), made.cols());
+    backend.copy(made, place);
+    store->keep();
+    kept[static_cast<size_t>(index)] = true;
+    return store->open(index);
+  }
+
+  Backend& backend;
+  Runner runner;
+  ActivationBudget budget;
+  std::unique_ptr<ActivationStore> store;  // of the first evaluation's batches
+  std::vector<bool> kept;
+};
+
+SharedBase::SharedBase(Backend& backend, const OpenedModel& model, const EvaluateOptions& options,
+                       const std::string& spill_directory)
+    : state_(std::make_unique<State>(backend, model, options, spill_directory)) {}
+SharedBase::~SharedBase() = default;
+
+namespace {
+
+// Runs the windows through both models, a batch at a time, and adds the scores of their positions.
 class Evaluator {
  public:
-  Evaluator(const Task& task, Runner& model, Runner* base)
-      : task_(task), model_(model), base_(base) {}
+  Evaluator(const Task& task, Runner& model, Runner* base, SharedBase::State* shared)
+      : task_(task),
+        model_(model),
+        base_(base),
+        shared_(shared),
+        step_(std::max<int64_t>(1, kBatchTokens / task.windows.length)) {}
 
-  void run(int64_t begin, int64_t end, TokenScores& scores) {
+  int64_t batches() const { return (task_.windows.count() + step_ - 1) / step_; }
+  int64_t end_of(int64_t batch) const {
+    return std::min((batch + 1) * step_, task_.windows.count());
+  }
+
+  void run(int64_t index, TokenScores& scores) {
+    const int64_t begin = index * step_, end = end_of(index);
     const int64_t length = task_.windows.length;
     Batch batch = make_batch(
         {task_.windows.window(begin), static_cast<size_t>((end - begin) * length)}, length);
@@ -131,7 +182,12 @@ class Evaluator {
         targets.push_back(batch.ids[static_cast<size_t>(w * length + t + 1)]);
       }
     const Tensor residual = timed_run(model_, batch);
-    const Tensor base_residual = base_ ? timed_run(*base_, batch) : Tensor();
+    Tensor own;
+    ConstView base_residual;
+    if (shared_)
+      base_residual = shared_->residual(index, batches(), [&] { return timed_run(*base_, batch); });
+    else if (base_)
+      base_residual = own = timed_run(*base_, batch);
     score_rows({.forward = &model_.forward, .residual = residual, .seconds = &model_.seconds},
                base_ ? ScoredModel{.forward = &base_->forward,
                                    .residual = base_residual,
@@ -151,6 +207,8 @@ class Evaluator {
   const Task& task_;
   Runner& model_;
   Runner* base_;
+  SharedBase::State* shared_;  // holds *base_, or null
+  int64_t step_;               // windows of a batch
 };
 
 void fill_scores(const TokenScores& scores, bool against, Evaluation& result) {
@@ -220,18 +278,19 @@ Evaluation evaluate(Backend& backend, const OpenedModel& model, const OpenedMode
                                        human_count(positions)));
   const DType compute = compute_dtype(options.dtype, backend);
   Runner model_runner(backend, model, compute, profile, options.quiet);
-  std::optional<Runner> base_runner;
-  if (base) base_runner.emplace(backend, *base, compute, nullptr, options.quiet);
+  SharedBase::State* shared = base && options.shared_base ? &options.shared_base->state() : nullptr;
+  std::optional<Runner> own_base;
+  if (base && !shared) own_base.emplace(backend, *base, compute, nullptr, options.quiet);
+  Runner* base_runner = shared ? &shared->runner : own_base ? &*own_base : nullptr;
 
   const int64_t windows = task.windows.count();
-  const int64_t step = std::max<int64_t>(1, kBatchTokens / task.windows.length);
   TokenScores scores;
-  Evaluator evaluator(task, model_runner, base_runner ? &*base_runner : nullptr);
+  Evaluator evaluator(task, model_runner, base_runner, shared);
   Progress progress("Evaluating", static_cast<double>(windows), options.quiet);
-  for (int64_t begin = 0; begin < windows; begin += step) {
+  for (int64_t batch = 0; batch < evaluator.batches(); ++batch) {
     throw_if_interrupted();
-    const int64_t end = std::min(begin + step, windows);
-    evaluator.run(begin, end, scores);
+    const int64_t end = evaluator.end_of(batch);
+    evaluator.run(batch, scores);
     progress.update(static_cast<double>(end), fmt::format("window {}/{}  perplexity {:.3f}", end,
                                                           windows, perplexity_of(scores)));
   }

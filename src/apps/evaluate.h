@@ -15,12 +15,15 @@ namespace halftone {
 
 enum class Protocol : uint8_t { hf, llama_cpp };
 
+class SharedBase;
+
 struct EvaluateOptions {
   Protocol protocol = Protocol::hf;
   int64_t seq_len = 0;  // 0: 2048 (hf), 512 (llama.cpp)
   int64_t windows = 0;  // 0: all
   std::string dtype = "auto";
   bool quiet = false;
+  SharedBase* shared_base = nullptr;  // the base's side, where several models are measured
 };
 
 struct Evaluation {
@@ -38,11 +41,28 @@ struct Evaluation {
   std::vector<std::string> notes;  // "the base's vocabulary is padded to 151,936"
 };
 
-// Throws Error(bad_input) for text that is too short (says how many tokens it has and needs) and
-// for tokenizers that differ.
 // Throws what evaluate() would throw of the text: before hours of other work.
 void check_text(const OpenedModel& model, const std::string& path, const EvaluateOptions& options);
 
+// A base that several models are measured against, on the same text and with the same options: it
+// is run over the windows once, and its last residuals are kept, in memory or in a file.
+class SharedBase {
+ public:
+  // Loads the weights. Residuals that an eighth of the memory does not hold go to a nameless file
+  // in `spill_directory`. All arguments outlive it.
+  SharedBase(Backend& backend, const OpenedModel& model, const EvaluateOptions& options,
+             const std::string& spill_directory);
+  ~SharedBase();
+
+  struct State;
+  State& state() { return *state_; }
+
+ private:
+  std::unique_ptr<State> state_;
+};
+
+// Throws Error(bad_input) for text that is too short (says how many tokens it has and needs) and
+// for tokenizers that differ.
 Evaluation evaluate(Backend& backend, const OpenedModel& model, const OpenedModel* base,
                     const std::string& text_path, const EvaluateOptions& options,
                     Profile* profile = nullptr);

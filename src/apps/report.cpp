@@ -143,7 +143,14 @@ std::string comparison(const ReportInput& input) {
     out += "<figure><h3>Size of the weight files</h3>" + report::bars(sizes) + "</figure>\n";
   if (!losses.empty())
     out += "<figure><h3>KL divergence to the original</h3>" + report::bars(losses) + "</figure>\n";
-  return section("What it costs", out + "</div>");
+  out += "</div>\n";
+  const std::string plot = report::loss_against_size(input.rows);
+  if (!plot.empty())
+    out += "<figure><h3>Loss against size</h3>" + wide(plot) +
+           "<figcaption>KL divergence on a logarithmic scale over the bits of a weight; a line "
+           "joins what one method does at several widths. Lower and further left is "
+           "better.</figcaption></figure>\n";
+  return section("What it costs", out);
 }
 
 std::string samples(const ReportInput& input) {

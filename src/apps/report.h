@@ -20,6 +20,7 @@ namespace halftone {
 struct ReportRow {
   std::string label = {};           // "original", "GPTQ"
   std::string detail = {};          // "4 bits, groups of 64, symmetric"
+  std::string series = {};          // "gptq": points of the plot of loss against size; or empty
   bool base = false;                // what the others are measured against
   int64_t bytes = 0;                // weight files; 0: not known
   double bits_per_weight = 0;       // of the quantized linears; 0: not known

@@ -18,6 +18,10 @@ std::string error_map(const std::vector<ReportModule>& modules);
 // Mean relative error of each layer's modules as a line, least to greatest as a band; logarithmic.
 std::string error_by_layer(const std::vector<ReportModule>& modules);
 
+// KL divergence over bits a weight, a line for each series of rows that has one; empty when fewer
+// than two rows do.
+std::string loss_against_size(const std::vector<ReportRow>& rows);
+
 // Horizontal bars from zero, the label and the words above each.
 struct Bar {
   std::string label, words;

@@ -36,6 +36,7 @@ std::unique_ptr<Command> make_inspect_command();
 std::unique_ptr<Command> make_convert_command();
 std::unique_ptr<Command> make_demo_command();
 std::unique_ptr<Command> make_bench_command();
+std::unique_ptr<Command> make_compare_command();
 
 // Options that several commands have, under the same names.
 struct DeviceOptions {

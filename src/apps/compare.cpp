@@ -1,0 +1,212 @@
+// Cells one after the other; what they share (tokenized windows, the original's side of the
+// measurement) is done once. Hessians are not shared: a cell's are those of its own quantized
+// layers, as quantize has them.
+#include "apps/compare.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <optional>
+
+#include "apps/calibration.h"
+#include "apps/quantize_output.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "base/hush.h"
+#include "base/log.h"
+#include "base/memory_usage.h"
+#include "base/progress.h"
+#include "base/temporary_directory.h"
+
+namespace halftone {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Cell {
+  CompareRow row;
+  QuantizeOptions options;
+  Plan plan;
+};
+
+// "gptq-4bit-g128", and what else tells it from the others.
+std::string directory_of(const CompareRow& row) {
+  std::string name = fmt::format("{}-{}bit-g{}", row.method, row.bits, row.group_size);
+  if (row.samples > 0) name += fmt::format("-{}x", row.samples);
+  for (const std::string& file : {row.calibration, row.dynamic})
+    if (!file.empty()) name += "-" + fs::path(file).stem().string();
+  return name;
+}
+
+std::string file_name(const std::string& path) { return fs::path(path).filename().string(); }
+
+class Comparer {
+ public:
+  Comparer(Backend& backend, const OpenedModel& model, const CompareOptions& options)
+      : backend_(backend),
+        model_(model),
+        options_(options),
+        tokenizer_(Tokenizer::load(model.checkpoint->metadata())) {}
+
+  Comparison run();
+
+ private:
+  void plan_cells();
+  void plan_cell(CompareRow row, const std::string& calibration, const std::string& dynamic);
+  const Calibration& calibration_of(const Cell& cell);
+  void run_cell(Cell& cell, const std::string& parent, SharedBase& base);
+  bool made_before(const Cell& cell) const;
+  void quantize_cell(Cell& cell);
+  void note_base(const Evaluation& evaluation);
+  std::string progress_line(const Cell& cell) const;
+
+  Backend& backend_;
+  const OpenedModel& model_;
+  const CompareOptions& options_;
+  const Tokenizer tokenizer_;
+  std::vector<Cell> cells_;
+  std::map<std::string, Calibration> calibrations_;  // by file and number of samples
+  Comparison result_;
+};
+
+void Comparer::plan_cells() {
+  const std::vector<std::string> one = {""};
+  const std::vector<std::string>& texts = options_.calibration.empty() ? one : options_.calibration;
+  std::vector<std::string> rules = {""};
+  rules.insert(rules.end(), options_.dynamic.begin(), options_.dynamic.end());
+  for (const int bits : options_.bits)
+    for (const int64_t group : options_.group_sizes)
+      for (const std::string& method : options_.methods)
+        for (const std::string& dynamic : rules) {
+          const bool calibrated = find_method(method).needs_hessian;
+          CompareRow row{.method = method, .bits = bits, .group_size = group};
+          row.dynamic = file_name(dynamic);
+          if (!calibrated) {
+            plan_cell(row, texts.front(), dynamic);
+            continue;
+          }
+          for (const std::string& text : texts)
+            for (const int64_t samples : options_.samples) {
+              row.calibration = texts.size() > 1 ? file_name(text) : "";
+              row.samples = samples;
+              plan_cell(row, text, dynamic);
+            }
+        }
+}
+
+void Comparer::plan_cell(CompareRow row, const std::string& calibration,
+                         const std::string& dynamic) {
+  Cell cell;
+  QuantizeOptions& options = cell.options = options_.quantize;
+  options.method = row.method;
+  options.bits = row.bits;
+  options.group_size = row.group_size;
+  if (!calibration.empty()) options.calibration = {calibration};
+  if (row.samples > 0) options.samples = row.samples;
+  if (!dynamic.empty()) options.dynamic.push_back(dynamic);
+  // Round-to-nearest as everybody knows it: the range of each group, no search.
+  if (row.method == "rtn" && options.scale_search.empty()) options.scale_search = "minmax";
+  settle(options, backend_);
+  cell.plan = make_plan(model_, options);
+  cell.row = std::move(row);
+  cells_.push_back(std::move(cell));
+}
+
+// The same windows for all cells of a text and a number: read and tokenized once.
+const Calibration& Comparer::calibration_of(const Cell& cell) {
+  std::string key = std::to_string(cell.row.samples);
+  for (const std::string& path : cell.options.calibration) key += "\n" + path;
+  const auto found = calibrations_.find(key);
+  if (found != calibrations_.end()) return found->second;
+  return calibrations_.emplace(key, read_calibration(tokenizer_, cell.plan, cell.options))
+      .first->second;
+}
+
+std::string Comparer::progress_line(const Cell& cell) const {
+  const auto number = &cell - cells_.data() + 1;
+  std::string text = fmt::format("Cell {}/{}  {}, {}", number, cells_.size(), cell.row.method,
+                                 cell.plan.grid_text());
+  if (cell.row.samples > 0) text += fmt::format(", {} samples", cell.row.samples);
+  for (const std::string& file : {cell.row.calibration, cell.row.dynamic})
+    if (!file.empty()) text += ", " + file;
+  return text;
+}
+
+void Comparer::run_cell(Cell& cell, const std::string& parent, SharedBase& base) {
+  spdlog::info("{}", progress_line(cell));
+  cell.options.output = parent + "/" + directory_of(cell.row);
+  if (!made_before(cell)) quantize_cell(cell);
+  {
+    const OpenedModel quantized = open_model(cell.options.output);
+    EvaluateOptions evaluation = options_.evaluate;
+    evaluation.shared_base = &base;
+    cell.row.evaluation = evaluate(backend_, quantized, &model_, options_.text, evaluation);
+  }
+  for (const std::string& note : cell.row.evaluation.notes)
+    if (std::find(result_.notes.begin(), result_.notes.end(), note) == result_.notes.end())
+      result_.notes.push_back(note);
+  note_base(cell.row.evaluation);
+  if (options_.directory.empty()) {
+    fs::remove_all(cell.options.output);
+    fs::remove(cell.options.output + ".log.jsonl");
+  }
+  result_.rows.push_back(std::move(cell.row));
+}
+
+// An earlier comparison that kept its models may have been interrupted, or had fewer cells.
+bool Comparer::made_before(const Cell& cell) const {
+  const std::string made = cell.options.output + "/quantize.toml";
+  return fs::exists(made) && read_file(made) == reproduction_config(cell.options, model_);
+}
+
+void Comparer::quantize_cell(Cell& cell) {
+  cell.options.resume = fs::exists(cell.options.output + ".journal");
+  const QuantizeOutcome outcome = [&] {
+    const Hush hush;  // what it would say, the table says
+    return quantize(backend_, model_, cell.options, calibration_of(cell));
+  }();
+  cell.row.seconds = outcome.seconds;
+  cell.row.peak_memory_bytes = outcome.peak_memory_bytes;
+  if (cell.row.samples > 0) cell.row.samples = outcome.samples;
+}
+
+void Comparer::note_base(const Evaluation& evaluation) {
+  if (!result_.rows.empty()) return;
+  Evaluation& base = result_.base;
+  base.protocol = evaluation.protocol;
+  base.seq_len = evaluation.seq_len;
+  base.windows = evaluation.windows;
+  base.tokens = evaluation.tokens;
+  base.perplexity = *evaluation.base_perplexity;
+  base.perplexity_stderr = *evaluation.base_perplexity_stderr;
+  base.size_bytes = evaluation.base_size_bytes;
+  base.bits_per_weight_linears = evaluation.base_bits_per_weight_linears;
+  base.bits_per_weight_file = evaluation.base_bits_per_weight_file;
+}
+
+Comparison Comparer::run() {
+  plan_cells();
+  check_text(model_, options_.text, options_.evaluate);
+  for (const Cell& cell : cells_) calibration_of(cell);  // too short a text is said before hours
+  std::optional<TemporaryDirectory> temporary;
+  std::string parent = options_.directory;
+  if (parent.empty()) {
+    temporary.emplace(fs::current_path(), ".halftone-compare-");
+    parent = temporary->path();
+  } else {
+    fs::create_directories(parent);
+  }
+  SharedBase base(backend_, model_, options_.evaluate, parent);
+  for (Cell& cell : cells_) run_cell(cell, parent, base);
+  return std::move(result_);
+}
+
+}  // namespace
+
+Comparison compare(Backend& backend, const OpenedModel& model, const CompareOptions& options) {
+  return Comparer(backend, model, options).run();
+}
+
+}  // namespace halftone

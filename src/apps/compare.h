@@ -1,0 +1,57 @@
+// One table of what methods, widths and calibrations cost the same model: every cell is a whole
+// quantization, written, verified and measured by the same protocol.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "apps/evaluate.h"
+#include "apps/quantize.h"
+#include "apps/report.h"
+
+namespace halftone {
+
+struct CompareOptions {
+  // Every combination of these is a cell; what a method does not look at is left out of its cells.
+  std::vector<std::string> methods = {"rtn", "gptq"};
+  std::vector<int> bits = {4};
+  std::vector<int64_t> group_sizes = {128};
+  std::vector<std::string> calibration;  // files, one a cell; empty: the fetched text
+  std::vector<int64_t> samples = {128};
+  std::vector<std::string> dynamic;  // files of rules: a cell each, beside that without rules
+
+  QuantizeOptions quantize;  // all else, the same for all cells
+  std::string text;          // to measure on
+  EvaluateOptions evaluate;
+  // Keeps the models of the cells, and is gone on from when it holds some; empty: each is deleted
+  // once measured.
+  std::string directory;
+};
+
+// A row of the table.
+struct CompareRow {
+  std::string method, calibration, dynamic;  // the files' names; empty: none
+  int bits = 0;
+  int64_t group_size = 0, samples = 0;  // samples 0: none were looked at
+  Evaluation evaluation;
+  double seconds = 0;             // of the quantization; 0: the model was there already
+  int64_t peak_memory_bytes = 0;  // of the quantization
+};
+
+struct Comparison {
+  Evaluation base;  // of the model itself: perplexity, size, bits
+  std::vector<CompareRow> rows;
+  std::vector<std::string> notes;
+};
+
+// All cells are planned before the first runs. Throws Error: what quantize() and evaluate() throw.
+Comparison compare(Backend& backend, const OpenedModel& model, const CompareOptions& options);
+
+std::string compare_table(const Comparison& comparison);
+Json to_json(const Comparison& comparison);
+// The page with the table and the plot of loss against size.
+void write_compare_report(const Backend& backend, const OpenedModel& model,
+                          const CompareOptions& options, const Comparison& comparison,
+                          const std::string& path);
+
+}  // namespace halftone
