@@ -6,7 +6,7 @@ JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 SOURCES = git ls-files '*.cpp' '*.h' '*.inl' '*.cu' '*.cuh'
 
 .DEFAULT_GOAL := halftone
-.PHONY: halftone demo test format clean help
+.PHONY: halftone demo test bundle format clean help
 
 halftone:
 	@scripts/configure.sh release
@@ -30,6 +30,9 @@ test:
 	@cmake --build build/ci --parallel $(JOBS)
 	@ctest --test-dir build/ci --output-on-failure --parallel $(JOBS) $(CTEST_OPTIONS)
 
+bundle:
+	@scripts/bundle.sh
+
 format:
 	@$(SOURCES) | xargs clang-format -i
 
@@ -40,6 +43,7 @@ help:
 	@echo "make          build build/release/halftone; installs nothing"
 	@echo "make demo     install what is missing, build, fetch a small model, quantize and measure it"
 	@echo "make test     install what is missing, build everything with warnings as errors, run all tests"
+	@echo "make bundle   one tarball of program, CUDA plug-in and libraries that runs elsewhere"
 	@echo "make format   clang-format every source file in place"
 	@echo "make clean    remove build/ (fetched models stay in ~/.cache/halftone)"
 	@echo "Variables: JOBS=2 (parallel compilers), DEMO_OPTIONS=…, CTEST_OPTIONS='-R gptq'"

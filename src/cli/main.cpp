@@ -33,11 +33,16 @@ struct Program {
   std::vector<std::pair<CLI::App*, std::unique_ptr<Command>>> commands;
 };
 
+std::string version_and_device() {
+  const DeviceChoice choice = choose_device("auto");
+  return fmt::format("{}\nruns on {}: {}", version_text(), choice.device, choice.reason);
+}
+
 void set_up(Program& program) {
   CLI::App& app = program.app;
   app.formatter(make_help());  // subcommands that follow inherit it
   app.set_help_flag("-h,--help", "This text");
-  app.set_version_flag("--version", version_text(), "Version, commit and build options");
+  app.set_version_flag("--version", version_and_device, "Version, commit, build options, GPU");
   app.set_config("--config", "",
                  "Read options from a file (TOML: a [command] section of names without --)")
       ->type_name("FILE.toml")
