@@ -5,6 +5,14 @@ namespace halftone {
 
 void Backend::download_beside(Event, ConstView device, View host) { download(device, host); }
 
+Event Backend::transfer(std::span<const Event>, ConstView from, View to) {
+  if (from.place == Place::host)
+    upload(from, to);
+  else
+    download(from, to);
+  return 0;
+}
+
 std::unique_ptr<Weight> Backend::prepare(const QuantizedMatrix& weight, DType compute) {
   Tensor dense(host_allocator(), weight.rows, weight.cols, compute);
   dequantize(weight, 0, weight.rows, dense);

@@ -36,6 +36,8 @@ struct DeviceInfo {
   bool native_bf16 = false;  // multiplies bf16 in hardware: what --dtype auto goes by
   int threads = 1;
   int64_t batch_tokens = 2048;  // rows a call that keep it busy: short sequences go together
+  // Of its memory, that operations take beside their arguments, whatever the sizes of these.
+  int64_t workspace_bytes = int64_t{4} << 20;
 };
 
 // A linear's weight in a backend's own layout, made by Backend::prepare().
@@ -93,8 +95,9 @@ struct GridFit {
   int steps = 80;  // shrink factors 1 − i/100, i < steps
 };
 
-// How exactly a product is taken: `full`, f32 products and sums; `coarse`, the same of operands that
-// may be rounded to 11 bits first: for results of which only a sum over very many elements counts.
+// How exactly a product is taken: `full`, f32 products and sums; `coarse`, the same of operands
+// that may be rounded to 11 bits first: for results of which only a sum over very many elements
+// counts.
 enum class Products : uint8_t { full, coarse };
 
 // A matrix of codes on the device, and what they stand for: ŵ_rk = scale · (code − zero), with
@@ -135,6 +138,12 @@ class Backend {
   // download() of what was there at `event` of the compute queue, without waiting for what was
   // enqueued since. From any thread, also while another one enqueues.
   virtual void download_beside(Event event, ConstView device, View host);
+  // Memory of the host that transfer() moves: pinned, where that is faster.
+  virtual Allocator& transfer_allocator() { return host_allocator(); }
+  // to := from, contiguous and of one type, one on the device and the other in memory of
+  // transfer_allocator(): beside the compute queue, once the events `after` have happened. Returns
+  // the event of its end, before which nobody changes either. Default: at once.
+  virtual Event transfer(std::span<const Event> after, ConstView from, View to);
   virtual void copy(ConstView from, View to) = 0;
   virtual void fill(View x, float value) = 0;
   virtual void synchronize() {}  // waits until everything that was enqueued is done
@@ -149,6 +158,10 @@ class Backend {
   virtual std::unique_ptr<Weight> prepare(const QuantizedMatrix& weight, DType compute);
   // The same from codes on the device. Default: by way of the host, one thread.
   virtual std::unique_ptr<Weight> prepare(const CodeView& weight, DType compute);
+
+  // out (rows, cols) f32 := the weight as it is multiplied; false where its layout does not give
+  // it.
+  virtual bool restore(const Weight& /*weight*/, View /*out*/) { return false; }
 
   // y (n, out) := x (n, in) · Wᵀ + bias (1, out; f32; may be empty) [+ y when accumulate, y f32].
   virtual void linear(ConstView x, const Weight& weight, ConstView bias, View y,

@@ -65,6 +65,42 @@ TEST_P(Memory, FillsOnlyTheView) {
   }
 }
 
+// To the host's memory and back to another place, beside the queue that computes.
+TEST_P(Memory, TransfersWaitForWhatTheyAreTold) {
+  compare(
+      [](Backend& backend) {
+        const Operand source(backend, random_matrix(37, 65, 4), DType::f32, Layout::dense);
+        const Tensor host(backend.transfer_allocator(), 37, 65, DType::f32);
+        const Operand result(backend, 37, 65, DType::f32, Layout::dense);
+        for (int i = 0; i < 3; ++i) {
+          backend.add(source, source, source.view());
+          const Event computed = backend.record(Queue::compute);
+          const Event left = backend.transfer(std::span(&computed, 1), source, host);
+          const Event arrived = backend.transfer(std::span(&left, 1), host, result);
+          backend.wait(Queue::compute, arrived);
+        }
+        return result.fetch();
+      },
+      kExact);
+}
+
+// Where a backend gives a weight back, it is what its products take.
+TEST_P(Memory, RestoresPreparedWeights) {
+  for (const DType type : {DType::f32, DType::bf16}) {
+    compare(
+        [&](Backend& backend) {
+          const Operand stored(backend, random_matrix(19, 35, 5), type, Layout::dense);
+          const Tensor host(backend.host_allocator(), 19, 35, type);
+          backend.download(stored, host);
+          const Operand result(backend, 19, 35, DType::f32, Layout::dense);
+          const auto weight = backend.prepare(host, type);
+          if (!backend.restore(*weight, result)) backend.copy(stored, result);
+          return result.fetch();
+        },
+        kExact);
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Backends, Memory, testing::ValuesIn(tested_backends()),
                          [](const auto& test) { return test.param; });
 

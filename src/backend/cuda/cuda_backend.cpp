@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <cassert>
+
 #include "backend/cuda/cuda_operations.h"
 #include "backend/cuda/cuda_weight.h"
 
@@ -11,6 +13,8 @@ namespace {
 
 // Events that nobody can still wait for in earnest: the device is long past them.
 constexpr size_t kEventsKept = 4096;
+// Products' workspace, tiles of f32 results, pieces that are converted on the way, small operands.
+constexpr int64_t kWorkspaceBytes = int64_t{384} << 20;
 
 std::string name_of_card(int device) {
   cudaDeviceProp properties = {};
@@ -21,7 +25,9 @@ std::string name_of_card(int device) {
 }  // namespace
 
 CudaBackend::CudaBackend(int device, const BackendOptions& options)
-    : context_(device, options.instructions), transfers_(context_, options.threads) {
+    : context_(device, options.instructions),
+      transfers_(context_, options.threads),
+      pinned_(transfers_.host_threads()) {
   const CardProperties& card = context_.card();
   info_.backend = "cuda";
   info_.device = fmt::format("{} (cuda:{})", name_of_card(device), device);
@@ -32,6 +38,7 @@ CudaBackend::CudaBackend(int device, const BackendOptions& options)
   info_.native_bf16 = card.bf16;
   info_.threads = transfers_.threads();
   info_.batch_tokens = 8192;  // fills the card with products of a few thousand columns
+  info_.workspace_bytes = kWorkspaceBytes;
 }
 
 CudaBackend::~CudaBackend() {
@@ -63,14 +70,36 @@ void CudaBackend::fill(View x, float value) { cuda::fill(context_, x, value); }
 void CudaBackend::synchronize() { check(cudaDeviceSynchronize(), {"waiting for the card"}); }
 
 Event CudaBackend::record(Queue queue) {
+  CudaEvent event;
+  event.record(context_.stream(queue));
   const std::lock_guard lock(recording_);
-  events_.emplace_back().record(context_.stream(queue));
+  return keep(std::move(event));
+}
+
+Event CudaBackend::keep(CudaEvent event) {
+  events_.push_back(std::move(event));
   if (events_.size() > kEventsKept) {
     events_.front().wait();
     events_.pop_front();
     ++first_event_;
   }
   return first_event_ + events_.size() - 1;
+}
+
+Event CudaBackend::transfer(std::span<const Event> after, ConstView from, View to) {
+  assert(from.contiguous() && to.contiguous() && from.bytes() == to.bytes());
+  context_.make_current();
+  const bool up = from.place == Place::host;
+  const cudaStream_t stream = up ? context_.arrivals() : context_.departures();
+  const std::lock_guard lock(recording_);
+  for (const Event event : after)
+    if (event >= first_event_) events_[event - first_event_].block(stream);
+  check(cudaMemcpyAsync(to.data, from.data, static_cast<size_t>(from.bytes()),
+                        up ? cudaMemcpyHostToDevice : cudaMemcpyDeviceToHost, stream),
+        {"transfer", {from.rows, from.cols}});
+  CudaEvent done;
+  done.record(stream);
+  return keep(std::move(done));
 }
 
 void CudaBackend::wait(Queue queue, Event event) {
@@ -99,6 +128,13 @@ std::unique_ptr<Weight> CudaBackend::prepare(const QuantizedMatrix& weight, DTyp
 
 std::unique_ptr<Weight> CudaBackend::prepare(const CodeView& weight, DType compute) {
   return prepare_weight(context_, weight, compute);
+}
+
+bool CudaBackend::restore(const Weight& weight, View out) {
+  const auto& prepared = static_cast<const CudaWeight&>(weight);
+  prepared.await();
+  cuda::copy(context_, prepared.view(), out, context_.compute());
+  return true;
 }
 
 void CudaBackend::linear(ConstView x, const Weight& weight, ConstView bias, View y,

@@ -27,6 +27,8 @@ class CudaBackend final : public Backend {
   void upload(ConstView host, View device, Queue queue) override;
   void download(ConstView device, View host) override;
   void download_beside(Event event, ConstView device, View host) override;
+  Allocator& transfer_allocator() override { return pinned_; }
+  Event transfer(std::span<const Event> after, ConstView from, View to) override;
   void copy(ConstView from, View to) override;
   void fill(View x, float value) override;
   void synchronize() override;
@@ -36,6 +38,7 @@ class CudaBackend final : public Backend {
   std::unique_ptr<Weight> prepare(ConstView weight, DType compute) override;
   std::unique_ptr<Weight> prepare(const QuantizedMatrix& weight, DType compute) override;
   std::unique_ptr<Weight> prepare(const CodeView& weight, DType compute) override;
+  bool restore(const Weight& weight, View out) override;
   void linear(ConstView x, const Weight& weight, ConstView bias, View y, bool accumulate) override;
   void embed(std::span<const int32_t> ids, ConstView table, float scale, View y) override;
   void norm(ConstView x, ConstView gain, const NormSpec& spec, View y) override;
@@ -67,8 +70,11 @@ class CudaBackend final : public Backend {
   void multiply_add(ConstView a, ConstView b, View c, Products products) override;
 
  private:
+  Event keep(CudaEvent event);  // under recording_
+
   Context context_;
   Transfers transfers_;
+  PinnedAllocator pinned_;
   DeviceInfo info_;
   std::mutex recording_;          // of the next two: events are waited for by other threads, too
   std::deque<CudaEvent> events_;  // what record() gave out, the oldest first

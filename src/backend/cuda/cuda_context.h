@@ -41,6 +41,9 @@ class Context {
   cudaStream_t copy() const { return copy_; }
   // For downloads that another thread makes beside the computing one.
   cudaStream_t beside() const { return beside_; }
+  // Of matrices between device and pinned memory, in each direction.
+  cudaStream_t arrivals() const { return arrivals_; }
+  cudaStream_t departures() const { return departures_; }
   cudaStream_t stream(Queue queue) const { return queue == Queue::copy ? copy() : compute(); }
   // For threads other than the one that made the context.
   void make_current() const { check(cudaSetDevice(card_.device), {"using card", {card_.device}}); }
@@ -74,7 +77,7 @@ class Context {
   Tensor bytes_to_device(const void* data, size_t bytes);
 
   CardProperties card_;
-  Stream compute_, copy_, beside_;
+  Stream compute_, copy_, beside_, arrivals_, departures_;
   CudaAllocator allocator_;
   PinnedRing uploads_;  // for the compute stream
   cublasLtHandle_t blas_ = nullptr;

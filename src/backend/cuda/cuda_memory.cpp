@@ -1,5 +1,7 @@
 #include "backend/cuda/cuda_memory.h"
 
+#include <sys/mman.h>
+
 #include <cassert>
 #include <limits>
 
@@ -95,6 +97,27 @@ void* CudaAllocator::take(size_t bytes) {
 }
 
 void CudaAllocator::give_back(void* data, size_t) noexcept { cudaFreeAsync(data, order()); }
+
+// Large pages that all threads touch are pinned far sooner than what the driver would allocate.
+void* PinnedAllocator::take(size_t bytes) {
+  constexpr int64_t kPiece = int64_t{32} << 20;
+  void* data = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (data == MAP_FAILED) return nullptr;
+  ::madvise(data, bytes, MADV_HUGEPAGE);
+  threads_.parallel_for(static_cast<int64_t>(bytes), kPiece, [&](int64_t begin, int64_t end) {
+    constexpr int64_t kPage = 4096;
+    for (int64_t at = begin; at < end; at += kPage) static_cast<volatile char*>(data)[at] = 0;
+  });
+  if (cudaHostRegister(data, bytes, cudaHostRegisterDefault) == cudaSuccess) return data;
+  cudaGetLastError();
+  ::munmap(data, bytes);
+  return nullptr;
+}
+
+void PinnedAllocator::give_back(void* data, size_t bytes) noexcept {
+  cudaHostUnregister(data);
+  ::munmap(data, bytes);
+}
 
 PinnedRing::PinnedRing(size_t segment_bytes, int segments)
     : segment_bytes_(segment_bytes), segments_(static_cast<size_t>(segments)) {

@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/thread_pool.h"
 #include "tensor/allocator.h"
 
 namespace halftone::cuda {
@@ -79,6 +80,21 @@ class CudaAllocator final : public Allocator {
   std::mutex others_;  // one such call at a time
   std::atomic<std::thread::id> other_thread_;
   cudaStream_t other_ = nullptr;
+};
+
+// The host's memory, pinned: copies from and to the card go by themselves, at the bus's speed.
+class PinnedAllocator final : public Allocator {
+ public:
+  // `threads` outlive it.
+  explicit PinnedAllocator(ThreadPool& threads) : threads_(threads) {}
+
+ protected:
+  void* take(size_t bytes) override;
+  void give_back(void* data, size_t bytes) noexcept override;
+  std::string name() const override { return "pinned host memory"; }
+
+ private:
+  ThreadPool& threads_;
 };
 
 // Bytes for work on a stream, given back in its order.
