@@ -126,6 +126,8 @@ void WindowStream::finish_block(int64_t b, const StageId& done) {
 
 void WindowStream::release_scratch() {
   for (Tensor* tensor : {&input_, &output_, &result_, &next_input_}) *tensor = Tensor();
+  if (residuals_) residuals_->release_copies();
+  if (inputs_) inputs_->release_copies();
 }
 
 void WindowStream::release() {

@@ -52,17 +52,12 @@ int open_nameless(const std::string& directory) {
   return file;
 }
 
-// (rows, cols) of `memory`, which is made larger when it has to be.
+// Makes `memory` large enough for `elements`.
 template <class Allocate>
-View shaped(Tensor& memory, int64_t rows, int64_t cols, Allocate allocate) {
-  if (memory.rows() * memory.cols() < rows * cols) {
-    memory = Tensor();
-    memory = allocate(rows * cols);
-  }
-  View view = memory;
-  view.rows = rows;
-  view.cols = view.ld = cols;
-  return view;
+void grow(Tensor& memory, int64_t elements, Allocate allocate) {
+  if (memory.rows() * memory.cols() >= elements) return;
+  memory = Tensor();
+  memory = allocate(elements);
 }
 
 }  // namespace
@@ -72,13 +67,24 @@ ActivationStore::ActivationStore(Backend& backend, int64_t count, DType dtype,
     : backend_(backend), dtype_(dtype), budget_(budget), entries_(static_cast<size_t>(count)) {}
 
 ActivationStore::~ActivationStore() {
+  release_copies();
   for (Entry& entry : entries_) vacate(entry);
   if (file_ >= 0) close(file_);
+}
+
+// Pinned memory may still be on its way to or from the device.
+void ActivationStore::free_memory(Entry& entry) {
+  if (entry.tier == Tier::host) {
+    release_copies();
+    backend_.synchronize();
+  }
+  entry.memory = Tensor();
 }
 
 void ActivationStore::vacate(Entry& entry) {
   if (entry.tier == Tier::device) budget_.device_bytes += entry.capacity;
   if (entry.tier == Tier::host) budget_.host_bytes += entry.capacity;
+  free_memory(entry);
   entry = Entry();
 }
 
@@ -88,12 +94,13 @@ void ActivationStore::place(Entry& entry, int64_t bytes) {
   if (entry.tier != Tier::none && entry.capacity >= bytes) return;
   vacate(entry);
   const auto elements = bytes / static_cast<int64_t>(size_of(dtype_));
-  if (bytes <= budget_.device_bytes || budget_.spill_directory.empty()) {
+  const bool elsewhere = bytes <= budget_.host_bytes || !budget_.spill_directory.empty();
+  if (bytes <= budget_.device_bytes || !elsewhere) {
     entry.memory = backend_.allocate(1, elements, dtype_);
     entry.tier = Tier::device;
     budget_.device_bytes -= bytes;
   } else if (bytes <= budget_.host_bytes) {
-    entry.memory = Tensor(backend_.host_allocator(), 1, elements, dtype_);
+    entry.memory = Tensor(backend_.transfer_allocator(), 1, elements, dtype_);
     entry.tier = Tier::host;
     budget_.host_bytes -= bytes;
   } else {
@@ -105,56 +112,114 @@ void ActivationStore::place(Entry& entry, int64_t bytes) {
   entry.capacity = bytes;
 }
 
-View ActivationStore::on_device(const Entry& entry) {
-  View view = entry.memory;
-  if (entry.tier != Tier::device)
-    return shaped(opened_, entry.rows, entry.cols,
-                  [&](int64_t elements) { return backend_.allocate(1, elements, dtype_); });
+// The entry's matrix at the beginning of `view`, which is as large or larger.
+View ActivationStore::shaped(const Entry& entry, View view) const {
   view.rows = entry.rows;
   view.cols = view.ld = entry.cols;
   return view;
 }
 
-View ActivationStore::on_host(const Entry& entry) {
-  View view = entry.memory;
-  if (entry.tier != Tier::host)
-    return shaped(staging_, entry.rows, entry.cols, [&](int64_t elements) {
-      return Tensor(backend_.host_allocator(), 1, elements, dtype_);
-    });
-  view.rows = entry.rows;
-  view.cols = view.ld = entry.cols;
-  return view;
+ActivationStore::Copy* ActivationStore::copy_of(int64_t index) {
+  for (Copy& copy : copies_)
+    if (copy.index == index) return &copy;
+  return nullptr;
+}
+
+// The one that was used before the last: with it the device computes no more when it has done what
+// it was given until now. Where the host computes nothing comes beside it, so that one will do.
+ActivationStore::Copy& ActivationStore::vacant_copy(int64_t index) {
+  turn_ = backend_.place() == Place::host ? 0 : 1 - turn_;
+  Copy& copy = copies_[turn_];
+  const Entry& entry = entries_[static_cast<size_t>(index)];
+  if (copy.memory.cols() < entry.rows * entry.cols) {
+    backend_.wait(Queue::compute, copy.arrived);
+    backend_.wait(Queue::compute, copy.left);
+    grow(copy.memory, entry.rows * entry.cols,
+         [&](int64_t elements) { return backend_.allocate(1, elements, dtype_); });
+  }
+  copy.index = index;
+  return copy;
 }
 
 View ActivationStore::make(int64_t index, int64_t rows, int64_t cols) {
   Entry& entry = entries_[static_cast<size_t>(index)];
+  if (Copy* stale = copy_of(index)) stale->index = -1;
   place(entry, rows * cols * static_cast<int64_t>(size_of(dtype_)));
   entry.rows = rows;
   entry.cols = cols;
-  current_ = &entry;
-  return on_device(entry);
+  current_ = index;
+  if (entry.tier == Tier::device) return shaped(entry, entry.memory);
+  const Copy& copy = vacant_copy(index);
+  backend_.wait(Queue::compute, copy.arrived);
+  backend_.wait(Queue::compute, copy.left);
+  return shaped(entry, copy.memory);
+}
+
+// Brings a matrix from the host or the file to a copy on the device.
+void ActivationStore::fetch(int64_t index) {
+  Entry& entry = entries_[static_cast<size_t>(index)];
+  Copy& copy = vacant_copy(index);
+  const View device = shaped(entry, copy.memory);
+  if (entry.tier == Tier::host) {
+    const Event after[] = {backend_.record(Queue::compute), copy.left, entry.kept};
+    copy.arrived = backend_.transfer(after, shaped(entry, entry.memory), device);
+    return;
+  }
+  backend_.wait(Queue::compute, copy.arrived);
+  backend_.wait(Queue::compute, copy.left);
+  const View host = staging(entry);
+  read_at(file_, host.data, host.bytes(), entry.offset, budget_.spill_directory);
+  backend_.upload(host, device);
 }
 
 View ActivationStore::open(int64_t index) {
-  Entry& entry = entries_[static_cast<size_t>(index)];
+  const Entry& entry = entries_[static_cast<size_t>(index)];
   assert(entry.tier != Tier::none);
-  current_ = &entry;
-  const View view = on_device(entry);
-  if (entry.tier == Tier::device) return view;
-  const View host = on_host(entry);
-  if (entry.tier == Tier::disk)
-    read_at(file_, host.data, host.bytes(), entry.offset, budget_.spill_directory);
-  backend_.upload(host, view);
-  return view;
+  current_ = index;
+  if (entry.tier != Tier::device && !copy_of(index)) fetch(index);
+  Copy* copy = entry.tier == Tier::device ? nullptr : copy_of(index);
+  if (copy) {
+    turn_ = static_cast<size_t>(copy - copies_.data());
+    backend_.wait(Queue::compute, copy->arrived);
+  }
+  const size_t next = static_cast<size_t>(index) + 1;
+  const bool ahead = next < entries_.size() && entries_[next].tier == Tier::host &&
+                     backend_.place() == Place::device;
+  if (ahead && !copy_of(index + 1)) {
+    fetch(index + 1);
+    if (copy) turn_ = static_cast<size_t>(copy - copies_.data());
+  }
+  return shaped(entry, copy ? copy->memory.view() : entry.memory.view());
+}
+
+View ActivationStore::staging(const Entry& entry) {
+  grow(staging_, entry.rows * entry.cols,
+       [&](int64_t elements) { return Tensor(backend_.host_allocator(), 1, elements, dtype_); });
+  return shaped(entry, staging_);
 }
 
 void ActivationStore::keep() {
-  const Entry& entry = *current_;
+  Entry& entry = entries_[static_cast<size_t>(current_)];
   if (entry.tier == Tier::device) return;
-  const View host = on_host(entry);
-  backend_.download(on_device(entry), host);
-  if (entry.tier == Tier::disk)
-    write_at(file_, host.data, host.bytes(), entry.offset, budget_.spill_directory);
+  Copy& copy = *copy_of(current_);
+  const View device = shaped(entry, copy.memory);
+  if (entry.tier == Tier::host) {
+    const Event after[] = {backend_.record(Queue::compute), entry.kept};
+    copy.left = entry.kept = backend_.transfer(after, device, shaped(entry, entry.memory));
+    return;
+  }
+  const View host = staging(entry);
+  backend_.download(device, host);
+  write_at(file_, host.data, host.bytes(), entry.offset, budget_.spill_directory);
+}
+
+void ActivationStore::release_copies() {
+  for (Copy& copy : copies_) {
+    if (copy.memory.empty()) continue;
+    backend_.wait(Queue::compute, copy.arrived);
+    backend_.wait(Queue::compute, copy.left);
+    copy = Copy();
+  }
 }
 
 }  // namespace halftone

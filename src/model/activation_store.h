@@ -2,6 +2,7 @@
 // memory or in a file, as the budget says.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <limits>
 #include <string>
@@ -33,11 +34,14 @@ class ActivationStore {
   // is used again. Valid until another one is made or opened. Throws Error(bad_input) when the
   // budget's directory cannot hold a file.
   View make(int64_t index, int64_t rows, int64_t cols);
-  // Matrix `index` as it was kept: where it lies, or a copy on the device. Valid as make()'s.
+  // Matrix `index` as it was kept: where it lies, or a copy on the device. Valid as make()'s. What
+  // lies in the host's memory comes beside the compute queue, and the matrix after it is sent for.
   View open(int64_t index);
   // Says that the matrix made or opened last was written. Throws Error(resources) when the disk is
   // full.
   void keep();
+  // Frees the device's copies of what lies elsewhere: they come again when they are opened.
+  void release_copies();
 
  private:
   enum class Tier : uint8_t { none, device, host, disk };
@@ -47,19 +51,34 @@ class ActivationStore {
     int64_t capacity = 0;  // bytes
     int64_t offset = 0;    // in the file
     Tensor memory;         // on the device or on the host
+    Event kept = 0;        // the host's memory holds what was last written
+  };
+  // A place on the device for a matrix that lies elsewhere.
+  struct Copy {
+    Tensor memory;
+    int64_t index = -1;  // of the matrix that it holds, or is about to
+    Event arrived = 0;   // it holds it
+    Event left = 0;      // what was written has gone to the host
   };
 
   void place(Entry& entry, int64_t bytes);
   void vacate(Entry& entry);
-  View on_device(const Entry& entry);
-  View on_host(const Entry& entry);
+  void free_memory(Entry& entry);
+  View shaped(const Entry& entry, View view) const;
+  Copy* copy_of(int64_t index);
+  // One whose matrix is not in use, for another one.
+  Copy& vacant_copy(int64_t index);
+  void fetch(int64_t index);
+  View staging(const Entry& entry);
 
   Backend& backend_;
   DType dtype_;
   ActivationBudget& budget_;
   std::vector<Entry> entries_;
-  Entry* current_ = nullptr;  // made or opened last
-  Tensor opened_, staging_;   // of one that lies elsewhere: on the device, on the host
+  int64_t current_ = -1;        // made or opened last
+  std::array<Copy, 2> copies_;  // used in turn: one at work, one on its way
+  size_t turn_ = 0;
+  Tensor staging_;  // of the host, for what lies in the file
   int file_ = -1;
   int64_t file_bytes_ = 0;
 };

@@ -116,10 +116,23 @@ TEST(ActivationStore, TheBudgetIsUsedInOrder) {
     device.fill(store.make(index, 64, 64), 1);
     store.keep();
   }
-  EXPECT_EQ(device.allocator().peak(), (3 + 1) * kBytes);
+  EXPECT_EQ(device.allocator().peak(), (3 + 2) * kBytes);  // copies: one at work, one on its way
   EXPECT_EQ(device.host_allocator().peak(), (2 + 1) * kBytes);
   EXPECT_EQ(budget.device_bytes, 0);
   EXPECT_EQ(budget.host_bytes, 5);
+}
+
+TEST(ActivationStore, WithoutADirectoryTheHostTakesItsShareAllTheSame) {
+  constexpr int64_t kBytes = 64 * 64 * 4;
+  TestDevice device;
+  ActivationBudget budget{kBytes, 2 * kBytes, ""};
+  ActivationStore store(device, 4, DType::f32, budget);
+  for (int64_t index = 0; index < 4; ++index) {
+    device.fill(store.make(index, 64, 64), 1);
+    store.keep();
+  }
+  EXPECT_EQ(device.host_allocator().peak(), 2 * kBytes);
+  EXPECT_EQ(budget.host_bytes, 0);
 }
 
 TEST(ActivationStore, StoresShareABudget) {

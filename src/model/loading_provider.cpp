@@ -3,9 +3,10 @@
 // Streamed: a linear is loaded when it is first leased, and dropped when a linear of another layer
 // is leased after its last lease has ended, or before that by release_layer(). So one layer is in
 // memory, and running the same layer again and again (tiles of logits, micro-batches) loads it
-// once.
+// once. What was announced by prefetch() comes on a thread of its own.
 #include <algorithm>
 #include <cassert>
+#include <future>
 
 #include "base/error.h"
 #include "base/interrupt.h"
@@ -19,6 +20,7 @@ class LoadingProvider final : public WeightProvider {
   LoadingProvider(Backend& backend, const ModelTensors& tensors, const ProviderOptions& options);
 
   Lease linear(const TensorKey& key) override;
+  void prefetch(std::span<const TensorKey> keys) override;
   ConstView vector(const TensorKey& key) override;
   EmbeddingView embedding(std::span<const int32_t> ids) override;
   void release_layer(int layer) override;
@@ -45,9 +47,11 @@ class LoadingProvider final : public WeightProvider {
   const ProviderOptions options_;
   const WeightReader reader_;
   std::map<TensorKey, Loaded> weights_;
+  std::map<TensorKey, std::future<std::unique_ptr<Weight>>> coming_;
   std::map<TensorKey, Tensor> vectors_;
   std::optional<ConstView> table_;  // the embedding in the mapped file, where it can be used there
   Tensor gathered_;
+  std::future<void> loading_;  // last: what it uses outlives it
 };
 
 LoadingProvider::LoadingProvider(Backend& backend, const ModelTensors& tensors,
@@ -90,8 +94,38 @@ LoadingProvider::Loaded& LoadingProvider::loaded(const TensorKey& key) {
   const auto found = weights_.find(key);
   if (found != weights_.end()) return found->second;
   if (options_.streamed) drop_other_layers(key.layer);
+  if (const auto coming = coming_.find(key); coming != coming_.end()) {
+    auto arriving = std::move(coming->second);
+    coming_.erase(coming);
+    return weights_.emplace(key, Loaded{arriving.get()}).first->second;
+  }
   return weights_.emplace(key, Loaded{reader_.prepare(source_of(key), options_.compute)})
       .first->second;
+}
+
+void LoadingProvider::prefetch(std::span<const TensorKey> keys) {
+  if (!options_.streamed || backend_.place() == Place::host) return;
+  struct Task {
+    TensorKey key;
+    std::promise<std::unique_ptr<Weight>> weight;
+  };
+  std::vector<Task> tasks;
+  for (const TensorKey& key : keys) {
+    if (weights_.contains(key) || coming_.contains(key)) continue;
+    tasks.push_back({source_of(key), {}});
+    coming_.emplace(key, tasks.back().weight.get_future());
+  }
+  if (tasks.empty()) return;
+  if (loading_.valid()) loading_.get();
+  loading_ = std::async(std::launch::async, [this, tasks = std::move(tasks)]() mutable {
+    for (Task& task : tasks) {
+      try {
+        task.weight.set_value(reader_.prepare(task.key, options_.compute));
+      } catch (...) {
+        task.weight.set_exception(std::current_exception());
+      }
+    }
+  });
 }
 
 void LoadingProvider::drop_other_layers(int layer) {
@@ -102,6 +136,7 @@ void LoadingProvider::drop_other_layers(int layer) {
 
 void LoadingProvider::release_layer(int layer) {
   if (!options_.streamed) return;
+  std::erase_if(coming_, [layer](const auto& entry) { return entry.first.layer == layer; });
   std::erase_if(weights_, [layer](const auto& entry) {
     return entry.first.layer == layer && entry.second.leases == 0;
   });

@@ -21,6 +21,7 @@ class OverlayProvider final : public WeightProvider {
   void clear(int layer);
 
   Lease linear(const TensorKey& key) override;
+  void prefetch(std::span<const TensorKey> keys) override { base_.prefetch(keys); }
   ConstView vector(const TensorKey& key) override { return base_.vector(key); }
   EmbeddingView embedding(std::span<const int32_t> ids) override { return base_.embedding(ids); }
   void release_layer(int layer) override { base_.release_layer(layer); }

@@ -54,6 +54,9 @@ class WeightProvider {
   };
 
   virtual Lease linear(const TensorKey& key) = 0;
+  // Says that these linears will be leased soon: where a device computes beside the host, a provider
+  // that streams loads them meanwhile, on a thread of its own.
+  virtual void prefetch(std::span<const TensorKey> /*keys*/) {}
   // A norm's gain or a linear's bias (Part::bias), (1, n) f32 on the device; an empty view when
   // there is none. Small: kept resident, and had without loading the linear's weight.
   virtual ConstView vector(const TensorKey& key) = 0;
