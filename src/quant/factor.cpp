@@ -28,9 +28,11 @@ View column_of(std::vector<float>& values) {
 // units of H = (2/N) · sum, as published.
 struct Problem {
   std::optional<Hessian> hessian;
+  Tensor parked;             // or this: its sum in the host's memory
   double scale = 0;          // 2/N
   std::vector<double> sums;  // the diagonal of the sum, 1/scale where dead
   double mean = 0;           // of `sums`
+  int64_t inputs() const { return static_cast<int64_t>(sums.size()); }
 };
 
 std::vector<int32_t> factored_order(const std::vector<double>& sums, ColumnOrder order) {
@@ -44,14 +46,50 @@ std::vector<int32_t> factored_order(const std::vector<double>& sums, ColumnOrder
   return columns;
 }
 
+// A device that holds a matrix in f64 need not hold the one in f32 beside it: that one waits in the
+// host's memory.
+void park(Backend& backend, Problem& problem) {
+  if (backend.place() == Place::host || !problem.hessian) return;
+  const int64_t n = problem.inputs();
+  problem.parked = Tensor(backend.host_allocator(), n, n, DType::f32);
+  backend.download(problem.hessian->sum(), problem.parked);
+  problem.hessian.reset();
+}
+
+// gather_symmetric() of what is parked.
+void gather_parked(Backend& backend, const Problem& problem, std::span<const int32_t> order,
+                   double lambda, View a) {
+  constexpr int64_t kRows = 256;
+  const int64_t n = problem.inputs();
+  const Tensor panel(backend.host_allocator(), std::min(n, kRows), n, DType::f64);
+  for (int64_t begin = 0; begin < n; begin += kRows) {
+    const int64_t end = std::min(n, begin + kRows);
+    backend.host_threads().parallel_for(end - begin, 1, [&](int64_t first, int64_t) {
+      const int64_t k = begin + first;
+      const int32_t row = order[static_cast<size_t>(k)];
+      double* out = panel.row<double>(first);
+      for (int64_t j = 0; j < n; ++j) {
+        const int32_t col = order[static_cast<size_t>(j)];
+        out[j] = j <= k ? problem.parked.row<float>(std::max(row, col))[std::min(row, col)] : 0;
+      }
+      out[k] = problem.sums[static_cast<size_t>(row)] + lambda;
+    });
+    backend.upload(panel.view().rows_of(0, end - begin), a.rows_of(begin, end));
+  }
+}
+
 // One factorization of H + damping in the given precision; false when it failed or is not exact
 // enough. The Hessian is freed when it has served.
 bool attempt(Backend& backend, Problem& problem, double damping, DType dtype, Factor& factor) {
-  const int64_t n = problem.hessian->inputs();
+  const int64_t n = problem.inputs();
   const double lambda = damping * problem.mean;
+  if (dtype == DType::f64) park(backend, problem);
   Tensor a = backend.allocate(n, n, dtype);
   Tensor status = backend.allocate(1, 1, DType::i32);
-  backend.gather_symmetric(problem.hessian->sum(), factor.order, 1 / problem.scale, lambda, a);
+  if (problem.hessian)
+    backend.gather_symmetric(problem.hessian->sum(), factor.order, 1 / problem.scale, lambda, a);
+  else
+    gather_parked(backend, problem, factor.order, lambda, a);
   backend.factor_ldl(a, status);
   int32_t failed = 0;
   backend.download(status, View{&failed, 1, 1, 1, DType::i32, Place::host});
@@ -73,7 +111,12 @@ bool attempt(Backend& backend, Problem& problem, double damping, DType dtype, Fa
     return false;
 
   problem.hessian.reset();  // makes room for the copy
-  if (dtype == DType::f64) {
+  if (!problem.parked.empty()) {
+    backend.download(a, problem.parked);
+    a = Tensor();
+    factor.lower = backend.allocate(n, n, DType::f32);
+    backend.upload(problem.parked, factor.lower);
+  } else if (dtype == DType::f64) {
     factor.lower = backend.allocate(n, n, DType::f32);
     backend.copy(a, factor.lower);
   } else {
@@ -84,7 +127,7 @@ bool attempt(Backend& backend, Problem& problem, double damping, DType dtype, Fa
 
 // H' := its diagonal: every column on its own, which is rounding to nearest in another order.
 void keep_diagonal(Backend& backend, const Problem& problem, double damping, Factor& factor) {
-  const int64_t n = problem.hessian->inputs();
+  const int64_t n = problem.inputs();
   factor.lower = backend.allocate(n, n, DType::f32);
   backend.fill(factor.lower, 0);
   factor.damping = damping;
@@ -117,7 +160,7 @@ void factorize(Backend& backend, Problem& problem, double damping, Factor& facto
 
 Factor Factor::compute(Backend& backend, Hessian&& hessian, ColumnOrder order, double damping) {
   Factor factor;
-  Problem problem{std::move(hessian), 0, {}, 0};
+  Problem problem{std::move(hessian), {}, 0, {}, 0};
   const int64_t tokens = problem.hessian->tokens();
   const std::vector<float> sums = problem.hessian->diagonal();
   if (tokens == 0) {

@@ -144,17 +144,13 @@ LayerError solve_panels(Backend& backend, const Problem& problem, ConstView weig
 double expected_rounding_error(Backend& backend, const Factor& factor, const DeviceMatrix& matrix) {
   std::vector<double> weights(static_cast<size_t>(matrix.scales.cols()));
   for (size_t c = 0; c < matrix.group_of.size(); ++c)
-    weights[static_cast<size_t>(matrix.group_of[c])] += factor.diagonal[c];
-  const Tensor scales(backend.host_allocator(), matrix.scales.rows(), matrix.scales.cols(),
-                      DType::f32);
-  backend.download(matrix.scales, scales);
-  double sum = 0;
-  for (int64_t row = 0; row < scales.rows(); ++row) {
-    const float* values = scales.row<float>(row);
-    for (size_t group = 0; group < weights.size(); ++group)
-      sum += weights[group] * values[group] * values[group] / 12;
-  }
-  return sum;
+    weights[static_cast<size_t>(matrix.group_of[c])] += factor.diagonal[c] / 12;
+  const Tensor sum = backend.allocate(1, 1, DType::f64);
+  backend.fill(sum, 0);
+  backend.add_squares(matrix.scales, weights, sum);
+  double error = 0;
+  backend.download(sum, View{&error, 1, 1, 1, DType::f64, Place::host});
+  return error;
 }
 
 // Clamped codes feed errors back that later columns may not be able to take up; with a Hessian that
