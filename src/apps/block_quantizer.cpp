@@ -32,36 +32,16 @@ void note_channels(const Hessian& hessian, StageRecord& record) {
   for (int64_t i = 0; i < n; ++i)
     channels[static_cast<size_t>(i)] = {
         i, std::sqrt(double{sums[static_cast<size_t>(i)]} / static_cast<double>(hessian.tokens()))};
-  std::sort(channels.begin(), channels.end(), [](const LoudChannel& a, const LoudChannel& b) {
+  const auto louder = [](const LoudChannel& a, const LoudChannel& b) {
     return std::tuple(-a.rms, a.channel) < std::tuple(-b.rms, b.channel);
-  });
-  record.typical_rms = channels[channels.size() / 2].rms;
-  channels.resize(std::min(kLoudest, channels.size()));
+  };
+  const auto median = channels.begin() + static_cast<std::ptrdiff_t>(channels.size() / 2);
+  std::nth_element(channels.begin(), median, channels.end(), louder);
+  record.typical_rms = median->rms;
+  const auto count = static_cast<std::ptrdiff_t>(std::min(kLoudest, channels.size()));
+  std::partial_sort(channels.begin(), channels.begin() + count, channels.end(), louder);
+  channels.resize(static_cast<size_t>(count));
   record.loudest = std::move(channels);
-}
-
-// What is reported of a stage whose codes go elsewhere.
-StageRecord without_matrices(const StageRecord& stage) {
-  StageRecord record{.id = stage.id,
-                     .linears = {},
-                     .loudest = stage.loudest,
-                     .typical_rms = stage.typical_rms,
-                     .seconds = stage.seconds};
-  for (const FinishedLinear& linear : stage.linears) {
-    const QuantizedMatrix& matrix = linear.matrix;
-    record.linears.push_back({.key = linear.key,
-                              .module = linear.module,
-                              .matrix = {.grid = matrix.grid,
-                                         .rows = matrix.rows,
-                                         .cols = matrix.cols,
-                                         .codes = {},
-                                         .scales = {},
-                                         .zeros = {},
-                                         .group_of = {}},
-                              .report = linear.report,
-                              .seconds = linear.seconds});
-  }
-  return record;
 }
 
 class BlockQuantizer {
@@ -86,6 +66,10 @@ class BlockQuantizer {
   StageRecord solve_and_save(const StagePlan& stage, std::optional<Hessian> hessian);
   StageRecord read_finished(const StagePlan& stage);
   SolveResult solve_linear(const PlanRow& row, const Factor* factor);
+  bool shares_dense(const TensorKey& key) const;
+  void announce(const StagePlan& stage);
+  void load(const TensorKey& key, View weight);
+  std::vector<TensorKey> linears_of(int layer) const;
   void report(const StageRecord& record, bool resumed);
   void run_held_out(int layer);
   HeldOutLoss measure_loss();
@@ -148,8 +132,32 @@ void BlockQuantizer::step(const StageId& id, double within) {
   if (in_.on_step) in_.on_step((before + within) / stages, id);
 }
 
+// Whether the weight that the original model multiplies with is the one that is to be quantized,
+// on a device from which it need not be loaded twice.
+bool BlockQuantizer::shares_dense(const TensorKey& key) const {
+  if (in_.backend.place() == Place::host || !in_.load_ahead) return false;
+  const auto stored = in_.model.tensors->mapped(key);
+  return stored && (in_.compute == DType::f32 || stored->dtype == in_.compute);
+}
+
+// What solving this stage takes comes while its Hessian is filled.
+void BlockQuantizer::announce(const StagePlan& stage) {
+  std::vector<TensorKey> keys;
+  if (!in_.load_ahead) return;
+  for (const PlanRow* row : stage.rows)
+    if (held_out_.count() > 0 || (shares_dense(row->key) && !in_journal(stage.id)))
+      keys.push_back(row->key);
+  dense_->prefetch(keys);
+}
+
+void BlockQuantizer::load(const TensorKey& key, View weight) {
+  if (shares_dense(key) && in_.backend.restore(*dense_->linear(key)->weight, weight)) return;
+  reader_.upload(key, weight);
+}
+
 std::optional<Hessian> BlockQuantizer::approach(const StageId* done, const StagePlan& stage) {
   std::optional<Hessian> hessian;
+  announce(stage);
   if (needs_hessian(stage)) hessian.emplace(in_.backend, forward_.input_width(stage.id.stage));
   const int64_t count = samples_.count();
   for (int64_t b = 0; b < count; ++b) {
@@ -167,9 +175,10 @@ std::optional<Hessian> BlockQuantizer::approach(const StageId* done, const Stage
 SolveResult BlockQuantizer::solve_linear(const PlanRow& row, const Factor* factor) {
   const Tensor weight = in_.backend.allocate(row.rows, row.cols, DType::f32);
   {
-    const auto stored = static_cast<double>(in_.model.tensors->stored(row.key).bytes);
-    const ProfileScope scope(in_.profile, "load weights", 0, stored);
-    reader_.upload(row.key, weight);
+    // What comes ahead is not counted here, but waited for.
+    const int64_t stored = shares_dense(row.key) ? 0 : in_.model.tensors->stored(row.key).bytes;
+    const ProfileScope scope(in_.profile, "load weights", 0, static_cast<double>(stored));
+    load(row.key, weight);
   }
   // Each column's error goes, once, to all columns before it.
   const auto rows = static_cast<double>(row.rows), cols = static_cast<double>(row.cols);
@@ -258,20 +267,31 @@ void BlockQuantizer::report(const StageRecord& record, bool resumed) {
 void BlockQuantizer::finish_stage(const StagePlan& stage, std::optional<Hessian> hessian) {
   if (stage.rows.empty()) return;
   // Memory peaks in the factor of the widest input, which is the last stage's.
-  if (stage.id.stage == Stage::mlp_out) samples_.release_scratch();
+  if (stage.id.stage == Stage::mlp_out) {
+    samples_.release_scratch();
+    forward_.release_scratch();
+  }
   const bool resumed = in_journal(stage.id);
   finished_.push_back(resumed ? read_finished(stage) : solve_and_save(stage, std::move(hessian)));
   report(finished_.back(), resumed);
 }
 
+std::vector<TensorKey> BlockQuantizer::linears_of(int layer) const {
+  std::vector<TensorKey> keys;
+  for (const PlanRow& row : in_.plan.rows)
+    if (row.key.layer == layer) keys.push_back(row.key);
+  return keys;
+}
+
 void BlockQuantizer::run_held_out(int layer) {
+  if (held_out_.count() > 0) dense_->prefetch(linears_of(layer));
   for (int64_t b = 0; b < held_out_.count(); ++b) {
     throw_if_interrupted();
     held_out_.run_block(b, layer);
   }
   if (in_.profile && held_out_dense_.count() > 0)  // which loads the original weights again
     for (const PlanRow& row : in_.plan.rows)
-      if (row.key.layer == layer)
+      if (row.key.layer == layer && !shares_dense(row.key))
         in_.profile->add("load weights",
                          {.bytes = static_cast<double>(in_.model.tensors->stored(row.key).bytes)});
   // A block at once takes all of a block's temporary matrices: nobody else's at the same time.
@@ -281,6 +301,8 @@ void BlockQuantizer::run_held_out(int layer) {
     held_out_dense_.run_block(b, layer);
   }
   dense_forward_.release_scratch();
+  held_out_.release_scratch();
+  held_out_dense_.release_scratch();
 }
 
 HeldOutLoss BlockQuantizer::measure_loss() {
@@ -322,6 +344,7 @@ BlockQuantizerResult BlockQuantizer::run() {
   for (int layer = 0; layer < layers(); ++layer) {
     std::optional<StageId> done;
     for (const StagePlan& stage : stages_of(layer)) {
+      if (in_.on_stage) in_.on_stage(stage.id);
       finish_stage(stage, approach(done ? &*done : nullptr, stage));
       done = stage.id;
     }

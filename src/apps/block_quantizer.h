@@ -23,6 +23,7 @@ struct BlockQuantizerInput {
   Journal* journal = nullptr;  // null: nothing is kept (a probe)
   DType compute = DType::f32;
   ActivationBudget activations;  // where they lie
+  bool load_ahead = true;        // on a device: original weights, which stay for a layer
   Profile* profile = nullptr;
   int64_t layers = 0;        // only the first so many; 0: all
   bool measure_loss = true;  // on the held-out windows, at the end
@@ -31,6 +32,8 @@ struct BlockQuantizerInput {
   std::function<void(StageRecord)> on_kept;
   // Called after each linear (may be empty); `fraction` of the whole work that is done.
   std::function<void(const FinishedLinear&, double fraction, bool resumed)> on_linear;
+  // Called before each stage (may be empty), for work beside it.
+  std::function<void(const StageId&)> on_stage;
   // Called between two windows (may be empty): progress within a stage.
   std::function<void(double fraction, const StageId&)> on_step;
 };

@@ -31,40 +31,54 @@ Limit host_limit(const QuantizeOptions& options) {
   return {machine, "this machine's memory limit"};
 }
 
-// Where the device computes in the host's memory the tighter limit holds.
-Limit device_limit(Backend& backend, const QuantizeOptions& options) {
+// Where the device computes in the host's memory the tighter limit holds. A card is not taken whole
+// unless that is asked for, or the job needs it: `least` is what it cannot do without.
+Limit device_limit(Backend& backend, const QuantizeOptions& options, int64_t least) {
+  constexpr int64_t kShare = 24'000'000'000;
   const bool on_host = backend.place() == Place::host;
   const Limit most = on_host
                          ? host_limit(options)
                          : Limit{backend.allocator().limit(), backend.info().device + "'s memory"};
   if (options.max_memory > 0 && options.max_memory <= most.bytes)
     return {options.max_memory, "--max-memory"};
-  return most;
+  if (on_host || options.max_memory > 0) return most;
+  return {std::min(most.bytes, std::max(kShare, least)), most.name};
 }
 
-// Of a device's memory and of the host's: small matrices on their way, what operations keep.
+// Of the host's memory: small matrices on their way.
 constexpr int64_t kStaging = int64_t{4} << 20;
 
 // What one memory holds: the least, what activations may take of it, and the peak that makes.
 struct Room {
   int64_t least = 0, activations = 0, peak = 0;
   bool whole = true;  // all activations are there
+  bool ahead = true;  // and what is loaded ahead
 };
 
+// What a memory must hold with no activation in it but a batch at a time.
+int64_t least_of(const MemoryNeed& need, int64_t outside) {
+  const int64_t peak =
+      outside + std::max(need.blocks + need.activations(), need.head + need.held_out_residuals);
+  return std::min(peak, outside + std::max(need.least_blocks, need.head + need.residual_copies));
+}
+
 // While the blocks run all activations are there; at the end the held-out ones are left, and the
-// head comes. Of what lies elsewhere a batch at a time needs a place.
+// head comes. Of what lies elsewhere a batch at a time needs a place; residuals go there last.
 Room room_in(const MemoryNeed& need, int64_t outside, const Limit& limit) {
   const int64_t peak =
       outside + std::max(need.blocks + need.activations(), need.head + need.held_out_residuals);
-  const int64_t blocks = outside + need.blocks + need.one_batch;
-  const int64_t head = outside + need.head + need.one_batch;
-  Room room{std::min(peak, std::max(blocks, head)), need.activations(), peak};
+  Room room{least_of(need, outside), need.activations(), peak};
   if (room.least > limit.bytes)
     throw out_of_resources("{} {}: this model needs at least {}", limit.name,
                            human_bytes(limit.bytes), human_bytes(room.least))
         .hint("raise it, or pass a smaller --seq-len.");
   if (peak <= limit.bytes) return room;
   room.whole = false;
+  const int64_t residuals = need.residuals + need.held_out_residuals;
+  room.ahead = outside + need.spilled_blocks + residuals <= limit.bytes &&
+               outside + need.head + need.held_out_residuals <= limit.bytes;
+  const int64_t blocks = outside + (room.ahead ? need.spilled_blocks : need.least_blocks);
+  const int64_t head = outside + need.head + (room.ahead ? 0 : need.residual_copies);
   room.activations = limit.bytes - blocks;
   if (head + std::min(room.activations, need.held_out_residuals) > limit.bytes)
     room.activations = limit.bytes - std::max(blocks, head);
@@ -83,14 +97,17 @@ void place_on_host(const MemoryNeed& need, const Limit& limit, Estimate& estimat
   estimate.spilled_bytes = need.activations() - room.activations;
 }
 
-void place_on_device(const MemoryNeed& need, const Limit& device, const Limit& host,
-                     Estimate& estimate) {
-  const Room room = room_in(need, kStaging, device);
+void place_on_device(const MemoryNeed& need, int64_t workspace, const Limit& device,
+                     const Limit& host, Estimate& estimate) {
+  const Room room = room_in(need, workspace, device);
   MemoryNeed copies{.blocks = need.host_copies + kStaging, .outside = need.outside};
   if (!room.whole) {
-    copies.residuals = need.activations() - room.activations;
-    copies.one_batch = need.one_batch;
+    // Each goes where all of it has room: a few more than the sum says go to the host.
+    copies.residual_copies = need.residual_copies + need.input_copies;
+    copies.residuals = need.activations() - room.activations + copies.residual_copies;
   }
+  copies.spilled_blocks = copies.blocks;
+  copies.least_blocks = copies.blocks + copies.residual_copies;
   const Room host_room = room_in(copies, need.outside, host);
   estimate.least_device_bytes = room.least;
   estimate.device_bytes = room.peak;
@@ -99,6 +116,7 @@ void place_on_device(const MemoryNeed& need, const Limit& device, const Limit& h
   estimate.allocator_limit = device.bytes;
   estimate.host_allocator_limit = host.bytes - need.outside;
   if (room.whole) return;
+  estimate.load_ahead = room.ahead;
   estimate.activations.device_bytes = room.activations;
   estimate.activations.host_bytes = host_room.activations;
   estimate.spilled_bytes = copies.residuals - host_room.activations;
@@ -129,12 +147,13 @@ void probe(const EstimateInput& input, const Calibration& windows, Profile* prof
 Estimate estimate_resources(const EstimateInput& input) {
   Backend& backend = input.backend;
   const MemoryNeed need = count_memory(input);
-  const Limit device = device_limit(backend, input.options);
+  const int64_t workspace = backend.info().workspace_bytes;
+  const Limit device = device_limit(backend, input.options, least_of(need, workspace));
   Estimate estimate;
   if (backend.place() == Place::host)
     place_on_host(need, device, estimate);
   else
-    place_on_device(need, device, host_limit(input.options), estimate);
+    place_on_device(need, workspace, device, host_limit(input.options), estimate);
   // The journal holds codes and scales until the output is published.
   double journal_bits = 0;
   for (const PlanRow& row : input.plan.rows)
@@ -143,8 +162,8 @@ Estimate estimate_resources(const EstimateInput& input) {
   estimate.disk_bytes = input.plan.output_bytes + static_cast<int64_t>(journal_bits / 8);
   if (estimate.spills()) {
     // A matrix goes where all of it has room, so that a little more than the sum goes to disk.
-    estimate.disk_bytes +=
-        estimate.spilled_bytes + need.one_batch + need.inputs_on_disk - need.inputs;
+    estimate.disk_bytes += estimate.spilled_bytes + need.residual_copies + need.input_copies +
+                           need.inputs_on_disk - need.inputs;
     estimate.activations.spill_directory =
         std::filesystem::absolute(input.options.output).parent_path().string();
   }

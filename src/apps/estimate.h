@@ -18,6 +18,7 @@ struct Estimate {
   int64_t disk_bytes = 0;        // output, journal, spilled activations: at their sum's peak
   int64_t spilled_bytes = 0;     // activations that go to disk under the limits
   ActivationBudget activations;  // where they lie
+  bool load_ahead = true;        // on a device: a stage's original weights, and those of the output
   // What is left to the allocators of the backend and of the host when the program has its share.
   int64_t allocator_limit = 0, host_allocator_limit = 0;
   bool spills() const { return spilled_bytes > 0; }

@@ -44,7 +44,8 @@ class EstimateTest : public ::testing::Test {
                                     .plan = plan,
                                     .calibration = calibration,
                                     .compute = compute,
-                                    .activations = figures.estimate.activations})
+                                    .activations = figures.estimate.activations,
+                                    .load_ahead = figures.estimate.load_ahead})
                        .loss;
     figures.peak = backend.allocator().peak();
     figures.host = backend.host_allocator().peak();

@@ -20,6 +20,8 @@ constexpr int64_t kProgram = int64_t{56} << 20;
 constexpr int64_t kHessianTokens = 2048;      // turned at once, as backend/cpu has it
 constexpr int64_t kTiles = int64_t{4} << 20;  // scratch of tiles, all threads
 constexpr int64_t kFactorBlock = Factor::kBlock;
+constexpr int64_t kSpan = 1024;       // columns whose errors go on together, as gptq has it
+constexpr int64_t kParkedRows = 256;  // gathered at a time, as factor has it
 
 struct StageShape {
   int64_t inputs = 0, outputs = 0, weights = 0, largest = 0, largest_rows = 0;
@@ -80,7 +82,8 @@ class Counter {
         weight_(input.compute == DType::bf16 && input.backend.info().native_bf16 ? 2 : 4),
         samples_(input.calibration.samples.count()),
         held_out_(input.calibration.held_out.count()),
-        length_(input.options.seq_len) {
+        length_(input.options.seq_len),
+        apart_(input.backend.place() != Place::host) {
     const int64_t windows = std::max<int64_t>(1, in_.backend.info().batch_tokens / length_);
     batch_ = length_ * std::min(windows, samples_);
     held_out_batch_ = length_ * std::min(windows, held_out_);
@@ -99,8 +102,14 @@ class Counter {
   // A batch on its way to stage s, with the Hessian's copies of it.
   int64_t window_scratch(int s) const;
   int64_t hessian_scratch(int s) const;
-  int64_t blocks() const;
+  // The peak with so many bytes of copies, while Hessians are filled and while held-out windows
+  // run, and with or without what is loaded ahead.
+  struct Copies {
+    int64_t filling = 0, held_out = 0;
+  };
+  int64_t blocks(const Copies& copies, bool ahead) const;
   int64_t solve(int s) const;
+  int64_t dense(int s) const;
   int64_t held_out() const;
   int64_t head() const;
 
@@ -109,6 +118,7 @@ class Counter {
   const Stages stages_;
   const int64_t x_, weight_;  // bytes of an activation, of a prepared weight's element
   const int64_t samples_, held_out_, length_;
+  const bool apart_;  // the device has memory of its own
   int64_t batch_ = 0, held_out_batch_ = 0, attention_ = 0;
 };
 
@@ -120,7 +130,7 @@ int64_t Counter::window_scratch(int s) const {
 }
 
 int64_t Counter::hessian_scratch(int s) const {
-  if (in_.backend.place() != Place::host) return 0;
+  if (apart_) return 0;
   const int64_t element = x_ == 2 && in_.backend.info().native_bf16 ? 2 : 4;
   return std::min(kHessianTokens, batch_) * (2 * stage(s).inputs + 64) * element + kTiles;
 }
@@ -130,8 +140,22 @@ int64_t Counter::solve(int s) const {
   const int64_t n = stage(s).inputs,
                 rows = std::min(std::max<int64_t>(1, kMostPanelWeights / n), stage(s).largest_rows);
   const int64_t factor = in_.plan.method->needs_hessian ? 4 * n * n + 4 * kFactorBlock * n : 0;
-  return factor + 4 * stage(s).largest + stage(s).codes +
+  // A device splits what it multiplies, a span of columns at a time, in six bytes.
+  const int64_t split = apart_ ? 6 * kSpan * (n + rows) : 0;
+  return factor + 4 * stage(s).largest + stage(s).codes + split +
          rows * ((4 + 4 + 1) * n + 4 * kFactorBlock);
+}
+
+// On a device, beside the quantized weights: the original ones that have been loaded until stage s
+// is solved; and, until the MLP's turn comes, a layer of the output that is being run.
+int64_t Counter::dense(int s) const {
+  if (!apart_) return 0;
+  int64_t weights = 0, block = 0;
+  for (int i = 0; i < kStages; ++i) {
+    block += stage(i).weights;
+    if (i <= s) weights += stage(i).weights;
+  }
+  return (weights + (s < static_cast<int>(Stage::mlp_in) ? block : 0)) * weight_;
 }
 
 int64_t Counter::held_out() const {
@@ -145,18 +169,21 @@ int64_t Counter::held_out() const {
   return 2 * block * weight_ + scratch + kTiles + (read ? widest(&StageShape::largest) * x_ : 0);
 }
 
-int64_t Counter::blocks() const {
+int64_t Counter::blocks(const Copies& copies, bool ahead) const {
   const bool hessian = in_.plan.method->needs_hessian;
-  int64_t peak = held_out(), ready = 0;
+  int64_t peak = held_out() + copies.held_out, ready = 0;
   for (int s = 0; s < kStages; ++s) {
-    // The codes of the stage before are being saved meanwhile.
-    const int64_t standing = ready + stage((s + kStages - 1) % kStages).codes;
+    // The codes of the stage before are being saved meanwhile, and on a device those before wait.
+    int64_t saved = stage((s + kStages - 1) % kStages).codes;
+    if (apart_) saved += stage((s + kStages - 2) % kStages).codes;
+    const int64_t standing = ready + saved + (ahead ? dense(s) : 0);
     const int64_t square = hessian ? stage(s).inputs * stage(s).inputs : 0;
-    const int64_t filling = window_scratch(s) + (hessian ? hessian_scratch(s) : 0);
-    const int64_t kept = s + 1 == kStages ? batch_ * attention_ : filling;
-    // Filling the Hessian; factoring it, in f64 when f32 is not enough; solving.
-    peak = std::max({peak, standing + filling + 4 * square, standing + kept + 12 * square,
-                     standing + kept + solve(s)});
+    const int64_t filling = window_scratch(s) + (hessian ? hessian_scratch(s) : 0) + copies.filling;
+    const int64_t kept = s + 1 == kStages ? 0 : filling;
+    // Filling the Hessian; factoring it, in f64 when f32 is not enough (a device has then parked it
+    // in the host's memory); solving.
+    peak = std::max({peak, standing + filling + 4 * square,
+                     standing + kept + (apart_ ? 8 : 12) * square, standing + kept + solve(s)});
     ready += stage(s).weights * weight_;
   }
   return peak;
@@ -186,22 +213,30 @@ MemoryNeed Counter::count() const {
   // A slot of the narrower stage is given up when the wider one comes.
   need.inputs_on_disk =
       need.inputs + (attn_width < mlp_width ? samples_ * length_ * attn_width * 2 : 0);
-  need.one_batch = (batch_ + 2 * held_out_batch_) * hidden * 4 + batch_ * stored * 2;
+  const int64_t at_once = apart_ ? 2 : 1;  // one at work, one on its way
+  need.residual_copies = at_once * (batch_ + 2 * held_out_batch_) * hidden * 4;
+  need.input_copies = at_once * batch_ * stored * 2;
   // The rows of the embedding that a batch needs, where they cannot be read in the mapped file.
-  const bool in_place =
-      in_.backend.place() == Place::host && in_.model.tensors->mapped({.role = Role::embed});
+  const bool in_place = !apart_ && in_.model.tensors->mapped({.role = Role::embed});
   const int64_t embedded =
       in_place ? 0 : std::min(config_.vocab, std::max(batch_, held_out_batch_)) * hidden * 4;
   const int64_t standing = vector_bytes(in_.model) + embedded;
-  need.blocks = standing + blocks();
+  const int64_t inputs = need.input_copies, residuals = need.residual_copies;
+  need.blocks = standing + blocks({}, true);
+  need.spilled_blocks = standing + blocks({inputs, inputs}, true);
+  need.least_blocks =
+      standing + blocks({inputs + at_once * batch_ * hidden * 4, inputs + residuals}, false);
   need.head = standing + head();
   // A stage's codes, and their record in the journal or what is packed of them; on a device's host
   // more stages, on their way to the output.
   const int64_t codes = widest(&StageShape::weights);
   need.outside = kProgram + 2 * codes;
-  if (in_.backend.place() != Place::host)
-    need.outside += OutputStream::bytes_held(in_.backend, codes);
-  need.host_copies = std::max(4 * widest(&StageShape::largest), config_.vocab * hidden * x_);
+  if (apart_) need.outside += OutputStream::bytes_held(in_.backend, codes);
+  const int64_t widest_input = widest(&StageShape::inputs);
+  need.host_copies = std::max({4 * widest(&StageShape::largest), config_.vocab * hidden * x_,
+                               in_.plan.method->needs_hessian ? 4 * widest_input * widest_input +
+                                                                    8 * kParkedRows * widest_input
+                                                              : 0});
   return need;
 }
 

@@ -1,5 +1,7 @@
 #include "apps/output_stream.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -7,6 +9,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/interrupt.h"
+#include "base/log.h"
 #include "format/format.h"
 
 namespace halftone {
@@ -56,6 +59,8 @@ OutputStream::OutputStream(const OutputStreamInput& input, std::string directory
     : input_(input),
       directory_(std::move(directory)),
       writer_(input.plan.format->open_writer(*input.plan.format, spec_of(input, directory_))) {
+  for (const PlanRow& row : input_.plan.rows)
+    if (!row.method.empty()) ++to_compare_[row.key.layer];
   for (int i = 0; i < threads_beside(input_.backend); ++i)
     threads_.emplace_back([this] { work(); });
 }
@@ -92,7 +97,10 @@ void OutputStream::enqueue(Linears linears) {
   changed_.notify_all();
 }
 
+// What drives the device goes before this: of Linux' threads each has a niceness of its own.
 void OutputStream::work() {
+  constexpr int kNiceness = 10;
+  if (::nice(kNiceness) == -1) spdlog::debug("the output's threads keep their priority");
   for (;;) {
     Linears linears;
     {
@@ -126,7 +134,7 @@ void OutputStream::process(const Linears& linears) {
   std::call_once(rest_, [this] { writer_->write_rest(); });
   verify(linears);
   const std::lock_guard lock(mutex_);
-  compared_ += static_cast<int64_t>(linears.size());
+  for (const FinishedLinear& linear : linears) --to_compare_[linear.key.layer];
   seconds_ += seconds_since(start);
 }
 
@@ -139,15 +147,21 @@ void OutputStream::verify(const Linears& linears) const {
   }
 }
 
+int OutputStream::layers_compared() const {
+  const std::lock_guard lock(mutex_);
+  for (const auto& [layer, left] : to_compare_)
+    if (left != 0) return layer;
+  return to_compare_.empty() ? 0 : to_compare_.rbegin()->first + 1;
+}
+
 int64_t OutputStream::finish() {
   {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [this] { return failure_ || weights_held_ == 0; });
     if (failure_) std::rethrow_exception(failure_);
-    const auto planned = std::ranges::count_if(
-        input_.plan.rows, [](const PlanRow& row) { return !row.method.empty(); });
-    if (compared_ != planned)
-      throw internal_error("{} of {} quantized modules were compared", compared_, planned);
+    for (const auto& [layer, left] : to_compare_)
+      if (left != 0)
+        throw internal_error("layer {}: {} modules of the plan were not compared", layer, left);
   }
   return writer_->finish();
 }

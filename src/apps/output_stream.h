@@ -5,6 +5,7 @@
 #include <condition_variable>
 #include <deque>
 #include <exception>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -41,6 +42,8 @@ class OutputStream {
   // Waits until all is written and compared, syncs. Returns the bytes of the weight files. Throws
   // Error(bug) when a module of the plan was not compared.
   int64_t finish();
+  // Leading layers that are written whole, and compared. From any thread.
+  int layers_compared() const;
   // That packing, writing and comparing took, of all threads. After finish().
   double seconds() const { return seconds_; }
 
@@ -62,10 +65,11 @@ class OutputStream {
   std::unique_ptr<ModelWriter> writer_;
   std::once_flag rest_;
 
-  std::mutex mutex_;  // of all that follows
+  mutable std::mutex mutex_;  // of all that follows
   std::condition_variable changed_;
   std::deque<Linears> waiting_;
-  int64_t weights_held_ = 0, most_weights_ = 0, compared_ = 0;
+  int64_t weights_held_ = 0, most_weights_ = 0;
+  std::map<int, int64_t> to_compare_;  // modules of each layer
   bool stopping_ = false;
   double seconds_ = 0;
   std::exception_ptr failure_;

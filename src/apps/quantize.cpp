@@ -9,6 +9,7 @@
 
 #include "apps/block_quantizer.h"
 #include "apps/estimate.h"
+#include "apps/output_check.h"
 #include "apps/quantize_output.h"
 #include "apps/quantize_progress.h"
 #include "base/clock.h"
@@ -189,18 +190,20 @@ struct Job {
   Profile* profile;
 };
 
-// The directory to be, and the weights that fill it while the blocks run.
+// The directory to be, and the weights that fill it, and are run, while the blocks are quantized.
 struct Output {
-  Output(const Job& job, const Plan& plan)
+  Output(const Job& job, const Plan& plan, std::vector<int32_t> ids)
       : pending(job.options.output),
-        weights({job.model, plan, job.options.max_shard_bytes, job.backend}, pending.path()) {}
+        weights({job.model, plan, job.options.max_shard_bytes, job.backend}, pending.path()),
+        check(job.backend, weights, pending.path(), std::move(ids),
+              compute_dtype(job.options.dtype, job.backend)) {}
 
   PendingDirectory pending;
   OutputStream weights;
+  OutputCheck check;
 };
 
-void publish(const Job& job, const Calibration& calibration, Journal& journal, Output& output,
-             QuantizeOutcome& outcome) {
+void publish(const Job& job, Journal& journal, Output& output, QuantizeOutcome& outcome) {
   const OutputInput input{job.model, job.options, outcome, job.backend};
   {
     const ProfileScope scope(job.profile, "write");
@@ -209,8 +212,7 @@ void publish(const Job& job, const Calibration& calibration, Journal& journal, O
   throw_if_interrupted();
   {
     const ProfileScope scope(job.profile, "verify");
-    verify_output(input, output.pending.path(), verification_ids(calibration, job.model.config()),
-                  compute_dtype(job.options.dtype, job.backend));
+    output.check.finish();
   }
   outcome.writing_seconds = output.weights.seconds();
   outcome.verified = true;
@@ -234,7 +236,7 @@ void run_and_publish(const Job& job, const Calibration& calibration, const Estim
   }
   check_place(options.output, job.model, options.force);
   try {
-    Output output(job, outcome.plan);
+    Output output(job, outcome.plan, verification_ids(calibration, job.model.config()));
     BlockQuantizerResult result =
         run_blocks({.backend = job.backend,
                     .model = job.model,
@@ -243,15 +245,20 @@ void run_and_publish(const Job& job, const Calibration& calibration, const Estim
                     .journal = &journal,
                     .compute = compute,
                     .activations = estimate.activations,
+                    .load_ahead = estimate.load_ahead,
                     .profile = job.profile,
-                    .on_kept = [&](StageRecord stage) { output.weights.add(std::move(stage)); }},
+                    .on_kept = [&](StageRecord stage) { output.weights.add(std::move(stage)); },
+                    .on_stage =
+                        [&](const StageId& stage) {
+                          if (estimate.load_ahead) output.check.beside(stage);
+                        }},
                    options, memory);
     outcome.stages = std::move(result.stages);
     outcome.loss = result.loss;
     outcome.seconds_before = result.seconds_before;
     outcome.saving_seconds = result.saving_seconds;
     outcome.model_fingerprint = hash.value();
-    publish(job, calibration, journal, output, outcome);
+    publish(job, journal, output, outcome);
   } catch (const Error& error) {
     if (error.exit() == Exit::interrupted && error.hint().empty())
       stopped(journal, "the last layer");

@@ -1,5 +1,5 @@
 // The output directory of a quantization: weights, configuration, tokenizer, model card, and the
-// file that reproduces the run. Written under a temporary name, opened again, run, then published.
+// file that reproduces the run. Written under a temporary name, run, then published.
 #pragma once
 
 #include <string>
@@ -19,10 +19,6 @@ struct OutputInput {
 // Fills `directory` with all but the weights, which `weights` has written there and compared.
 // Returns the bytes of the weight files. Throws Error(bug) when one of them differed.
 int64_t write_output(const OutputInput& input, OutputStream& weights, const std::string& directory);
-
-// Reopens `directory` and runs a forward over `ids` whose logits must be finite.
-void verify_output(const OutputInput& input, const std::string& directory,
-                   std::span<const int32_t> ids, DType compute);
 
 // README.md and quantize.toml of the output.
 std::string model_card(const OutputInput& input);

@@ -27,6 +27,13 @@ class Writer {
     put(static_cast<uint64_t>(values.size()));
     put_bytes(values.data(), values.size() * sizeof(T));
   }
+  // As put() writes a vector of `size` bytes: those are the caller's to fill, before the next call.
+  uint8_t* put_room(size_t size) {
+    put(static_cast<uint64_t>(size));
+    bytes_.resize(bytes_.size() + size);
+    return reinterpret_cast<uint8_t*>(bytes_.data() + bytes_.size() - size);
+  }
+  void reserve(size_t size) { bytes_.reserve(size); }
   std::vector<std::byte> take() { return std::move(bytes_); }
 
  private:
@@ -87,17 +94,22 @@ class Reader {
   std::span<const std::byte> bytes_;
 };
 
+size_t packed_size(size_t codes, int bits) { return (codes * static_cast<size_t>(bits) + 7) / 8; }
+
 // Codes of `bits` each, least significant first, without gaps.
-std::vector<uint8_t> pack_codes(const std::vector<uint8_t>& codes, int bits) {
-  if (bits == 8) return codes;
-  std::vector<uint8_t> packed((codes.size() * static_cast<size_t>(bits) + 7) / 8);
+void pack_codes(std::span<const uint8_t> codes, int bits, uint8_t* packed) {
+  if (bits == 8) {
+    std::copy(codes.begin(), codes.end(), packed);
+    return;
+  }
   if (bits == 4) {  // most of what is packed, and by far the fastest
     const size_t pairs = codes.size() / 2;
     for (size_t i = 0; i < pairs; ++i)
       packed[i] = static_cast<uint8_t>(codes[2 * i] | codes[2 * i + 1] << 4);
     if (codes.size() % 2 != 0) packed[pairs] = codes.back();
-    return packed;
+    return;
   }
+  std::fill_n(packed, packed_size(codes.size(), bits), uint8_t{0});
   size_t at = 0;
   for (uint8_t code : codes) {
     const unsigned shifted = static_cast<unsigned>(code) << at % 8;
@@ -106,7 +118,6 @@ std::vector<uint8_t> pack_codes(const std::vector<uint8_t>& codes, int bits) {
       packed[at / 8 + 1] = static_cast<uint8_t>(packed[at / 8 + 1] | shifted >> 8);
     at += static_cast<size_t>(bits);
   }
-  return packed;
 }
 
 std::vector<uint8_t> unpack_codes(const std::vector<uint8_t>& packed, size_t count, int bits) {
@@ -143,7 +154,21 @@ StageId get_id(Reader& in) {
   return id;
 }
 
-void put_matrix(Writer& out, const QuantizedMatrix& matrix) {
+void put_codes(Writer& out, std::span<const uint8_t> codes, int bits, ThreadPool* threads) {
+  constexpr int64_t kPiece = int64_t{1} << 22;  // whole bytes at every width
+  uint8_t* packed = out.put_room(packed_size(codes.size(), bits));
+  const auto pack = [&](int64_t begin, int64_t end) {
+    const auto from = static_cast<size_t>(begin), count = static_cast<size_t>(end - begin);
+    pack_codes(codes.subspan(from, count), bits, packed + packed_size(from, bits));
+  };
+  const auto count = static_cast<int64_t>(codes.size());
+  if (threads)
+    threads->parallel_for(count, kPiece, pack);
+  else
+    pack(0, count);
+}
+
+void put_matrix(Writer& out, const QuantizedMatrix& matrix, ThreadPool* threads) {
   out.put(matrix.grid.bits);
   out.put(matrix.grid.group_size);
   out.put(static_cast<uint8_t>(matrix.grid.symmetric));
@@ -152,7 +177,7 @@ void put_matrix(Writer& out, const QuantizedMatrix& matrix) {
   out.put(matrix.grid.table);
   out.put(matrix.rows);
   out.put(matrix.cols);
-  out.put(pack_codes(matrix.codes, matrix.grid.bits));
+  put_codes(out, matrix.codes, matrix.grid.bits, threads);
   out.put(matrix.scales);
   out.put(matrix.zeros);
   out.put(matrix.group_of);
@@ -206,13 +231,13 @@ QuantizedMatrix get_matrix(Reader& in) {
   return matrix;
 }
 
-void put_linear(Writer& out, const FinishedLinear& linear) {
+void put_linear(Writer& out, const FinishedLinear& linear, ThreadPool* threads) {
   out.put(linear.key.layer);
   out.put(linear.key.role);
   out.put(linear.key.part);
   out.put(linear.key.expert);
   out.put(linear.module);
-  put_matrix(out, linear.matrix);
+  put_matrix(out, linear.matrix, threads);
   out.put(linear.report.relative_error.has_value());
   out.put(linear.report.relative_error.value_or(0));
   out.put(linear.report.damping);
@@ -240,6 +265,19 @@ FinishedLinear get_linear(Reader& in) {
   return linear;
 }
 
+// What a record takes, or a little more.
+size_t size_of(const StageRecord& record) {
+  size_t size = 4096;
+  for (const FinishedLinear& linear : record.linears) {
+    const QuantizedMatrix& matrix = linear.matrix;
+    size += packed_size(matrix.codes.size(), matrix.grid.bits) +
+            matrix.scales.size() * sizeof(float) + matrix.zeros.size() +
+            matrix.group_of.size() * sizeof(int32_t) + linear.module.size() +
+            linear.report.note.size() + 256;
+  }
+  return size;
+}
+
 }  // namespace
 
 std::string record_name(const StageId& id) {
@@ -252,12 +290,36 @@ std::string error_text(const SolveReport& report) {
                                : "error not measured";
 }
 
-std::vector<std::byte> serialize(const StageRecord& record) {
+StageRecord without_matrices(const StageRecord& stage) {
+  StageRecord record{.id = stage.id,
+                     .linears = {},
+                     .loudest = stage.loudest,
+                     .typical_rms = stage.typical_rms,
+                     .seconds = stage.seconds};
+  for (const FinishedLinear& linear : stage.linears) {
+    const QuantizedMatrix& matrix = linear.matrix;
+    record.linears.push_back({.key = linear.key,
+                              .module = linear.module,
+                              .matrix = {.grid = matrix.grid,
+                                         .rows = matrix.rows,
+                                         .cols = matrix.cols,
+                                         .codes = {},
+                                         .scales = {},
+                                         .zeros = {},
+                                         .group_of = {}},
+                              .report = linear.report,
+                              .seconds = linear.seconds});
+  }
+  return record;
+}
+
+std::vector<std::byte> serialize(const StageRecord& record, ThreadPool* threads) {
   Writer out;
+  out.reserve(size_of(record));
   out.put(kVersion);
   put_id(out, record.id);
   out.put(static_cast<uint64_t>(record.linears.size()));
-  for (const FinishedLinear& linear : record.linears) put_linear(out, linear);
+  for (const FinishedLinear& linear : record.linears) put_linear(out, linear, threads);
   out.put(record.loudest);
   out.put(record.typical_rms);
   out.put(record.seconds);

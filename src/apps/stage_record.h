@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/thread_pool.h"
 #include "quant/method.h"
 #include "tensor/quantized.h"
 #include "tensor/role.h"
@@ -36,9 +37,10 @@ struct StageRecord {
 
 std::string record_name(const StageId& id);         // "layer 3 attn_out", "layer 3 mlp_in expert 7"
 std::string error_text(const SolveReport& report);  // "error 2.1e-03", "error not measured"
+StageRecord without_matrices(const StageRecord& stage);  // the shapes stay
 // Little-endian, codes packed to their width; deserialize(serialize(r)) == r. deserialize throws
-// Error(bad_input) when the bytes are not such a record.
-std::vector<std::byte> serialize(const StageRecord& record);
+// Error(bad_input) when the bytes are not such a record. `threads` (may be null) pack.
+std::vector<std::byte> serialize(const StageRecord& record, ThreadPool* threads = nullptr);
 StageRecord deserialize(std::span<const std::byte> bytes);
 
 }  // namespace halftone

@@ -20,8 +20,8 @@ StageSaver::~StageSaver() {
   thread_.join();
 }
 
-void StageSaver::wait_until_idle(std::unique_lock<std::mutex>& lock) {
-  changed_.wait(lock, [this] { return !waiting_ && !busy_; });
+void StageSaver::wait_for(size_t stages, std::unique_lock<std::mutex>& lock) {
+  changed_.wait(lock, [&] { return failure_ || waiting_.size() + (busy_ ? 1 : 0) <= stages; });
   if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
 }
 
@@ -29,38 +29,37 @@ void StageSaver::save(SolvedStage stage) {
   const Event ready = backend_.record(Queue::compute);
   {
     std::unique_lock lock(mutex_);
-    wait_until_idle(lock);
-    waiting_ = std::move(stage);
-    waiting_for_ = ready;
+    wait_for(backend_.place() == Place::host ? 0 : 1, lock);
+    waiting_.push_back({std::move(stage), ready});
   }
   changed_.notify_all();
 }
 
 void StageSaver::finish() {
   std::unique_lock lock(mutex_);
-  wait_until_idle(lock);
+  wait_for(0, lock);
 }
 
 void StageSaver::work() {
   for (;;) {
-    std::optional<SolvedStage> stage;
-    Event ready = 0;
+    Waiting next;
     {
       std::unique_lock lock(mutex_);
       busy_ = false;
       changed_.notify_all();
-      changed_.wait(lock, [this] { return waiting_ || stopping_; });
-      if (!waiting_) return;
-      std::swap(stage, waiting_);
-      ready = waiting_for_;
+      changed_.wait(lock, [this] { return !waiting_.empty() || stopping_; });
+      if (waiting_.empty()) return;
+      next = std::move(waiting_.front());
+      waiting_.pop_front();
       busy_ = true;
     }
     const auto start = std::chrono::steady_clock::now();
     try {
-      keep(std::move(*stage), ready);
+      keep(std::move(next.stage), next.ready);
     } catch (...) {
       const std::lock_guard lock(mutex_);
       failure_ = std::current_exception();
+      waiting_.clear();
     }
     const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start;
     seconds_ += spent.count();
@@ -73,7 +72,9 @@ void StageSaver::keep(SolvedStage stage, Event ready) {
   for (size_t i = 0; i < stage.matrices.size(); ++i)
     record.linears[i].matrix = stage.matrices[i].download(backend_, ready);
   stage.matrices.clear();
-  if (!in_journal) journal_.append(record_name(record.id), serialize(record));
+  // Where the host computes, its threads have better to do.
+  ThreadPool* threads = backend_.place() == Place::host ? nullptr : &backend_.host_threads();
+  if (!in_journal) journal_.append(record_name(record.id), serialize(record, threads));
   if (on_kept_) on_kept_(std::move(record));
 }
 

@@ -4,10 +4,10 @@
 #pragma once
 
 #include <condition_variable>
+#include <deque>
 #include <exception>
 #include <functional>
 #include <mutex>
-#include <optional>
 #include <thread>
 #include <vector>
 
@@ -34,7 +34,8 @@ class StageSaver {
   StageSaver& operator=(const StageSaver&) = delete;
 
   // In the order of the calls. Waits while the stage before is being saved, so that at most two are
-  // in memory. Throws what saving an earlier one threw.
+  // in memory; on a device that computes beside the host while one is waiting beside that one.
+  // Throws what saving an earlier one threw.
   void save(SolvedStage stage);
   // Waits until everything is in the journal; throws what saving threw.
   void finish();
@@ -44,15 +45,19 @@ class StageSaver {
  private:
   void work();
   void keep(SolvedStage stage, Event ready);
-  void wait_until_idle(std::unique_lock<std::mutex>& lock);
+  // Until no more than so many stages are here.
+  void wait_for(size_t stages, std::unique_lock<std::mutex>& lock);
 
   Backend& backend_;
   Journal& journal_;
   const std::function<void(StageRecord)> on_kept_;
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::optional<SolvedStage> waiting_;
-  Event waiting_for_ = 0;  // in the compute queue: its matrices are there
+  struct Waiting {
+    SolvedStage stage;
+    Event ready = 0;  // in the compute queue: its matrices are there
+  };
+  std::deque<Waiting> waiting_;
   bool busy_ = false, stopping_ = false;
   double seconds_ = 0;
   std::exception_ptr failure_;
