@@ -9,6 +9,8 @@
 #include <cstring>
 #include <utility>
 
+#include "base/mapped_ranges.h"
+
 namespace halftone {
 namespace {
 
@@ -55,7 +57,9 @@ void FileDescriptor::write_at(int64_t offset, std::span<const std::byte> bytes) 
     const ssize_t written =
         ::pwrite(number_, bytes.data(), std::min(bytes.size(), kLargestTransfer), offset);
     if (written < 0 && errno == EINTR) continue;
-    if (written < 0) throw file_error(path_, "cannot be written", errno);
+    const int error = written < 0 ? errno : 0;
+    if (error == EFAULT) refuse_lost_address(bytes.data());
+    if (error != 0) throw file_error(path_, "cannot be written", error);
     bytes = bytes.subspan(static_cast<size_t>(written));
     offset += written;
   }

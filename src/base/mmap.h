@@ -2,11 +2,15 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <span>
 #include <string>
 
 namespace halftone {
 
+class MappedRange;
+
+// What happens when the file shrinks or cannot be read while it is mapped: base/mapped_ranges.h.
 class MappedFile {
  public:
   // Throws Error(bad_input) when the file is missing, empty, not a regular file or unreadable.
@@ -24,6 +28,7 @@ class MappedFile {
   std::string path_;
   const std::byte* data_ = nullptr;
   size_t size_ = 0;
+  std::unique_ptr<MappedRange> range_;
 };
 
 }  // namespace halftone

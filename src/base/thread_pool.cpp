@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/cgroup.h"
+#include "base/mapped_ranges.h"
 
 namespace halftone {
 namespace {
@@ -108,6 +109,7 @@ void ThreadPool::wait_for_workers() {
 }
 
 void ThreadPool::work() {
+  const SignalStack signal_stack;
   for (uint64_t seen = 0;;) {
     const auto called = [&] { return generation_.load() != seen; };
     if (!spin_until(called)) {

@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/interrupt.h"
 #include "base/log.h"
+#include "base/mapped_ranges.h"
 #include "cli/command.h"
 #include "cli/help.h"
 #include "cli/suggest.h"
@@ -82,6 +83,8 @@ void print_error(const std::string& message, const std::string& hint) {
 int run_command(Program& program) {
   set_up_log(program.globals.verbosity);
   watch_for_interrupt();
+  watch_for_lost_files();
+  const SignalStack signal_stack;
   for (const auto& [app, command] : program.commands)
     if (app->parsed()) return command->run(program.globals);
   throw internal_error("no command ran");

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/mapped_ranges.h"
 #include "base/thread_pool.h"
 
 namespace halftone {
@@ -12,6 +13,7 @@ constexpr int64_t kChunkValues = int64_t{1} << 18;  // that one thread reads at 
 }  // namespace
 
 ConstView WeightReader::read(const TensorKey& key, DType dtype, Tensor& memory) const {
+  check_mapped_files();
   const auto [rows, cols] = tensors_.shape(key);
   const int64_t grain = std::max<int64_t>(1, kChunkValues / cols);
   ThreadPool& threads = backend_.host_threads();
@@ -34,6 +36,7 @@ std::unique_ptr<Weight> WeightReader::prepare(const TensorKey& key, DType comput
 }
 
 void WeightReader::upload(const TensorKey& key, View device) const {
+  check_mapped_files();
   // Where the device is the host, a copy would be read only to be copied again.
   if (device.place == Place::host && !tensors_.mapped(key)) {
     const int64_t grain = std::max<int64_t>(1, kChunkValues / device.cols);

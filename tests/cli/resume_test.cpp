@@ -95,6 +95,27 @@ TEST_F(Resume, AnInterruptKeepsTheJournalAndSaysHowToGoOn) {
   EXPECT_THAT(done.out, ::testing::ContainsRegex("of which [0-9.]+ s before the interruption"));
 }
 
+// Reading what is no longer there is a signal, not an error that a call returns.
+TEST_F(Resume, AModelThatIsCutShortMeanwhileIsNamedAndTheJournalKept) {
+  const std::string whole = undisturbed(), weights = model_ + "/model.safetensors";
+  const std::string out = folder_.path("out"), kept = folder_.path("kept");
+  std::filesystem::copy(weights, kept);
+  Running program(quantize(out));
+  wait_for(program, out + ".journal");
+  std::filesystem::resize_file(weights, 5000);
+  const Outcome stopped = program.wait();
+  EXPECT_EQ(stopped.code, 3) << stopped.err;
+  EXPECT_THAT(stopped.err, HasSubstr("halftone: " + weights + ": became shorter"));
+  EXPECT_THAT(stopped.err, HasSubstr("--resume"));
+  EXPECT_TRUE(std::filesystem::exists(out + ".journal"));
+  EXPECT_FALSE(std::filesystem::exists(out));
+
+  std::filesystem::copy(kept, weights, std::filesystem::copy_options::overwrite_existing);
+  const Outcome done = run(quantize(out, "--resume"));
+  EXPECT_EQ(done.code, 0) << done.err;
+  EXPECT_EQ(tree(out), whole);
+}
+
 TEST_F(Resume, AnotherJobsJournalIsRefused) {
   const std::string out = folder_.path("out");
   Running program(quantize(out));
