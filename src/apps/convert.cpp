@@ -1,7 +1,7 @@
 // Dense safetensors out of anything; packed formats out of codes. Published by one rename.
 #include "apps/convert.h"
 
-#include <atomic>
+#include <algorithm>
 #include <map>
 
 #include "apps/quantize.h"
@@ -10,7 +10,6 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/interrupt.h"
-#include "base/thread_pool.h"
 #include "format/model_writer.h"
 #include "quant/grid.h"
 #include "quant/rtn.h"
@@ -35,30 +34,35 @@ OutputSpec output_spec(const OpenedModel& model, const ConvertOptions& options,
   return spec;
 }
 
-// One matrix of codes, from the source's format into another.
+constexpr int64_t kValuesAtOnce = int64_t{1} << 18;  // that one thread reads
+
+// Matrices of codes, from the source's format into another.
 class Repacker {
  public:
-  Repacker(const OpenedModel& model, const Format& format, const ConvertOptions& options)
-      : model_(model), format_(format), options_(options) {
+  // `backend` computes on the host.
+  Repacker(Backend& backend, const OpenedModel& model, const Format& format,
+           const ConvertOptions& options)
+      : backend_(backend), model_(model), format_(format), options_(options) {
     for (const TensorKey& key : model.tensors->keys())
       if (key.part == Part::weight) roles_[model.tensors->name(key)] = key.role;
   }
 
   QuantizationSummary plan() const;
-  // What `write` does with a module, from any thread.
-  void repack(const PlannedModule& module, ModelWriter& writer);
-  int64_t requantized() const { return requantized_; }
+  // Returns how many were rounded again.
+  int64_t write(const std::vector<const PlannedModule*>& modules, ModelWriter& writer) const;
 
  private:
   PlannedModule plan_module(const StoredTensor& stored, const std::string& module, Role role) const;
+  // The codes as they are, from any thread; false: to be rounded again.
+  bool repack(const PlannedModule& module, ModelWriter& writer) const;
   QuantizedMatrix requantize(const PlannedModule& module) const;
   [[noreturn]] void refuse(const std::string& module, const std::string& why) const;
 
+  Backend& backend_;
   const OpenedModel& model_;
   const Format& format_;
   const ConvertOptions& options_;
   std::map<std::string, Role> roles_;  // by tensor
-  std::atomic<int64_t> requantized_ = 0;
 };
 
 void Repacker::refuse(const std::string& module, const std::string& why) const {
@@ -98,31 +102,51 @@ QuantizationSummary Repacker::plan() const {
   return summary;
 }
 
+// Round to nearest needs no other row: all threads work on one matrix, of which one copy is held.
 QuantizedMatrix Repacker::requantize(const PlannedModule& module) const {
-  const auto backend = make_backend("cpu", {.threads = 1});
-  HostAllocator host;
-  const Tensor values(host, module.rows, module.cols, DType::f32);
-  model_.source->read(module.name + ".weight", 0, module.rows, values);
-  const Tensor weight = backend->allocate(module.rows, module.cols, DType::f32);
-  backend->upload(values, weight);
+  const Tensor weight = backend_.allocate(module.rows, module.cols, DType::f32);
+  const int64_t grain = std::max<int64_t>(1, kValuesAtOnce / module.cols);
+  backend_.host_threads().parallel_for(module.rows, grain, [&](int64_t begin, int64_t end) {
+    model_.source->read(module.name + ".weight", begin, end, weight.view().rows_of(begin, end));
+  });
   SolverOptions options;
   options.fit.grid = module.grid;
-  const SolveResult result = solve_rtn(*backend, weight, nullptr, options);
-  return result.matrix.download(*backend);
+  const SolveResult result = solve_rtn(backend_, weight, nullptr, options);
+  return result.matrix.download(backend_);
 }
 
-void Repacker::repack(const PlannedModule& module, ModelWriter& writer) {
+bool Repacker::repack(const PlannedModule& module, ModelWriter& writer) const {
   throw_if_interrupted();
   auto matrix = model_.source->quantized(module.name + ".weight");
   std::string why = "its grid is not a scale and a zero a group";
   if (matrix) {
     matrix->grid = module.grid;
     why = format_.obstacle(*matrix);
-    if (why.empty()) return writer.write(module.name, *matrix);
+    if (why.empty()) {
+      writer.write(module.name, *matrix);
+      return true;
+    }
   }
   if (!options_.requantize) refuse(module.name, why);
-  ++requantized_;
-  writer.write(module.name, requantize(module));
+  return false;
+}
+
+int64_t Repacker::write(const std::vector<const PlannedModule*>& modules,
+                        ModelWriter& writer) const {
+  std::vector<char> repacked(modules.size());
+  backend_.host_threads().parallel_for(
+      static_cast<int64_t>(modules.size()), 1, [&](int64_t begin, int64_t end) {
+        for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i)
+          repacked[i] = repack(*modules[i], writer);
+      });
+  int64_t requantized = 0;
+  for (size_t i = 0; i < modules.size(); ++i) {
+    if (repacked[i]) continue;
+    throw_if_interrupted();
+    writer.write(modules[i]->name, requantize(*modules[i]));
+    ++requantized;
+  }
+  return requantized;
 }
 
 ConvertOutcome convert_codes(const OpenedModel& model, const ConvertOptions& options) {
@@ -132,7 +156,8 @@ ConvertOutcome convert_codes(const OpenedModel& model, const ConvertOptions& opt
         .hint(fmt::format("halftone quantize {} -o OUT --format {}", model.checkpoint->path(),
                           options.format));
   const Format& format = find_format(options.format);
-  Repacker repacker(model, format, options);
+  const auto backend = make_backend("cpu", {.threads = options.threads});
+  const Repacker repacker(*backend, model, format, options);
   PendingDirectory pending(options.output);
   OutputSpec spec = output_spec(model, options, pending.path());
   spec.summary = repacker.plan();
@@ -140,14 +165,9 @@ ConvertOutcome convert_codes(const OpenedModel& model, const ConvertOptions& opt
   std::vector<const PlannedModule*> modules;
   for (const PlannedModule& module : spec.summary.modules)
     if (!module.skipped) modules.push_back(&module);
-  ThreadPool pool(options.threads);
-  pool.parallel_for(static_cast<int64_t>(modules.size()), 1, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i)
-      repacker.repack(*modules[static_cast<size_t>(i)], *writer);
-  });
   ConvertOutcome outcome;
+  outcome.requantized = repacker.write(modules, *writer);
   outcome.bytes = writer->finish();
-  outcome.requantized = repacker.requantized();
   outcome.repacked = static_cast<int64_t>(modules.size()) - outcome.requantized;
   outcome.readers = format.readers(spec.summary.modules);
   write_side_files(*model.checkpoint, pending.path());

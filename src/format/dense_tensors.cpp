@@ -1,15 +1,32 @@
 // Pass-through (design §6): what a command does not change, it copies byte for byte.
 #include "format/dense_tensors.h"
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "base/half.h"
 #include "base/interrupt.h"
+#include "base/mapped_ranges.h"
 #include "tensor/allocator.h"
 
 namespace halftone {
 namespace {
 
-constexpr int64_t kRowsAtOnce = 4096;  // of a table that is converted
+constexpr int64_t kValuesAtOnce = int64_t{1} << 20;  // of a table that is converted
+
+// `first_row` of the tensor is row 0 of `exact`.
+void round_to_f16(ConstView exact, View out, const std::string& name, int64_t first_row) {
+  for (int64_t r = 0; r < exact.rows; ++r)
+    for (int64_t c = 0; c < exact.cols; ++c) {
+      const float value = exact.row<float>(r)[c];
+      const f16 rounded = to_f16(value);
+      if ((rounded.bits & 0x7fff) == 0x7c00)
+        throw bad_input("{}: {} at row {}, column {} does not fit f16", name, value, first_row + r,
+                        c)
+            .hint("use --dtype bf16 or f32.");
+      out.row<f16>(r)[c] = rounded;
+    }
+}
 
 // Whether every value of a vector keeps its value in `dtype`.
 bool holds(const WeightSource& source, const StoredTensor& stored, DType dtype) {
@@ -73,6 +90,7 @@ void DenseTensors::plan(std::vector<TensorPlan>& tensors) const {
 void DenseTensors::write(SafetensorsWriter& writer) const {
   for (const std::string& name : names_) {
     throw_if_interrupted();
+    check_mapped_files();
     if (const auto dtype = conversion(*source_.find(name)))
       write_converted(name, *dtype, writer);
     else
@@ -83,28 +101,26 @@ void DenseTensors::write(SafetensorsWriter& writer) const {
 void DenseTensors::write_converted(const std::string& name, DType dtype,
                                    SafetensorsWriter& writer) const {
   const StoredTensor& stored = *source_.find(name);
-  std::vector<std::byte> bytes(static_cast<size_t>(stored.rows * stored.cols) * size_of(dtype));
-  const View out{bytes.data(), stored.rows, stored.cols, stored.cols, dtype, Place::host};
-  for (int64_t row = 0; row < stored.rows; row += kRowsAtOnce) {
-    const int64_t end = std::min(row + kRowsAtOnce, stored.rows);
-    if (dtype != DType::f16) {
-      source_.read(name, row, end, out.rows_of(row, end));
-      continue;
+  const bool checked = dtype == DType::f16;  // by way of f32: values that do not fit are refused
+  if (stored.rows * stored.cols == 0) return writer.write(name, {});
+  const int64_t rows_at_once =
+      std::min(stored.rows, std::max<int64_t>(1, kValuesAtOnce / stored.cols));
+  HostAllocator host;
+  const Tensor part(host, rows_at_once, stored.cols, dtype);
+  const Tensor exact(host, checked ? rows_at_once : 0, stored.cols, DType::f32);
+  for (int64_t row = 0; row < stored.rows; row += rows_at_once) {
+    throw_if_interrupted();
+    const int64_t rows = std::min(rows_at_once, stored.rows - row);
+    const View out = part.view().rows_of(0, rows);
+    if (checked) {
+      source_.read(name, row, row + rows, exact.view().rows_of(0, rows));
+      round_to_f16(exact.view().rows_of(0, rows), out, name, row);
+    } else {
+      source_.read(name, row, row + rows, out);
     }
-    HostAllocator host;
-    const Tensor exact(host, end - row, stored.cols, DType::f32);
-    source_.read(name, row, end, exact);
-    for (int64_t r = 0; r < end - row; ++r)
-      for (int64_t c = 0; c < stored.cols; ++c) {
-        const f16 rounded = to_f16(exact.row<float>(r)[c]);
-        if ((rounded.bits & 0x7fff) == 0x7c00)
-          throw bad_input("{}: {} at row {}, column {} does not fit f16", name,
-                          exact.row<float>(r)[c], row + r, c)
-              .hint("use --dtype bf16 or f32.");
-        out.row<f16>(row + r)[c] = rounded;
-      }
+    writer.append(name, {static_cast<const std::byte*>(out.data),
+                         static_cast<size_t>(rows * stored.cols) * size_of(dtype)});
   }
-  writer.write(name, bytes);
 }
 
 }  // namespace halftone

@@ -54,6 +54,8 @@ class SafetensorsWriter {
   ~SafetensorsWriter();
   // In any order, from any thread; each planned tensor exactly once, `bytes` as planned.
   void write(const std::string& name, std::span<const std::byte> bytes);
+  // The next bytes of a tensor that is too large to be held whole; other tensors may come between.
+  void append(const std::string& name, std::span<const std::byte> bytes);
   // Checks that everything was written, syncs. Returns the paths written.
   std::vector<std::string> finish();
 

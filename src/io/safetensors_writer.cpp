@@ -40,8 +40,10 @@ struct SafetensorsWriter::Impl {
   struct Place {
     TensorPlan plan;
     size_t shard = 0;
-    int64_t offset = 0;  // in the file
-    bool written = false;
+    int64_t offset = 0;   // in the file
+    int64_t written = 0;  // bytes
+    bool begun = false;
+    bool whole() const { return begun && written == plan.bytes; }
   };
 
   std::string directory;
@@ -116,6 +118,21 @@ struct SafetensorsWriter::Impl {
 
   std::string index_path() const { return directory + "/model.safetensors.index.json"; }
 
+  Place& place_of(const std::string& name) {
+    const auto place = std::lower_bound(
+        places.begin(), places.end(), name,
+        [](const Place& each, const std::string& wanted) { return each.plan.name < wanted; });
+    if (place == places.end() || place->plan.name != name)
+      throw internal_error("{}: written, but not in the plan of the file", name);
+    return *place;
+  }
+
+  void write_next(Place& place, std::span<const std::byte> bytes) {
+    shards[place.shard].write_at(place.offset + place.written, bytes);
+    place.written += static_cast<int64_t>(bytes.size());
+    place.begun = true;
+  }
+
   void write_index(const std::string& path) const {
     SortedJson map = SortedJson::object();
     int64_t total = 0;
@@ -143,22 +160,24 @@ SafetensorsWriter::SafetensorsWriter(std::string directory, std::vector<TensorPl
 SafetensorsWriter::~SafetensorsWriter() = default;
 
 void SafetensorsWriter::write(const std::string& name, std::span<const std::byte> bytes) {
-  auto& places = impl_->places;
-  const auto place = std::lower_bound(
-      places.begin(), places.end(), name,
-      [](const Impl::Place& each, const std::string& wanted) { return each.plan.name < wanted; });
-  if (place == places.end() || place->plan.name != name)
-    throw internal_error("{}: written, but not in the plan of the file", name);
-  if (place->written) throw internal_error("{}: written twice", name);
-  if (bytes.size() != static_cast<size_t>(place->plan.bytes))
-    throw internal_error("{}: {} bytes written, {} planned", name, bytes.size(), place->plan.bytes);
-  impl_->shards[place->shard].write_at(place->offset, bytes);
-  place->written = true;
+  Impl::Place& place = impl_->place_of(name);
+  if (place.begun) throw internal_error("{}: written twice", name);
+  if (bytes.size() != static_cast<size_t>(place.plan.bytes))
+    throw internal_error("{}: {} bytes written, {} planned", name, bytes.size(), place.plan.bytes);
+  impl_->write_next(place, bytes);
+}
+
+void SafetensorsWriter::append(const std::string& name, std::span<const std::byte> bytes) {
+  Impl::Place& place = impl_->place_of(name);
+  if (bytes.size() > static_cast<size_t>(place.plan.bytes - place.written))
+    throw internal_error("{}: {} bytes after {}, {} planned", name, bytes.size(), place.written,
+                         place.plan.bytes);
+  impl_->write_next(place, bytes);
 }
 
 std::vector<std::string> SafetensorsWriter::finish() {
   for (const auto& place : impl_->places)
-    if (!place.written) throw internal_error("{}: planned, but not written", place.plan.name);
+    if (!place.whole()) throw internal_error("{}: planned, but not written", place.plan.name);
   std::vector<std::string> paths;
   for (FileDescriptor& shard : impl_->shards) {
     shard.sync();
