@@ -43,16 +43,15 @@ std::string hash_of_ids(const Windows& windows) {
 }
 
 std::string describe(const std::vector<TextFile>& files, const Windows& all) {
-  size_t documents = 0;
+  int64_t documents = 0;
   std::string names;
   for (const TextFile& file : files) {
-    documents += file.documents.size();
+    documents += file.documents;
     names += (names.empty() ? "" : ", ") + std::filesystem::path(file.path).filename().string();
   }
-  const std::string count =
-      documents > files.size()
-          ? fmt::format("{} documents, ", human_count(static_cast<int64_t>(documents)))
-          : "";
+  const std::string count = documents > static_cast<int64_t>(files.size())
+                                ? fmt::format("{} documents, ", human_count(documents))
+                                : "";
   return fmt::format("{} ({}{} tokens)", names, count, human_count(all.tokens_in_text));
 }
 
@@ -133,6 +132,9 @@ Calibration read_calibration(const Tokenizer& tokenizer, const Plan& plan,
                                      all.count(), parts.samples, parts.held_out);
   }
   calibration.held_out = pick_windows(all, parts.samples, parts.held_out, options.seed);
+  const size_t ids = static_cast<size_t>(all.tokens_in_text) + calibration.samples.ids.size() +
+                     calibration.held_out.ids.size();
+  calibration.id_bytes = static_cast<int64_t>(ids * sizeof(int32_t));
   calibration.ids_sha256 = hash_of_ids(calibration.samples) + hash_of_ids(calibration.held_out);
   return calibration;
 }

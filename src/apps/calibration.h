@@ -17,6 +17,7 @@ struct Calibration {
   std::string ids_sha256;  // of the sampled ids: part of the journal's fingerprint
   std::string source;      // "chats.jsonl (412 documents, 263,104 tokens)"
   std::string note;        // "all 97 windows are used"; empty when as asked
+  int64_t id_bytes = 0;    // that were held at once: of all the text's ids, and of those picked
 };
 
 // Windows by the hf rule, shuffled with the seed: `samples`, then the held-out ones. Throws

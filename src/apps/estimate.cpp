@@ -122,6 +122,18 @@ void place_on_device(const MemoryNeed& need, int64_t workspace, const Limit& dev
   estimate.spilled_bytes = copies.residuals - host_room.activations;
 }
 
+// Before all that the text is tokenized: its ids are held, and gone when the blocks run.
+void count_text(const EstimateInput& input, int64_t outside, const Limit& host,
+                Estimate& estimate) {
+  const int64_t text = outside + input.calibration.id_bytes;
+  if (text > host.bytes)
+    throw out_of_resources("{} {}: the tokens of the calibration text alone need {}", host.name,
+                           human_bytes(host.bytes), human_bytes(text))
+        .hint("raise it, or pass less text: --samples says how much of it is used.");
+  estimate.memory_bytes = std::max(estimate.memory_bytes, text);
+  estimate.least_bytes = std::max(estimate.least_bytes, text);
+}
+
 // The first windows that Hessians are made of; those to measure on where there are no others.
 Calibration few_windows(const Calibration& all, int64_t count) {
   Calibration few;
@@ -149,11 +161,14 @@ Estimate estimate_resources(const EstimateInput& input) {
   const MemoryNeed need = count_memory(input);
   const int64_t workspace = backend.info().workspace_bytes;
   const Limit device = device_limit(backend, input.options, least_of(need, workspace));
+  const bool on_host = backend.place() == Place::host;
+  const Limit host = on_host ? device : host_limit(input.options);
   Estimate estimate;
-  if (backend.place() == Place::host)
-    place_on_host(need, device, estimate);
+  if (on_host)
+    place_on_host(need, host, estimate);
   else
-    place_on_device(need, workspace, device, host_limit(input.options), estimate);
+    place_on_device(need, workspace, device, host, estimate);
+  count_text(input, need.outside, host, estimate);
   // The journal holds codes and scales until the output is published.
   double journal_bits = 0;
   for (const PlanRow& row : input.plan.rows)

@@ -179,5 +179,27 @@ TEST_F(EstimateTest, ThePlanInWords) {
   EXPECT_THAT(lines[1], HasSubstr("2 skipped"));
 }
 
+// All ids of a long text are held before the first window is picked.
+TEST_F(EstimateTest, TheTextsTokensAreCounted) {
+  const auto backend = make_backend("cpu", {.threads = 1});
+  options_.samples = 4;
+  const Plan plan = make_plan(model_, options_);
+  Calibration calibration = read_calibration(tokenizer_, plan, options_);
+  const int64_t picked = calibration.samples.count() + calibration.held_out.count();
+  EXPECT_EQ(calibration.id_bytes, (320 + picked) * kLength * 4);
+  const EstimateInput input{*backend, model_, plan, calibration, DType::f32, options_};
+  const int64_t few = estimate_resources(input).memory_bytes;
+  calibration.id_bytes = 2 * few;
+  EXPECT_EQ(estimate_resources(input).memory_bytes, 2 * few + count_memory(input).outside);
+  options_.max_memory = 2 * few;
+  try {
+    estimate_resources(input);
+    ADD_FAILURE() << "they do not fit";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.exit(), Exit::resources);
+    EXPECT_THAT(error.what(), ::testing::HasSubstr("tokens of the calibration text"));
+  }
+}
+
 }  // namespace
 }  // namespace halftone

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <optional>
 
 #include "apps/load_weights.h"
 #include "apps/quantize_output.h"
@@ -29,35 +30,39 @@ struct Task {
   int64_t first_scored = 0;  // position in the window; the last one is length − 2
 };
 
-Task hf_task(const Tokenizer& tokenizer, const TextFile& text, int64_t length) {
-  return {cut_windows(tokenizer, {text}, length), 0};
-}
-
 // llama.cpp's perplexity tool: the text is tokenized once with BOS where the vocabulary adds one,
 // cut into chunks whose first token becomes BOS, and the second half of each is scored.
-Task llama_cpp_task(const Tokenizer& tokenizer, const TextFile& text, int64_t length) {
-  Task task;
-  task.windows.length = length;
-  task.first_scored = length / 2;
-  std::vector<int32_t>& ids = task.windows.ids;
-  for (const std::string& document : text.documents) {
-    const std::vector<int32_t> part = tokenizer.encode(document, true);
-    ids.insert(ids.end(), part.begin(), part.end());
-  }
-  task.windows.tokens_in_text = static_cast<int64_t>(ids.size());
-  ids.resize(ids.size() / static_cast<size_t>(length) * static_cast<size_t>(length));
-  if (const auto bos = tokenizer.bos())
-    for (int64_t w = 0; w < task.windows.count(); ++w) ids[static_cast<size_t>(w * length)] = *bos;
-  return task;
+Windows llama_cpp_windows(const Tokenizer& tokenizer, const TextFile& text, int64_t length,
+                          int64_t most) {
+  Windows windows;
+  windows.length = length;
+  std::optional<StreamEncoder> encoder;
+  const auto enough = [&] {
+    return most > 0 && static_cast<int64_t>(windows.ids.size()) >= most * length;
+  };
+  visit_documents(text, [&](std::string_view part, bool first) {
+    if (first) {
+      if (encoder) encoder->finish(windows.ids);
+      encoder.emplace(tokenizer, /*add_special=*/true);
+    }
+    encoder->push(part, windows.ids);
+    return !enough();
+  });
+  if (encoder && !enough()) encoder->finish(windows.ids);
+  windows.cut(tokenizer.bos(), most);
+  return windows;
 }
 
 Task make_task(const Tokenizer& tokenizer, const TextFile& text, const EvaluateOptions& options) {
   const bool hf = options.protocol == Protocol::hf;
   const int64_t length = options.seq_len > 0 ? options.seq_len : hf ? 2048 : 512;
   if (length < 8) throw usage_error("--seq-len {}: a window needs at least 8 tokens", length);
-  Task task = hf ? hf_task(tokenizer, text, length) : llama_cpp_task(tokenizer, text, length);
   // llama.cpp's tool wants two whole chunks before it starts.
   const int64_t least = std::max<int64_t>(hf ? 1 : 2, options.windows);
+  const int64_t most = options.windows > 0 ? least : 0;
+  Task task{hf ? cut_windows(tokenizer, {text}, length, most)
+               : llama_cpp_windows(tokenizer, text, length, most),
+            hf ? 0 : length / 2};
   if (task.windows.count() < least)
     throw bad_input("--text {}: holds {} tokens, {} window{} of {} need{} {}", text.path,
                     human_count(task.windows.tokens_in_text), least, least == 1 ? "" : "s",

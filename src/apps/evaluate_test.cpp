@@ -10,6 +10,7 @@
 
 #include "apps/test_model_folder.h"
 #include "base/error.h"
+#include "base/file.h"
 #include "model/forward.h"
 #include "text/dataset.h"
 
@@ -29,8 +30,7 @@ class EvaluateTest : public ::testing::Test {
 
   std::vector<int32_t> ids_of(const std::string& path) const {
     std::vector<int32_t> ids;
-    const TextFile text = read_text_file(path);
-    for (const char letter : text.documents.front()) ids.push_back(letter - 'a');
+    for (const char letter : read_file(path)) ids.push_back(letter - 'a');
     return ids;
   }
   // log softmax of every position's logits, in double precision.

@@ -63,6 +63,19 @@ FileDescriptor open_regular(const std::string& path) {
   return file;
 }
 
+// Fills `bytes` from where the file is read; fewer at its end.
+size_t read_some(const FileDescriptor& file, std::span<char> bytes) {
+  size_t size = 0;
+  while (size < bytes.size()) {
+    const ssize_t got = ::read(file.number(), bytes.data() + size, bytes.size() - size);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) throw file_error(file.path(), "cannot be read", errno);
+    if (got == 0) break;
+    size += static_cast<size_t>(got);
+  }
+  return size;
+}
+
 }  // namespace
 
 std::string read_file(const std::string& path) {
@@ -70,15 +83,22 @@ std::string read_file(const std::string& path) {
   // Read to the end rather than to the size: pipes and /proc have none.
   std::string text(static_cast<size_t>(file.size()) + 1, '\0');
   for (size_t size = 0;;) {
-    const ssize_t got = ::read(file.number(), text.data() + size, text.size() - size);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) throw file_error(path, "cannot be read", errno);
-    size += static_cast<size_t>(got);
-    if (got == 0) {
+    size += read_some(file, std::span(text).subspan(size));
+    if (size < text.size()) {
       text.resize(size);
       return text;
     }
-    if (size == text.size()) text.resize(2 * size + 4096);
+    text.resize(2 * size + 4096);
+  }
+}
+
+void read_file_in_blocks(const std::string& path, size_t block,
+                         const std::function<bool(std::string_view)>& visit) {
+  const FileDescriptor file = open_regular(path);
+  std::string bytes(block, '\0');
+  for (size_t size = block; size == block;) {
+    size = read_some(file, bytes);
+    if (size > 0 && !visit(std::string_view(bytes).substr(0, size))) return;
   }
 }
 

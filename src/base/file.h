@@ -1,7 +1,9 @@
 // Files written whole or not at all.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -9,6 +11,10 @@
 namespace halftone {
 
 std::string read_file(const std::string& path);  // Error(bad_input) when it cannot be read
+// Calls visit(block) with `block` bytes after the other, the last time with fewer, until it returns
+// false. Error(bad_input) when the file cannot be read.
+void read_file_in_blocks(const std::string& path, size_t block,
+                         const std::function<bool(std::string_view)>& visit);
 // Writes beside `path`, syncs, renames. Error(resources) when the disk is full, Error(bad_input)
 // when
 // it is not writable.

@@ -110,6 +110,15 @@ bool Bpe::may_join(char32_t left, char32_t right) const {
   return false;
 }
 
+bool Bpe::parts(char32_t left, char32_t right) const {
+  const auto known = [&](char32_t character) {
+    return vocabulary_.find(to_utf8(character)) != Vocabulary::kNone;
+  };
+  // Where merges are ignored a whole piece may be one token.
+  return !options_.ignore_merges && !joints_.empty() && !may_join(left, right) && known(left) &&
+         known(right);
+}
+
 void Bpe::encode(std::string_view piece, BpeCache& cache, std::vector<int32_t>& ids) const {
   if (piece.empty()) return;
   if (options_.ignore_merges) {

@@ -66,6 +66,9 @@ class Bpe {
   explicit Bpe(const TokenizerSpec& spec);  // keeps a reference to spec.vocabulary
   // Appends the ids of one piece. O(n log n) in its length.
   void encode(std::string_view piece, BpeCache& cache, std::vector<int32_t>& ids) const;
+  // Whether every piece with these two neighbours in it gives the ids of its two parts: both are
+  // known, and no merge joins them.
+  bool parts(char32_t left, char32_t right) const;
 
  private:
   void encode_word(std::string_view word, BpeCache& cache, std::vector<int32_t>& ids) const;

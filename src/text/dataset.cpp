@@ -3,138 +3,138 @@
 
 #include <algorithm>
 #include <cassert>
-#include <filesystem>
 #include <numeric>
-#include <unordered_set>
+#include <utility>
 
 #include "base/error.h"
-#include "base/file.h"
-#include "base/json.h"
 #include "base/rng.h"
-#include "base/sha256.h"
-#include "text/unicode.h"
 
 namespace halftone {
 namespace {
 
-std::string document_of(const Json& record, const std::string& origin) {
-  if (record.is_object()) {
-    const auto text = record.find("text");
-    if (text != record.end() && text->is_string()) return text->get<std::string>();
-    if (text == record.end() && (record.contains("instruction") || record.contains("messages"))) {
-      throw bad_input("{}: chat or instruction record, expected an object with \"text\"", origin)
-          .hint("Write each conversation as one text, in the model's own chat template.");
-    }
-  }
-  throw bad_input("{}: got {}, expected an object with a string \"text\"", origin,
-                  record.dump().substr(0, 60));
-}
-
-void read_lines(std::string_view text, TextFile& file) {
-  int64_t number = 0;
-  while (!text.empty()) {
-    const size_t end = std::min(text.find('\n'), text.size());
-    const std::string_view line = text.substr(0, end);
-    text.remove_prefix(std::min(end + 1, text.size()));
-    ++number;
-    if (line.find_first_not_of(" \t\r") == std::string_view::npos) continue;
-    const std::string origin = fmt::format("{}: line {}", file.path, number);
-    file.documents.push_back(document_of(parse_json(line, origin), origin));
-  }
-}
-
-void read_list(std::string_view text, TextFile& file) {
-  const Json list = parse_json(text, file.path);
-  for (size_t i = 0; i < list.size(); ++i) {
-    file.documents.push_back(document_of(list[i], fmt::format("{}: item {}", file.path, i + 1)));
-  }
-}
-
 constexpr size_t kRun = 64;           // bytes that two texts must have in common
 constexpr uint64_t kSampleMask = 15;  // one run in sixteen is looked at
 
-// Calls visit(hash) for the sampled runs of a document (Karp and Rabin 1987, modulo 2^64).
-template <class Visit>
-void visit_runs(std::string_view document, Visit visit) {
-  constexpr uint64_t kBase = 0x9e3779b97f4a7c15u;
-  uint64_t leaving_factor = 1;
-  for (size_t i = 0; i < kRun; ++i) leaving_factor *= kBase;
-  unsigned char ring[kRun] = {};
-  uint64_t hash = 0;
-  size_t count = 0;
-  bool was_space = true;
-  for (const char c : document) {
-    const bool space = c == ' ' || (c >= '\t' && c <= '\r');
-    if (space && was_space) continue;
-    was_space = space;
-    const auto entering = static_cast<unsigned char>(space ? ' ' : c);
-    unsigned char& place = ring[count++ % kRun];
-    hash = hash * kBase + entering - leaving_factor * place;
-    place = entering;
-    if (count < kRun) continue;
-    const uint64_t mixed = (hash ^ hash >> 31) * kBase;
-    if ((mixed >> 32 & kSampleMask) == 0) visit(mixed);
+// The hashes of the sampled runs of a document that comes part by part (Karp and Rabin 1987, modulo
+// 2^64).
+class Runs {
+ public:
+  Runs() {
+    for (size_t i = 0; i < kRun; ++i) leaving_factor_ *= kBase;
   }
+  void begin() {
+    std::fill(std::begin(ring_), std::end(ring_), 0);
+    hash_ = 0;
+    count_ = 0;
+    was_space_ = true;
+  }
+  template <class Visit>
+  void push(std::string_view part, Visit visit) {
+    for (const char c : part) {
+      const bool space = c == ' ' || (c >= '\t' && c <= '\r');
+      if (space && was_space_) continue;
+      was_space_ = space;
+      const auto entering = static_cast<unsigned char>(space ? ' ' : c);
+      unsigned char& place = ring_[count_++ % kRun];
+      hash_ = hash_ * kBase + entering - leaving_factor_ * place;
+      place = entering;
+      if (count_ < kRun) continue;
+      const uint64_t mixed = (hash_ ^ hash_ >> 31) * kBase;
+      if ((mixed >> 32 & kSampleMask) == 0) visit(mixed);
+    }
+  }
+
+ private:
+  static constexpr uint64_t kBase = 0x9e3779b97f4a7c15u;
+  uint64_t leaving_factor_ = 1, hash_ = 0;
+  unsigned char ring_[kRun] = {};
+  size_t count_ = 0;
+  bool was_space_ = true;
+};
+
+template <class Visit>
+void visit_runs(const TextFile& file, Visit visit) {
+  Runs runs;
+  visit_documents(file, [&](std::string_view part, bool first) {
+    if (first) runs.begin();
+    runs.push(part, visit);
+    return true;
+  });
+}
+
+// Runs and whether they were met again. When they become many, every second one is forgotten, by
+// its hash: so the same ones are, wherever they stand.
+class SampledRuns {
+ public:
+  void add(uint64_t hash) {
+    if (!taken(hash)) return;
+    hashes_.push_back(hash);
+    if (hashes_.size() < kMostRuns) return;
+    mask_ = mask_ * 2 + 1;
+    std::erase_if(hashes_, [this](uint64_t each) { return !taken(each); });
+  }
+  void sort() {
+    std::sort(hashes_.begin(), hashes_.end());
+    met_.assign(hashes_.size(), false);
+  }
+  void meet(uint64_t hash) {
+    if (!taken(hash)) return;
+    const auto [begin, end] = std::equal_range(hashes_.begin(), hashes_.end(), hash);
+    std::fill(met_.begin() + (begin - hashes_.begin()), met_.begin() + (end - hashes_.begin()),
+              true);
+  }
+  double share_met() const {
+    const auto met = static_cast<double>(std::count(met_.begin(), met_.end(), true));
+    return hashes_.empty() ? 0 : met / static_cast<double>(hashes_.size());
+  }
+
+ private:
+  static constexpr size_t kMostRuns = size_t{1} << 20;
+  bool taken(uint64_t hash) const { return (hash >> 40 & mask_) == 0; }
+  uint64_t mask_ = 0;
+  std::vector<uint64_t> hashes_;
+  std::vector<bool> met_;
+};
+
+// Room for the ids of so many bytes of text, so that the list need not grow by copies; pages that
+// are not reached are not taken.
+void reserve_ids(const std::vector<TextFile>& files, int64_t most_ids, std::vector<int32_t>& ids) {
+  int64_t bytes = 0;
+  for (const TextFile& file : files) bytes += file.bytes;
+  const int64_t guess = bytes / 2 + kRun;
+  ids.reserve(static_cast<size_t>(most_ids > 0 ? std::min(guess, most_ids) : guess));
 }
 
 }  // namespace
 
-TextFile read_text_file(const std::string& path) {
-  std::error_code unknown;
-  if (!std::filesystem::exists(path, unknown))
-    throw bad_input("{}: not there, expected a text file", path)
-        .hint("check the path; scripts/fetch.sh texts fetches texts to try with.");
-  const std::string bytes = read_file(path);
-  if (bytes.empty()) throw bad_input("{}: empty, expected text", path);
-  if (const size_t nul = bytes.find('\0'); nul != std::string::npos) {
-    throw bad_input("{}: binary (a NUL byte at offset {}), expected text", path, nul);
-  }
-  if (const auto invalid = find_invalid_utf8(bytes)) {
-    throw bad_input("{}: not UTF-8 (offset {})", path, *invalid)
-        .hint("Convert it first: iconv -f LATIN1 -t UTF-8");
-  }
-  TextFile file{path, sha256_of(bytes), {}};
-  const bool lines = path.ends_with(".jsonl"), json = path.ends_with(".json");
-  if (!lines && !json) {
-    file.documents.push_back(bytes);
-    return file;
-  }
-  std::string_view text = bytes;
-  if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);
-  const size_t first = text.find_first_not_of(" \t\r\n");
-  if (json && first != std::string_view::npos && text[first] == '[') {
-    read_list(text, file);
-  } else {
-    read_lines(text, file);
-  }
-  const auto is_empty = [](const std::string& document) { return document.empty(); };
-  if (std::all_of(file.documents.begin(), file.documents.end(), is_empty)) {
-    throw bad_input("{}: no text in it", path);
-  }
-  return file;
+void Windows::cut(std::optional<int32_t> bos, int64_t most) {
+  tokens_in_text = static_cast<int64_t>(ids.size());
+  const int64_t whole = tokens_in_text / length;
+  ids.resize(static_cast<size_t>((most > 0 ? std::min(most, whole) : whole) * length));
+  if (!bos) return;
+  for (size_t at = 0; at < ids.size(); at += static_cast<size_t>(length)) ids[at] = *bos;
 }
 
-Windows cut_windows(const Tokenizer& tokenizer, const std::vector<TextFile>& files,
-                    int64_t length) {
+Windows cut_windows(const Tokenizer& tokenizer, const std::vector<TextFile>& files, int64_t length,
+                    int64_t most) {
   assert(length > 0);
   Windows windows;
   windows.length = length;
+  std::vector<int32_t>& ids = windows.ids;
+  reserve_ids(files, most * length, ids);
+  const auto enough = [&] { return most > 0 && static_cast<int64_t>(ids.size()) >= most * length; };
   for (const TextFile& file : files) {
-    std::string text;
-    for (size_t i = 0; i < file.documents.size(); ++i) {
-      if (i > 0) text += "\n\n";
-      text += file.documents[i];
-    }
-    const std::vector<int32_t> ids = tokenizer.encode(text, false);
-    windows.ids.insert(windows.ids.end(), ids.begin(), ids.end());
+    if (enough()) break;
+    StreamEncoder encoder(tokenizer);
+    bool follows = false;
+    visit_documents(file, [&](std::string_view part, bool first) {
+      if (first && std::exchange(follows, true)) encoder.push("\n\n", ids);
+      encoder.push(part, ids);
+      return !enough();
+    });
+    if (!enough()) encoder.finish(ids);
   }
-  windows.tokens_in_text = static_cast<int64_t>(windows.ids.size());
-  windows.ids.resize(static_cast<size_t>(windows.tokens_in_text / length * length));
-  if (const auto bos = tokenizer.bos()) {
-    for (size_t at = 0; at < windows.ids.size(); at += static_cast<size_t>(length)) {
-      windows.ids[at] = *bos;
-    }
-  }
+  windows.cut(tokenizer.bos(), most);
   return windows;
 }
 
@@ -158,22 +158,12 @@ Windows pick_windows(const Windows& all, int64_t first, int64_t count, uint64_t 
 }
 
 double overlap(const std::vector<TextFile>& calibration, const std::vector<TextFile>& evaluation) {
-  std::unordered_set<uint64_t> known;
-  for (const TextFile& file : calibration) {
-    for (const std::string& document : file.documents) {
-      visit_runs(document, [&](uint64_t hash) { known.insert(hash); });
-    }
-  }
-  int64_t runs = 0, shared = 0;
-  for (const TextFile& file : evaluation) {
-    for (const std::string& document : file.documents) {
-      visit_runs(document, [&](uint64_t hash) {
-        ++runs;
-        shared += known.count(hash) ? 1 : 0;
-      });
-    }
-  }
-  return runs == 0 ? 0 : static_cast<double>(shared) / static_cast<double>(runs);
+  SampledRuns runs;
+  for (const TextFile& file : evaluation) visit_runs(file, [&](uint64_t hash) { runs.add(hash); });
+  runs.sort();
+  for (const TextFile& file : calibration)
+    visit_runs(file, [&](uint64_t hash) { runs.meet(hash); });
+  return runs.share_met();
 }
 
 }  // namespace halftone

@@ -2,13 +2,17 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/json.h"
+#include "base/memory_usage.h"
 #include "base/sha256.h"
 
 namespace halftone {
@@ -33,6 +37,16 @@ Tokenizer letters(bool with_bos) {
                : "null",
       vocabulary);
   return Tokenizer::load(metadata);
+}
+
+std::vector<std::string> documents_of(const TextFile& file) {
+  std::vector<std::string> documents;
+  visit_documents(file, [&](std::string_view part, bool first) {
+    if (first) documents.emplace_back();
+    documents.back() += part;
+    return true;
+  });
+  return documents;
 }
 
 class Dataset : public ::testing::Test {
@@ -78,14 +92,76 @@ TEST_F(Dataset, WorkedExample) {
 TEST_F(Dataset, JoinsDocumentsByAnEmptyLineAndFilesByNothing) {
   const TextFile lines =
       read_text_file(write("a.jsonl", "{\"text\": \"ab\"}\n\n{\"id\": 1, \"text\": \"c\"}\r\n"));
-  EXPECT_THAT(lines.documents, ElementsAre("ab", "c"));
+  EXPECT_THAT(documents_of(lines), ElementsAre("ab", "c"));
+  EXPECT_EQ(lines.documents, 2);
   const TextFile list = read_text_file(write("b.json", "[{\"text\": \"d\"}, {\"text\": \"e\"}]"));
-  EXPECT_THAT(list.documents, ElementsAre("d", "e"));
+  EXPECT_THAT(documents_of(list), ElementsAre("d", "e"));
   const TextFile json_lines =
       read_text_file(write("c.json", "{\"text\": \"f\"}\n{\"text\": \"g\"}"));
-  EXPECT_THAT(json_lines.documents, ElementsAre("f", "g"));
+  EXPECT_THAT(documents_of(json_lines), ElementsAre("f", "g"));
   EXPECT_THAT(cut_windows(letters(false), {lines, list}, 1).ids,
               ElementsAre(0, 1, 26, 26, 2, 3, 26, 26, 4));
+}
+
+// A block ends within a line, an item, a string, an escape, a character.
+TEST_F(Dataset, DocumentsLargerThanABlockStayWhole) {
+  std::vector<std::string> texts;
+  Json list = Json::array();
+  std::string lines = "\xef\xbb\xbf", plain;
+  for (int i = 0; i < 40; ++i) {
+    std::string text;
+    for (int j = 0; j < 700 * (i % 7); ++j)
+      text += fmt::format("{} ]}},[{{ \\\"\n h\u00e9 \u6f22\u5b57 \U0001f600 ", i * j);
+    lines += Json{{"text", text}}.dump() + "\n";
+    list.push_back({{"text", text}});
+    plain += text;
+    texts.push_back(std::move(text));
+  }
+  EXPECT_EQ(documents_of(read_text_file(write("a.jsonl", lines))), texts);
+  EXPECT_EQ(documents_of(read_text_file(write("a.json", " " + list.dump(1) + "\n"))), texts);
+  EXPECT_THAT(documents_of(read_text_file(write("a.txt", plain))), ElementsAre(plain));
+}
+
+TEST_F(Dataset, APipeIsReadOnce) {
+  const std::string path = directory_ / "pipe";
+  ASSERT_EQ(::mkfifo(path.c_str(), 0600), 0);
+  std::thread writer([&] { std::ofstream(path) << "abcdefghij"; });
+  const TextFile file = read_text_file(path);
+  writer.join();
+  EXPECT_THAT(cut_windows(letters(false), {file}, 3).ids, ElementsAre(0, 1, 2, 3, 4, 5, 6, 7, 8));
+  EXPECT_THAT(documents_of(file), ElementsAre("abcdefghij"));
+}
+
+// What is held is the ids, not the text: neither a file nor a document, nor their sum.
+TEST_F(Dataset, HoldsIdsAlone) {
+  const std::string path = directory_ / "long.jsonl";
+  {
+    std::ofstream out(path);
+    const std::string document(100000, ' ');  // of which this tokenizer makes nothing
+    for (int i = 0; i < 300; ++i) out << "{\"text\": \"" << document << "a b\"}\n";
+  }
+  const Tokenizer tokenizer = letters(false);
+  const int64_t before = anonymous_memory();
+  const MemoryWatch watch;
+  const TextFile file = read_text_file(path);
+  const Windows windows = cut_windows(tokenizer, {file}, 4);
+  EXPECT_EQ(windows.tokens_in_text, 300 * 2 + 299 * 2);
+  EXPECT_LT(watch.peak() - before, int64_t{16} << 20);
+}
+
+TEST_F(Dataset, TheFirstWindowsAreThoseOfTheWholeText) {
+  std::string text;
+  for (int i = 0; i < 600000; ++i) text += fmt::format("{}\n", static_cast<char>('a' + i % 23));
+  const TextFile file = read_text_file(write("text", text));
+  const Windows all = cut_windows(letters(true), {file, file}, 7);
+  for (const int64_t most : {int64_t{1}, int64_t{9000}, all.count(), all.count() + 1}) {
+    const Windows first = cut_windows(letters(true), {file, file}, 7, most);
+    EXPECT_EQ(first.count(), std::min(most, all.count()));
+    EXPECT_TRUE(std::equal(first.ids.begin(), first.ids.end(), all.ids.begin()));
+    if (most == 1) {
+      EXPECT_LT(first.tokens_in_text, all.tokens_in_text / 2);
+    }
+  }
 }
 
 TEST_F(Dataset, NamesWhatIsWrong) {
@@ -100,6 +176,15 @@ TEST_F(Dataset, NamesWhatIsWrong) {
   EXPECT_THAT(
       error_of("chat.json", "[{\"instruction\": \"a\", \"input\": \"\", \"output\": \"b\"}]"),
       HasSubstr("instruction record"));
+  EXPECT_THAT(error_of("open.json", "[{\"text\": \"a\"}"), HasSubstr("expected ]"));
+  EXPECT_THAT(error_of("comma.json", "[{\"text\": \"a\"},]"), HasSubstr("item 2"));
+  EXPECT_THAT(error_of("first.json", "[,{\"text\": \"a\"}]"), HasSubstr("item 1"));
+  EXPECT_THAT(error_of("behind.json", "[{\"text\": \"a\"}] 1"), HasSubstr("behind the list"));
+  EXPECT_THAT(error_of("bare.json", " []\n"), HasSubstr("no text"));
+  const std::string long_text(300000, 'a');
+  EXPECT_THAT(error_of("late.txt", long_text + "\xe9"), HasSubstr("not UTF-8 (offset 300000)"));
+  EXPECT_THAT(error_of("both.txt", "\xe9 " + long_text + std::string(1, '\0')),
+              HasSubstr("offset 300002"));
   EXPECT_THAT(error_of("none.jsonl", "\n\n"), HasSubstr("no text"));
   EXPECT_THAT(error_of("blank.jsonl", "{\"text\": \"\"}\n"), HasSubstr("no text"));
 }
@@ -129,13 +214,18 @@ TEST_F(Dataset, SeesOverlap) {
   }
   std::string spaced = text;
   std::replace(spaced.begin(), spaced.end(), ' ', '\n');
-  const TextFile first{"a", "", {text}}, second{"b", "", {other}}, again{"c", "", {spaced}};
-  const TextFile half{"d", "", {text.substr(0, text.size() / 2), other.substr(0, text.size() / 2)}};
+  const size_t half_size = text.size() / 2;
+  const Json documents = {{{"text", text.substr(0, half_size)}},
+                          {{"text", other.substr(0, half_size)}}};
+  const TextFile first = read_text_file(write("a", text)),
+                 second = read_text_file(write("b", other));
+  const TextFile again = read_text_file(write("c", spaced));
+  const TextFile half = read_text_file(write("d.json", documents.dump()));
   EXPECT_EQ(overlap({first}, {first}), 1.0);
   EXPECT_EQ(overlap({first}, {again}), 1.0);
   EXPECT_EQ(overlap({first}, {second}), 0.0);
   EXPECT_NEAR(overlap({first}, {half}), 0.5, 0.05);
-  EXPECT_EQ(overlap({first}, {{"e", "", {"short"}}}), 0.0);
+  EXPECT_EQ(overlap({first}, {read_text_file(write("e", "short"))}), 0.0);
 }
 
 }  // namespace

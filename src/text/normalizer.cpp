@@ -13,9 +13,27 @@ namespace halftone {
 struct NormalizerStep {
   virtual ~NormalizerStep() = default;
   virtual void run(std::string& text) const = 0;
+  // Whether a text that goes on where another ended is left alone.
+  virtual bool only_at_start() const { return false; }
+  // False: the step may look across a cut before `next`, which else becomes what the step makes it.
+  virtual bool pass_cut(char32_t& next) const = 0;
 };
 
 namespace {
+
+// What no character before it combines with, and no pattern that is known joins to a letter.
+bool parts_cleanly(char32_t next) {
+  constexpr std::u32string_view kKnown = U" \n.,\u3002\uff0c\u2581";
+  return kKnown.find(next) != std::u32string_view::npos;
+}
+
+// `next` := the one character of `text`, when it is such a one.
+bool becomes(std::string_view text, char32_t& next) {
+  if (text.empty() || utf8_length(text[0]) != text.size()) return false;
+  size_t at = 0;
+  next = next_character(text, at);
+  return parts_cleanly(next);
+}
 
 // Prepend and ByteLevel leave empty text empty.
 struct Prepend : NormalizerStep {
@@ -23,12 +41,18 @@ struct Prepend : NormalizerStep {
   void run(std::string& text) const override {
     if (!text.empty()) text.insert(0, prefix);
   }
+  bool only_at_start() const override { return true; }
+  bool pass_cut(char32_t&) const override { return true; }
   std::string prefix;
 };
 
 struct Replace : NormalizerStep {
   Replace(Pattern what, std::string with) : pattern(std::move(what)), content(std::move(with)) {}
   void run(std::string& text) const override { text = pattern.replace_all(text, content); }
+  bool pass_cut(char32_t& next) const override {
+    const auto replaced = pattern.sign();
+    return replaced && (*replaced != next || becomes(content, next));
+  }
   Pattern pattern;
   std::string content;
 };
@@ -36,6 +60,9 @@ struct Replace : NormalizerStep {
 struct Normal : NormalizerStep {
   explicit Normal(NormalForm which) : form(which) {}
   void run(std::string& text) const override { text = normalize(text, form); }
+  bool pass_cut(char32_t& next) const override {
+    return becomes(normalize(to_utf8(next), form), next);
+  }
   NormalForm form;
 };
 
@@ -46,6 +73,7 @@ struct Lowercase : NormalizerStep {
     for (size_t at = 0; at < text.size();) append_lowercase(out, next_character(text, at));
     text = std::move(out);
   }
+  bool pass_cut(char32_t&) const override { return true; }
 };
 
 struct Strip : NormalizerStep {
@@ -64,6 +92,7 @@ struct Strip : NormalizerStep {
     if (!right) end = text.size();
     text = end > begin ? text.substr(begin, end - begin) : std::string();
   }
+  bool pass_cut(char32_t&) const override { return false; }
   bool left, right;
 };
 
@@ -73,6 +102,7 @@ struct ByteLevel : NormalizerStep {
     for (const char byte : text) append_utf8(out, byte_to_character(static_cast<uint8_t>(byte)));
     text = std::move(out);
   }
+  bool pass_cut(char32_t&) const override { return false; }
 };
 
 std::unique_ptr<NormalizerStep> make_step(const Json& json, const std::string& origin) {
@@ -127,8 +157,15 @@ Normalizer::Normalizer(const Json& json, const std::string& origin) {
 Normalizer::~Normalizer() = default;
 Normalizer::Normalizer(Normalizer&&) noexcept = default;
 
-void Normalizer::run(std::string& text) const {
-  for (const auto& step : steps_) step->run(text);
+void Normalizer::run(std::string& text, TextPart part) const {
+  for (const auto& step : steps_)
+    if (part == TextPart::whole || !step->only_at_start()) step->run(text);
+}
+
+std::optional<char32_t> Normalizer::at_cut(char32_t next) const {
+  for (const auto& step : steps_)
+    if (!step->pass_cut(next)) return std::nullopt;
+  return next;
 }
 
 }  // namespace halftone

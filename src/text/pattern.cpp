@@ -2,6 +2,7 @@
 #include "text/pattern.h"
 
 #include "base/error.h"
+#include "text/unicode.h"
 
 namespace halftone {
 
@@ -21,6 +22,16 @@ Pattern::Pattern(Options& options) {
   } else {
     throw bad_input("{}: pattern: option {} is not known", options.origin(), kind);
   }
+}
+
+std::optional<char32_t> Pattern::sign() const {
+  if (regex_ || utf8_length(string_[0]) != string_.size()) return std::nullopt;
+  size_t at = 0;
+  const char32_t character = next_character(string_, at);
+  const bool letter =
+      (character >= U'a' && character <= U'z') || (character >= U'A' && character <= U'Z');
+  if (letter || (character >= 0x80 && character != U'\u2581')) return std::nullopt;
+  return character;
 }
 
 std::string Pattern::replace_all(std::string_view text, std::string_view content) const {

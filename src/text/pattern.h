@@ -16,6 +16,11 @@ class Pattern {
   explicit Pattern(Options& options);  // reads the field "pattern"
   explicit Pattern(Regex regex) : regex_(std::move(regex)) {}
 
+  // What it matches when that is one single character, and no letter: an ASCII one, or U+2581.
+  std::optional<char32_t> sign() const;
+  // How a regex was spelled; empty for a string.
+  std::string_view expression() const { return regex_ ? regex_->expression() : std::string_view(); }
+
   std::string replace_all(std::string_view text, std::string_view content) const;
 
   // Finds matches in many texts, with one working memory.

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "text/known_patterns.h"
 #include "text/pattern.h"
 #include "text/split_behavior.h"
 #include "text/tokenizer_spec.h"
@@ -14,12 +15,32 @@ namespace halftone {
 struct PreTokenizerStep {
   virtual ~PreTokenizerStep() = default;
   virtual void run(Pieces& pieces) const = 0;
+  // As PreTokenizer::at_cut(), of a step before which no piece ends there.
+  virtual AtCut at_cut(char32_t& next) const = 0;
 };
 
 namespace {
 
 constexpr std::string_view kGpt2Pattern =
     R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
+
+// Of a split at single characters that are no letters; `at_next`: the second part starts with one.
+AtCut split_at_cut(bool at_next, SplitBehavior behavior) {
+  if (!at_next) return AtCut::passes;
+  return behavior == SplitBehavior::merged_with_previous ? AtCut::crosses : AtCut::parts;
+}
+
+AtCut expression_at_cut(std::string_view expression) {
+  switch (known_pattern(expression)) {
+    case KnownPattern::letters:
+      return AtCut::parts;
+    case KnownPattern::no_letters:
+      return AtCut::passes;
+    case KnownPattern::other:
+      break;
+  }
+  return AtCut::crosses;
+}
 
 std::string_view view(const Pieces& pieces, Span span) {
   return std::string_view(pieces.text).substr(span.begin, span.end - span.begin);
@@ -41,11 +62,17 @@ struct SplitStep : PreTokenizerStep {
     }
     pieces.spans = std::move(cut);
   }
+  AtCut at_cut(char32_t& next) const override {
+    if (rule.invert) return AtCut::crosses;
+    if (const auto sign = pattern.sign()) return split_at_cut(*sign == next, rule.behavior);
+    const bool isolated = rule.behavior == SplitBehavior::isolated;
+    return isolated ? expression_at_cut(pattern.expression()) : AtCut::crosses;
+  }
   Pattern pattern;
   SplitRule rule;
 };
 
-// Splits at the characters of a class.
+// Splits at the characters of a class, in which there is no letter.
 struct ClassStep : PreTokenizerStep {
   using Class = bool (*)(char32_t);
   ClassStep(Class which, SplitRule how) : in_class(which), rule(how) {}
@@ -62,6 +89,9 @@ struct ClassStep : PreTokenizerStep {
       split_at(span, matches, rule, cut);
     }
     pieces.spans = std::move(cut);
+  }
+  AtCut at_cut(char32_t& next) const override {
+    return split_at_cut(in_class(next), rule.behavior);
   }
   Class in_class;
   SplitRule rule;
@@ -91,6 +121,7 @@ struct WordStep : PreTokenizerStep {
     }
     pieces.spans = std::move(cut);
   }
+  AtCut at_cut(char32_t&) const override { return AtCut::parts; }
 };
 
 // One space in front of every piece that has none.
@@ -107,6 +138,9 @@ struct PrefixSpaceStep : PreTokenizerStep {
     }
     out.at_start = starts(pieces);
     pieces = std::move(out);
+  }
+  AtCut at_cut(char32_t& next) const override {
+    return next == U' ' ? AtCut::passes : AtCut::crosses;
   }
 };
 
@@ -125,7 +159,11 @@ struct ByteAlphabetStep : PreTokenizerStep {
     out.at_start = starts(pieces);
     pieces = std::move(out);
   }
+  // Whatever comes then would see other characters.
+  AtCut at_cut(char32_t&) const override { return AtCut::crosses; }
 };
+
+constexpr std::string_view kMark = "\xe2\x96\x81";  // U+2581
 
 enum class Prepend { always, first, never };
 
@@ -158,6 +196,14 @@ struct MetaspaceStep : PreTokenizerStep {
     }
     out.at_start = starts(pieces);
     pieces = std::move(out);
+  }
+  // The second part starts with a space, or nothing is put before it.
+  AtCut at_cut(char32_t& next) const override {
+    if (replacement != kMark) return AtCut::crosses;
+    if (next != U' ' && prepend == Prepend::always) return AtCut::crosses;
+    const bool marked = next == U' ' || next == U'\u2581';
+    if (next == U' ') next = U'\u2581';
+    return marked && split ? AtCut::parts : AtCut::passes;
   }
   void find_marks(std::string_view piece, std::vector<Span>& matches) const {
     for (size_t at = piece.find(replacement); at != std::string_view::npos;
@@ -265,6 +311,15 @@ PreTokenizer::PreTokenizer(PreTokenizer&&) noexcept = default;
 
 void PreTokenizer::run(Pieces& pieces) const {
   for (const auto& step : steps_) step->run(pieces);
+}
+
+AtCut PreTokenizer::at_cut(char32_t& next) const {
+  for (const auto& step : steps_) {
+    const AtCut cut = step->at_cut(next);
+    // Where a piece ends, the steps that follow work piece by piece.
+    if (cut != AtCut::passes) return cut;
+  }
+  return AtCut::passes;
 }
 
 }  // namespace halftone

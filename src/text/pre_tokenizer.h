@@ -20,6 +20,10 @@ struct Pieces {
 
 struct PreTokenizerStep;  // pre_tokenizer.cpp
 
+// What cutting a text between two of its characters does to its pieces: they may be others; or they
+// are the same, but for the one that is cut; or all are the same, because one ends there.
+enum class AtCut : uint8_t { crosses, passes, parts };
+
 class PreTokenizer {
  public:
   // null: one piece. Throws Error(bad_input) for a type or an option that is not known. Known:
@@ -29,6 +33,9 @@ class PreTokenizer {
   PreTokenizer(PreTokenizer&&) noexcept;
 
   void run(Pieces& pieces) const;
+  // For a cut behind a letter and before `next`, one of those that Normalizer::at_cut() gives; the
+  // second part is run with at_start = false. `next` := what it is respelled as, when it passes.
+  AtCut at_cut(char32_t& next) const;
   bool byte_level() const { return byte_level_; }  // some step maps bytes to characters
 
  private:

@@ -27,7 +27,8 @@ std::string pcre2_message(int code) {
 
 }  // namespace
 
-Regex::Regex(std::string_view pattern, const std::string& origin) : origin_(origin) {
+Regex::Regex(std::string_view pattern, const std::string& origin)
+    : origin_(origin), expression_(pattern) {
   const std::string translated = translate_pattern(pattern, origin);
   pcre2_compile_context* context = pcre2_compile_context_create(nullptr);
   if (!context) throw std::bad_alloc();
@@ -50,7 +51,9 @@ Regex::Regex(std::string_view pattern, const std::string& origin) : origin_(orig
 Regex::~Regex() { pcre2_code_free(code_); }
 
 Regex::Regex(Regex&& other) noexcept
-    : origin_(std::move(other.origin_)), code_(std::exchange(other.code_, nullptr)) {}
+    : origin_(std::move(other.origin_)),
+      expression_(std::move(other.expression_)),
+      code_(std::exchange(other.code_, nullptr)) {}
 
 struct RegexMatcher::State {
   pcre2_match_data* data;

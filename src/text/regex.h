@@ -22,10 +22,11 @@ class Regex {
   Regex(std::string_view pattern, const std::string& origin);
   ~Regex();
   Regex(Regex&&) noexcept;
+  const std::string& expression() const { return expression_; }
 
  private:
   friend class RegexMatcher;
-  std::string origin_;
+  std::string origin_, expression_;
   pcre2_real_code_8* code_ = nullptr;
 };
 

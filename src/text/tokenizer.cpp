@@ -12,6 +12,7 @@
 #include "base/sha256.h"
 #include "text/added_tokens.h"
 #include "text/bpe.h"
+#include "text/cut_places.h"
 #include "text/decoder.h"
 #include "text/gguf_tokenizer.h"
 #include "text/normalizer.h"
@@ -36,7 +37,8 @@ struct Tokenizer::Impl {
         post_processor(read_post_processor(spec.post_processor, spec.origin + ": post_processor")),
         decoder(spec.decoder, spec.origin + ": decoder"),
         bpe(spec),
-        added(spec.added, normalizer) {
+        added(spec.added, normalizer),
+        cut_places(normalizer, pre_tokenizer, bpe, spec.added) {
     id_end = spec.vocabulary.id_end();
     for (const AddedToken& token : spec.added) {
       std::string decoded = token.content;
@@ -53,10 +55,27 @@ struct Tokenizer::Impl {
     return found != added_ids.end() && added_pieces.at(found->second).special;
   }
 
-  // Text between added tokens that are not normalized.
-  void encode_part(std::string text, bool at_start, BpeCache& cache,
+  // A text, or a part of one that was cut where it can be.
+  void encode_text(std::string_view text, TextPart part, BpeCache& cache,
                    std::vector<int32_t>& ids) const {
-    normalizer.run(text);
+    std::vector<Segment> segments;
+    added.raw().split(text, segments);
+    for (const Segment& segment : segments) {
+      if (segment.id >= 0) {
+        ids.push_back(segment.id);
+        continue;
+      }
+      const bool goes_on = part == TextPart::continued && segment.begin == 0;
+      encode_segment(std::string(text.substr(segment.begin, segment.end - segment.begin)),
+                     goes_on ? TextPart::continued : TextPart::whole,
+                     part == TextPart::whole && segment.begin == 0, cache, ids);
+    }
+  }
+
+  // Text between added tokens that are not normalized.
+  void encode_segment(std::string text, TextPart part, bool at_start, BpeCache& cache,
+                      std::vector<int32_t>& ids) const {
+    normalizer.run(text, part);
     std::vector<Segment> segments;
     added.normalized().split(text, segments);
     for (const Segment& segment : segments) {
@@ -92,6 +111,7 @@ struct Tokenizer::Impl {
   Decoder decoder;
   Bpe bpe;
   AddedTokens added;
+  CutPlaces cut_places;
   std::unordered_map<int32_t, AddedPiece> added_pieces;
   std::unordered_map<std::string, int32_t> added_ids;
   int32_t id_end = 0;
@@ -128,16 +148,7 @@ std::vector<int32_t> Tokenizer::encode(std::string_view text, bool add_special) 
   ids.reserve(text.size() / 3 + 8);
   if (add_special) ids = impl_->post_processor.before;
   BpeCache cache;
-  std::vector<Segment> segments;
-  impl_->added.raw().split(text, segments);
-  for (const Segment& segment : segments) {
-    if (segment.id >= 0) {
-      ids.push_back(segment.id);
-    } else {
-      impl_->encode_part(std::string(text.substr(segment.begin, segment.end - segment.begin)),
-                         segment.begin == 0, cache, ids);
-    }
-  }
+  impl_->encode_text(text, TextPart::whole, cache, ids);
   const auto& after = impl_->post_processor.after;
   if (add_special) ids.insert(ids.end(), after.begin(), after.end());
   return ids;
@@ -207,6 +218,58 @@ std::string Tokenizer::fingerprint() const {
   for (const int32_t id : impl_->post_processor.before) hash.add(fmt::format(" <{}", id));
   for (const int32_t id : impl_->post_processor.after) hash.add(fmt::format(" >{}", id));
   return hash.hex();
+}
+
+struct StreamEncoder::State {
+  const Tokenizer::Impl& tokenizer;
+  const bool add_special;
+  const size_t least;  // bytes that are gathered
+  std::string held = {};
+  size_t searched = 0;  // of what is held, up to where there is no place to cut
+  TextPart part = TextPart::whole;
+  bool begun = false;
+  BpeCache cache = {};
+
+  void begin(std::vector<int32_t>& ids) {
+    const auto& before = tokenizer.post_processor.before;
+    if (!begun && add_special) ids.insert(ids.end(), before.begin(), before.end());
+    begun = true;
+  }
+  void encode(size_t size, std::vector<int32_t>& ids) {
+    tokenizer.encode_text(std::string_view(held).substr(0, size), part, cache, ids);
+    held.erase(0, size);
+    searched = 0;
+    part = TextPart::continued;
+  }
+};
+
+StreamEncoder::StreamEncoder(const Tokenizer& tokenizer, bool add_special, size_t part)
+    : state_(new State{*tokenizer.impl_, add_special, part}) {}
+StreamEncoder::~StreamEncoder() = default;
+
+void StreamEncoder::push(std::string_view text, std::vector<int32_t>& ids) {
+  State& state = *state_;
+  state.begin(ids);
+  while (!text.empty()) {
+    const size_t size = std::min(text.size(), state.least);
+    state.held.append(text.substr(0, size));
+    text.remove_prefix(size);
+    if (state.held.size() < state.least) return;
+    const size_t cut = state.tokenizer.cut_places.last(state.held, state.searched);
+    if (cut == std::string_view::npos) {
+      state.searched = state.held.size() > 8 ? state.held.size() - 8 : 0;
+    } else {
+      state.encode(cut, ids);
+    }
+  }
+}
+
+void StreamEncoder::finish(std::vector<int32_t>& ids) {
+  State& state = *state_;
+  state.begin(ids);
+  if (!state.held.empty()) state.encode(state.held.size(), ids);
+  const auto& after = state.tokenizer.post_processor.after;
+  if (state.add_special) ids.insert(ids.end(), after.begin(), after.end());
 }
 
 struct StreamDecoder::State {

@@ -42,9 +42,28 @@ class Tokenizer {
 
  private:
   friend class StreamDecoder;
+  friend class StreamEncoder;
   struct Impl;
   explicit Tokenizer(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
+};
+
+// Turns a text that comes part by part into ids as they become certain: those of all push() and of
+// finish() are, joined, what encode() of the whole text returns. `part` bytes are gathered before a
+// place is sought at which the text can be cut (text/cut_places.h); all that comes, while there is
+// none.
+class StreamEncoder {
+ public:
+  explicit StreamEncoder(const Tokenizer& tokenizer, bool add_special = false,
+                         size_t part = size_t{64} << 10);
+  ~StreamEncoder();
+  // Appends to `ids`. A part may end within a character; all parts together are well-formed UTF-8.
+  void push(std::string_view text, std::vector<int32_t>& ids);
+  void finish(std::vector<int32_t>& ids);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
 };
 
 // Turns ids into text as they come; holds back bytes until they are whole characters. Special

@@ -1,0 +1,282 @@
+// See text_file.h.
+#include "text/text_file.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/interrupt.h"
+#include "base/json.h"
+#include "base/sha256.h"
+#include "text/unicode.h"
+
+namespace halftone {
+namespace {
+
+constexpr size_t kBlock = size_t{256} << 10;
+constexpr std::string_view kBlank = " \t\r\n";
+
+bool is_blank(std::string_view text) {
+  return text.find_first_not_of(kBlank) == std::string_view::npos;
+}
+
+std::string document_of(const Json& record, const std::string& origin) {
+  if (record.is_object()) {
+    const auto text = record.find("text");
+    if (text != record.end() && text->is_string()) return text->get<std::string>();
+    if (text == record.end() && (record.contains("instruction") || record.contains("messages"))) {
+      throw bad_input("{}: chat or instruction record, expected an object with \"text\"", origin)
+          .hint("Write each conversation as one text, in the model's own chat template.");
+    }
+  }
+  throw bad_input("{}: got {}, expected an object with a string \"text\"", origin,
+                  record.dump().substr(0, 60));
+}
+
+// Cuts blocks of whole characters into documents.
+class Documents {
+ public:
+  Documents(const std::string& path, const DocumentVisitor& visit) : path_(path), visit_(visit) {}
+  virtual ~Documents() = default;
+  // False: no more is wanted.
+  virtual bool push(std::string_view block) = 0;
+  virtual void finish() = 0;
+
+ protected:
+  bool record(std::string_view json, const std::string& origin) {
+    return visit_(document_of(parse_json(json, origin), origin), true);
+  }
+  const std::string& path_;
+  const DocumentVisitor& visit_;
+};
+
+class Plain final : public Documents {
+ public:
+  using Documents::Documents;
+  bool push(std::string_view block) override { return visit_(block, std::exchange(first_, false)); }
+  void finish() override {}
+
+ private:
+  bool first_ = true;
+};
+
+class Lines final : public Documents {
+ public:
+  using Documents::Documents;
+  bool push(std::string_view block) override {
+    for (size_t end = block.find('\n'); end != std::string_view::npos; end = block.find('\n')) {
+      line_ += block.substr(0, end);
+      block.remove_prefix(end + 1);
+      if (!take_line()) return false;
+    }
+    line_ += block;
+    return true;
+  }
+  void finish() override { take_line(); }
+
+ private:
+  bool take_line() {
+    ++number_;
+    const bool go_on = is_blank(line_) || record(line_, fmt::format("{}: line {}", path_, number_));
+    line_.clear();
+    return go_on;
+  }
+  std::string line_;
+  int64_t number_ = 0;
+};
+
+// The items between the commas of the outermost list.
+class List final : public Documents {
+ public:
+  using Documents::Documents;
+  bool push(std::string_view block) override {
+    size_t begin = 0;
+    for (size_t at = 0; at < block.size(); ++at) {
+      if (!ends_item(block[at])) continue;
+      item_ += block.substr(begin, at - begin);
+      begin = at + 1;
+      if (state_ == State::before)
+        item_.clear();
+      else if (!take_item(block[at]))
+        return false;
+      state_ = block[at] == ']' ? State::behind : State::within;
+    }
+    item_ += block.substr(begin);
+    return true;
+  }
+  void finish() override {
+    if (state_ != State::behind)
+      throw bad_input("{}: ends within item {}, expected ]", path_, number_ + 1);
+    if (!is_blank(item_)) throw bad_input("{}: text behind the list's end", path_);
+  }
+
+ private:
+  enum class State { before, within, behind };
+
+  // Whether `c` opens the list, closes it, or is a comma between two items.
+  bool ends_item(char c) {
+    if (state_ == State::before) return c == '[';
+    if (state_ == State::behind) return false;
+    if (in_string_) {
+      if (escaped_ || c == '\\')
+        escaped_ = !escaped_;
+      else
+        in_string_ = c != '"';
+      return false;
+    }
+    if (depth_ == 0 && (c == ',' || c == ']')) return true;
+    in_string_ = c == '"';
+    if (c == '[' || c == '{') ++depth_;
+    if (c == ']' || c == '}') --depth_;
+    return false;
+  }
+  bool take_item(char end) {
+    const bool no_items = end == ']' && number_ == 0 && is_blank(item_);
+    ++number_;
+    const bool go_on = no_items || record(item_, fmt::format("{}: item {}", path_, number_));
+    item_.clear();
+    return go_on;
+  }
+
+  State state_ = State::before;
+  int64_t depth_ = 0, number_ = 0;
+  bool in_string_ = false, escaped_ = false;
+  std::string item_;
+};
+
+// Any of the three, known by the name and the first character.
+class AnyDocuments {
+ public:
+  AnyDocuments(const std::string& path, const DocumentVisitor& visit) : path_(path), visit_(visit) {
+    if (!path.ends_with(".jsonl") && !path.ends_with(".json"))
+      documents_ = std::make_unique<Plain>(path, visit);
+  }
+  bool push(std::string_view block) {
+    if (documents_) return documents_->push(block);
+    start_ += block;
+    std::string_view text = start_;
+    if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);
+    if (is_blank(text)) return true;
+    const bool list = path_.ends_with(".json") && text[text.find_first_not_of(kBlank)] == '[';
+    if (list)
+      documents_ = std::make_unique<List>(path_, visit_);
+    else
+      documents_ = std::make_unique<Lines>(path_, visit_);
+    const bool go_on = documents_->push(text);
+    start_ = {};
+    return go_on;
+  }
+  void finish() {
+    if (documents_) documents_->finish();
+  }
+
+ private:
+  const std::string& path_;
+  const DocumentVisitor& visit_;
+  std::unique_ptr<Documents> documents_;
+  std::string start_;  // white space so far
+};
+
+// Hands on blocks of whole characters; refuses what is no text.
+class TextCheck {
+ public:
+  explicit TextCheck(const std::string& path) : path_(path) {}
+
+  // What is whole of `block` and of what was left of the one before; empty once something is wrong.
+  std::string_view take(std::string_view block) {
+    if (const size_t nul = block.find('\0'); nul != std::string_view::npos)
+      throw bad_input("{}: binary (a NUL byte at offset {}), expected text", path_,
+                      seen_ + static_cast<int64_t>(nul));
+    seen_ += static_cast<int64_t>(block.size());
+    if (invalid_) return {};
+    text_ = left_.append(block);
+    size_t start = text_.size();
+    while (start > 0 && text_.size() - start < 4 &&
+           (static_cast<unsigned char>(text_[start - 1]) & 0xc0) == 0x80)
+      --start;
+    size_t end = text_.size();
+    if (start > 0 && start - 1 + utf8_length(text_[start - 1]) > end) end = start - 1;
+    left_ = text_.substr(end);
+    text_.resize(end);
+    if (const auto at = find_invalid_utf8(text_)) {
+      invalid_ = offset_ + static_cast<int64_t>(*at);
+      return {};
+    }
+    offset_ += static_cast<int64_t>(end);
+    return text_;
+  }
+  // Bytes that are no text are looked for to the end: a binary file is called one.
+  void finish() const {
+    if (!invalid_ && left_.empty()) return;
+    throw bad_input("{}: not UTF-8 (offset {})", path_, invalid_.value_or(offset_))
+        .hint("Convert it first: iconv -f LATIN1 -t UTF-8");
+  }
+
+ private:
+  const std::string& path_;
+  std::string text_, left_;
+  int64_t seen_ = 0, offset_ = 0;  // bytes so far; where left_ stands in the file
+  std::optional<int64_t> invalid_;
+};
+
+using BlockVisitor = std::function<bool(std::string_view)>;
+
+void visit_blocks(const TextFile& file, const BlockVisitor& visit) {
+  if (!file.held) return read_file_in_blocks(file.path, kBlock, visit);
+  for (size_t at = 0; at < file.held->size(); at += kBlock)
+    if (!visit(std::string_view(*file.held).substr(at, kBlock))) return;
+}
+
+// `see` sees the bytes as they stand.
+void visit_documents(const TextFile& file, const DocumentVisitor& visit,
+                     const std::function<void(std::string_view)>& see) {
+  TextCheck check(file.path);
+  AnyDocuments documents(file.path, visit);
+  bool wanted = true;
+  visit_blocks(file, [&](std::string_view block) {
+    throw_if_interrupted();
+    see(block);
+    const std::string_view text = check.take(block);
+    wanted = text.empty() || documents.push(text);
+    return wanted;
+  });
+  if (!wanted) return;
+  check.finish();
+  documents.finish();
+}
+
+}  // namespace
+
+void visit_documents(const TextFile& file, const DocumentVisitor& visit) {
+  visit_documents(file, visit, [](std::string_view) {});
+}
+
+TextFile read_text_file(const std::string& path) {
+  std::error_code unknown;
+  if (!std::filesystem::exists(path, unknown))
+    throw bad_input("{}: not there, expected a text file", path)
+        .hint("check the path; scripts/fetch.sh texts fetches texts to try with.");
+  TextFile file{.path = path};
+  if (!std::filesystem::is_regular_file(path, unknown)) file.held = read_file(path);
+  Sha256 hash;
+  bool any_text = false;
+  const auto count = [&](std::string_view part, bool first) {
+    file.documents += first ? 1 : 0;
+    any_text |= !part.empty();
+    return true;
+  };
+  visit_documents(file, count, [&](std::string_view bytes) {
+    hash.add(bytes);
+    file.bytes += static_cast<int64_t>(bytes.size());
+  });
+  file.sha256 = hash.hex();
+  if (file.bytes == 0) throw bad_input("{}: empty, expected text", path);
+  if (!any_text) throw bad_input("{}: no text in it", path);
+  return file;
+}
+
+}  // namespace halftone
