@@ -51,7 +51,8 @@ std::string memory_text(const Estimate& estimate) {
   std::string text;
   if (estimate.device_bytes > 0)
     text = human_bytes(estimate.device_bytes) + " of the device's memory, ";
-  text += fmt::format("{} of memory, {} of disk", human_bytes(estimate.memory_bytes),
+  text += fmt::format("{} of memory, {} of disk",
+                      human_bytes(estimate.memory_bytes + estimate.kept_bytes),
                       human_bytes(estimate.disk_bytes));
   return text;
 }
@@ -94,7 +95,8 @@ std::string dry_run(Backend& backend, const OpenedModel& model, const QuantizeOp
     out["bits_per_weight_file"] = plan.bits_per_weight_file;
     out["samples"] = calibration.samples.count();
     out["held_out"] = calibration.held_out.count();
-    out["peak_memory_bytes"] = estimate.memory_bytes;
+    out["peak_memory_bytes"] = estimate.memory_bytes + estimate.kept_bytes;
+    out["kept_for_reuse_bytes"] = estimate.kept_bytes;  // of the peak: given up under a limit
     out["disk_bytes"] = estimate.disk_bytes;
     out["least_memory_bytes"] = estimate.least_bytes;
     if (estimate.device_bytes > 0) {

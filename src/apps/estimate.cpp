@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/memory_usage.h"
 #include "base/progress.h"
+#include "tensor/kept_blocks.h"
 
 namespace halftone {
 namespace {
@@ -91,6 +92,7 @@ void place_on_host(const MemoryNeed& need, const Limit& limit, Estimate& estimat
   const Room room = room_in(need, need.outside, limit);
   estimate.least_bytes = room.least;
   estimate.memory_bytes = room.peak;
+  estimate.kept_bytes = std::clamp<int64_t>(limit.bytes - room.peak, 0, kMostKept);
   estimate.allocator_limit = estimate.host_allocator_limit = limit.bytes - need.outside;
   if (room.whole) return;
   estimate.activations.device_bytes = room.activations;
@@ -113,6 +115,7 @@ void place_on_device(const MemoryNeed& need, int64_t workspace, const Limit& dev
   estimate.device_bytes = room.peak;
   estimate.least_bytes = host_room.least;
   estimate.memory_bytes = host_room.peak;
+  estimate.kept_bytes = std::clamp<int64_t>(host.bytes - host_room.peak, 0, kMostKept);
   estimate.allocator_limit = device.bytes;
   estimate.host_allocator_limit = host.bytes - need.outside;
   if (room.whole) return;

@@ -12,6 +12,7 @@ namespace halftone {
 
 struct Estimate {
   int64_t memory_bytes = 0;  // peak of the host's memory, anonymous
+  int64_t kept_bytes = 0;    // beside it: kept for reuse, where the limit leaves room
   int64_t least_bytes = 0;   // of it, with all activations on disk
   int64_t device_bytes = 0;  // the same of a device that has memory of its own; else 0
   int64_t least_device_bytes = 0;

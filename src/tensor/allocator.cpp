@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/progress.h"
+#include "tensor/kept_blocks.h"
 
 namespace halftone {
 namespace {
@@ -17,8 +18,7 @@ namespace {
 constexpr size_t kOwnPages = size_t{1} << 18;
 // A block asks for the same few sizes again and again, and the system clears every page before it
 // lends it: with 2,048 tokens at a time that is a tenth of a forward.
-// What is kept and what is in use together never pass the peak of what was in use.
-constexpr size_t kKept = size_t{128} << 20;
+constexpr auto kKept = static_cast<size_t>(kMostKept);
 constexpr size_t kAlignment = 64;
 constexpr size_t kHugePage = size_t{2} << 20;
 
@@ -76,7 +76,7 @@ void* HostAllocator::take(size_t bytes) {
 }
 
 // A kept block of exactly this size, else nullptr once what is kept leaves the new one its room
-// below the peak (`in_use` counts it already).
+// below the limit (`in_use` counts it already).
 void* HostAllocator::reuse(size_t bytes) {
   const std::lock_guard lock(mutex_);
   for (size_t i = kept_.size(); i-- > 0;) {
@@ -86,7 +86,7 @@ void* HostAllocator::reuse(size_t bytes) {
     kept_bytes_ -= bytes;
     return data;
   }
-  keep_at_most(static_cast<size_t>(std::max<int64_t>(0, peak() - in_use())));
+  keep_at_most(static_cast<size_t>(std::max<int64_t>(0, limit() - in_use())));
   return nullptr;
 }
 
@@ -107,7 +107,7 @@ void HostAllocator::give_back(void* data, size_t bytes) noexcept {
   }
   const std::lock_guard lock(mutex_);
   // `in_use` still counts this one.
-  const auto others = static_cast<size_t>(std::max<int64_t>(0, peak() - in_use()));
+  const auto others = static_cast<size_t>(std::max<int64_t>(0, limit() - in_use()));
   keep_at_most(std::min(kKept - bytes, others));
   kept_.push_back({data, bytes});
   kept_bytes_ += bytes;
