@@ -140,11 +140,13 @@ std::string directory_name(std::string path) {
 void check_writable(const std::string& path) {
   std::error_code ignored;
   if (std::filesystem::is_directory(path, ignored))
-    throw bad_input("{}: is a directory, expected a file to write", path);
+    throw bad_input("{}: is a directory, expected a file to write", path)
+        .hint("name a file in it.");
   std::string parent = std::filesystem::path(path).parent_path().string();
   if (parent.empty()) parent = ".";
   if (access(parent.c_str(), W_OK | X_OK) != 0)
-    throw bad_input("{}: cannot be written: {}", path, std::strerror(errno));
+    throw bad_input("{}: cannot be written: {}", path, std::strerror(errno))
+        .hint("name a file in a directory that is there and that you may write to.");
 }
 
 void check_creatable(const std::string& path) {

@@ -49,7 +49,8 @@ Metadata read_metadata(const fs::path& directory) {
   Metadata metadata;
   metadata.origin = (directory / "config.json").string();
   if (!is_there(metadata.origin))
-    throw bad_input("{}: holds no config.json: not a model's directory", directory.string());
+    throw bad_input("{}: holds no config.json: not a model's directory", directory.string())
+        .hint("a model's directory holds config.json, *.safetensors and tokenizer.json.");
   metadata.config = read_json_file(metadata.origin);
   const JsonObject checked(metadata.config, metadata.origin);
   if (const fs::path path = directory / "generation_config.json"; is_there(path))

@@ -111,12 +111,12 @@ std::vector<Lie> lies_about_tensors() {
        with_length(R"({"a":{"dtype":"U8","shape":[5],"data_offsets":[0,5]},)"
                    R"("b":{"dtype":"U8","shape":[4],"data_offsets":[4,8]}})") +
            "12345678",
-       "b: its data overlaps another tensor's at byte 4"},
+       "b: its data overlap those of a at byte 4"},
       {"the same bytes twice",
        with_length(R"({"a":{"dtype":"U8","shape":[8],"data_offsets":[0,8]},)"
                    R"("b":{"dtype":"U8","shape":[8],"data_offsets":[0,8]}})") +
            "12345678",
-       "overlaps"},
+       "overlap those of a"},
       {"hole between",
        with_length(R"({"a":{"dtype":"U8","shape":[3],"data_offsets":[0,3]},)"
                    R"("b":{"dtype":"U8","shape":[4],"data_offsets":[4,8]}})") +

@@ -64,7 +64,8 @@ class HeaderParser {
       throw bad_input("{}: is a Git LFS pointer, not the file itself", path())
           .hint("Run git lfs pull in its directory.");
     if (bytes.size() < kPrefix)
-      throw bad_input("{}: {} bytes, too short for a safetensors file", path(), bytes.size());
+      throw bad_input("{}: {} bytes, too short for a safetensors file", path(), bytes.size())
+          .hint("fetch the file again.");
     uint64_t length = 0;
     std::memcpy(&length, bytes.data(), kPrefix);
     if (length > kMaxHeader)
@@ -72,7 +73,8 @@ class HeaderParser {
                       length, kMaxHeader);
     if (!in_bounds(kPrefix, length, bytes.size()))
       throw bad_input("{}: header length {}, but the file has {} bytes: truncated", path(), length,
-                      bytes.size());
+                      bytes.size())
+          .hint("fetch the file again.");
     data_ = bytes.subspan(kPrefix + length);
     return all.substr(kPrefix, length);
   }
@@ -147,7 +149,10 @@ class HeaderParser {
     if (!bytes)
       throw tensor_error(entry.name, "shape {} of {} has no size in bytes", printable(shape),
                          entry.type);
-    if (range.begin > range.end || range.end > data_.size())
+    if (range.begin > range.end)
+      throw tensor_error(entry.name, "data_offsets [{}, {}]: the end is before the beginning",
+                         range.begin, range.end);
+    if (range.end > data_.size())
       throw tensor_error(entry.name, "data_offsets [{}, {}], but the file has {} bytes of data",
                          range.begin, range.end, data_.size());
     if (range.end - range.begin != *bytes)
@@ -166,14 +171,16 @@ class HeaderParser {
              std::pair(ranges_[b].begin, ranges_[b].end);
     });
     uint64_t covered = 0;
+    const std::string* last = nullptr;  // whose data end at `covered`
     for (const size_t i : order) {
       if (ranges_[i].begin < covered)
-        throw tensor_error(entries_[i].name, "its data overlaps another tensor's at byte {}",
-                           ranges_[i].begin);
+        throw tensor_error(entries_[i].name, "its data overlap those of {} at byte {}",
+                           printable(*last), ranges_[i].begin);
       if (ranges_[i].begin > covered)
         throw tensor_error(entries_[i].name, "{} bytes before its data belong to no tensor",
                            ranges_[i].begin - covered);
       covered = ranges_[i].end;
+      last = &entries_[i].name;
     }
     if (covered != data_.size())
       throw bad_input("{}: the last {} bytes belong to no tensor", path(), data_.size() - covered);

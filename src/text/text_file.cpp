@@ -34,7 +34,8 @@ std::string document_of(const Json& record, const std::string& origin) {
     }
   }
   throw bad_input("{}: got {}, expected an object with a string \"text\"", origin,
-                  record.dump().substr(0, 60));
+                  record.dump().substr(0, 60))
+      .hint("JSON lines are objects such as {\"text\": \"Once upon a time …\"}.");
 }
 
 // Cuts blocks of whole characters into documents.
@@ -190,7 +191,8 @@ class TextCheck {
   std::string_view take(std::string_view block) {
     if (const size_t nul = block.find('\0'); nul != std::string_view::npos)
       throw bad_input("{}: binary (a NUL byte at offset {}), expected text", path_,
-                      seen_ + static_cast<int64_t>(nul));
+                      seen_ + static_cast<int64_t>(nul))
+          .hint("pass plain text, or JSON lines with \"text\".");
     seen_ += static_cast<int64_t>(block.size());
     if (invalid_) return {};
     text_ = left_.append(block);
@@ -274,8 +276,12 @@ TextFile read_text_file(const std::string& path) {
     file.bytes += static_cast<int64_t>(bytes.size());
   });
   file.sha256 = hash.hex();
-  if (file.bytes == 0) throw bad_input("{}: empty, expected text", path);
-  if (!any_text) throw bad_input("{}: no text in it", path);
+  if (file.bytes == 0)
+    throw bad_input("{}: empty, expected text", path)
+        .hint("pass another file; scripts/fetch.sh texts fetches some to try with.");
+  if (!any_text)
+    throw bad_input("{}: no text in it", path)
+        .hint("every \"text\" of it is empty: pass another file.");
   return file;
 }
 
