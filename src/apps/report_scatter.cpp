@@ -57,9 +57,9 @@ class Plot {
     double legend = kLeft;
     for (const auto& [name, rows] : series_) {
       svg += line(rows, kMarks[mark % std::size(kMarks)]);
-      svg += fmt::format(
-          R"svg(<path class="bar" transform="translate({0:.0f} 10)" d="{1}"/><text x="{2:.0f}" y="14">{3}</text>)svg",
-          legend, kMarks[mark % std::size(kMarks)], legend + 12, escaped(name));
+      svg += fmt::format(R"svg(<path class="bar" transform="translate({0:.0f} 10)" d="{1}"/>)svg"
+                         R"svg(<text x="{2:.0f}" y="14">{3}</text>)svg",
+                         legend, kMarks[mark % std::size(kMarks)], legend + 12, escaped(name));
       legend += 34 + 8 * static_cast<double>(name.size());
       ++mark;
     }
@@ -75,15 +75,17 @@ class Plot {
   std::string grid() const {
     std::string svg;
     for (int bits = static_cast<int>(std::ceil(bits_.low)); bits <= bits_.high; ++bits)
-      svg += fmt::format(
-          R"svg(<path class="whisker" opacity=".25" d="M{0:.1f} {1:.0f}V{2:.0f}"/><text x="{0:.1f}" y="{3:.0f}" text-anchor="middle">{4}</text>)svg",
-          x(bits), kTop + 10, kHeight - kBottom, kHeight - kBottom + 16, bits);
+      svg +=
+          fmt::format(R"svg(<path class="whisker" opacity=".25" d="M{0:.1f} {1:.0f}V{2:.0f}"/>)svg"
+                      R"svg(<text x="{0:.1f}" y="{3:.0f}" text-anchor="middle">{4}</text>)svg",
+                      x(bits), kTop + 10, kHeight - kBottom, kHeight - kBottom + 16, bits);
     for (int power = static_cast<int>(std::floor(loss_.low)); power <= loss_.high; ++power)
       for (const double step : {1.0, 2.0, 5.0}) {
         const double kl = step * std::pow(10.0, power);
         if (std::log10(kl) < loss_.low || std::log10(kl) > loss_.high) continue;
         svg += fmt::format(
-            R"svg(<path class="whisker" opacity=".25" d="M{0:.0f} {1:.1f}H{2:.0f}"/><text x="{3:.0f}" y="{4:.1f}" text-anchor="end">{5}</text>)svg",
+            R"svg(<path class="whisker" opacity=".25" d="M{0:.0f} {1:.1f}H{2:.0f}"/>)svg"
+            R"svg(<text x="{3:.0f}" y="{4:.1f}" text-anchor="end">{5}</text>)svg",
             kLeft, y(kl), kWidth - kRight, kLeft - 8, y(kl) + 4, figure(kl));
       }
     return svg + fmt::format(
@@ -99,9 +101,10 @@ class Plot {
     for (const ReportRow* row : rows) {
       const double at_x = x(row->bits_per_weight), at_y = y(*row->kl);
       path += fmt::format("{}{:.1f} {:.1f}", path.empty() ? "M" : "L", at_x, at_y);
-      marks += fmt::format(
-          R"svg(<path class="bar" transform="translate({:.1f} {:.1f})" d="{}"><title>{}: {:.3f} bits, KL {}</title></path>)svg",
-          at_x, at_y, mark, escaped(row->label), row->bits_per_weight, figure(*row->kl));
+      marks += fmt::format(R"svg(<path class="bar" transform="translate({:.1f} {:.1f})" d="{}">)svg"
+                           R"svg(<title>{}: {:.3f} bits, KL {}</title></path>)svg",
+                           at_x, at_y, mark, escaped(row->label), row->bits_per_weight,
+                           figure(*row->kl));
     }
     return fmt::format(R"svg(<path class="whisker" fill="none" d="{}"/>)svg", path) + marks;
   }
