@@ -64,7 +64,7 @@ std::string line(std::string text) {
 
 std::string compare_table(const Comparison& comparison) {
   const bool samples = samples_differ(comparison);
-  std::string text = line(fmt::format("{:<9}{:>4}{:>7}{:>13}{:>9}  {:<18}{:<19}{:>9}{:>10}{:>9}",
+  std::string text = line(fmt::format("{:<9}{:>4}{:>7}{:>13}{:>9}  {:<18}{:<19}{:>9}{:>13}{:>9}",
                                       "method", "bits", "group", "bits/weight", "size",
                                       "perplexity", "KL divergence", "same top", "time", "memory"));
   const Evaluation& base = comparison.base;
@@ -77,7 +77,7 @@ std::string compare_table(const Comparison& comparison) {
     if (is_best(comparison, row))
       more += fmt::format("{}← least loss at {} bits", more.empty() ? "" : "  ", row.bits);
     text += line(fmt::format(
-        "{:<9}{:>4}{:>7}{:>13.3f}{:>9}  {:<18}{:<19}{:>7.1f} %{:>10}{:>9}   {}", row.method,
+        "{:<9}{:>4}{:>7}{:>13.3f}{:>9}  {:<18}{:<19}{:>7.1f} %{:>13}{:>9}   {}", row.method,
         row.bits, row.group_size, e.bits_per_weight_linears, human_bytes(e.size_bytes),
         perplexity_cell(e), fmt::format("{:.4f} ± {:.4f}", *e.kl_mean, *e.kl_stderr),
         100 * *e.top1_agreement, row.seconds > 0 ? human_seconds(row.seconds) : "",
