@@ -31,7 +31,7 @@ std::vector<int64_t> cut_batches(const Windows& windows, int64_t most) {
 WindowStream::WindowStream(Forward& forward, const Windows& windows, ActivationBudget& budget)
     : forward_(forward),
       windows_(windows),
-      first_window_(cut_batches(windows, forward.backend().info().batch_tokens)) {
+      first_window_(cut_batches(windows, batch_tokens(forward.backend(), forward.config()))) {
   Backend& backend = forward.backend();
   residuals_ = std::make_unique<ActivationStore>(backend, count(), DType::f32, budget);
   inputs_ = std::make_unique<ActivationStore>(backend, count(), DType::bf16, budget);

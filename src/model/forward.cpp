@@ -100,6 +100,12 @@ Batch make_batch(std::span<const int32_t> ids, int64_t length) {
   return batch;
 }
 
+int64_t batch_tokens(const Backend& backend, const ModelConfig& config) {
+  constexpr int64_t kWide = 40'000;
+  const bool wide = config.shape({.layer = 0, .role = Role::down}).second > kWide;
+  return backend.info().batch_tokens / (wide ? 2 : 1);
+}
+
 Forward::Forward(Backend& backend, const ModelTensors& tensors, WeightProvider& weights,
                  DType compute)
     : backend_(backend),

@@ -83,7 +83,7 @@ void gather_parked(Backend& backend, const Problem& problem, std::span<const int
 bool attempt(Backend& backend, Problem& problem, double damping, DType dtype, Factor& factor) {
   const int64_t n = problem.inputs();
   const double lambda = damping * problem.mean;
-  if (dtype == DType::f64) park(backend, problem);
+  if (dtype == DType::f64 || Factor::parks(backend, n)) park(backend, problem);
   Tensor a = backend.allocate(n, n, dtype);
   Tensor status = backend.allocate(1, 1, DType::i32);
   if (problem.hessian)
@@ -111,7 +111,7 @@ bool attempt(Backend& backend, Problem& problem, double damping, DType dtype, Fa
     return false;
 
   problem.hessian.reset();  // makes room for the copy
-  if (!problem.parked.empty()) {
+  if (dtype == DType::f64 && !problem.parked.empty()) {
     backend.download(a, problem.parked);
     a = Tensor();
     factor.lower = backend.allocate(n, n, DType::f32);
@@ -141,14 +141,18 @@ void keep_diagonal(Backend& backend, const Problem& problem, double damping, Fac
 // f32, then f64, then more and more damping, then the diagonal.
 void factorize(Backend& backend, Problem& problem, double damping, Factor& factor) {
   if (attempt(backend, problem, damping, DType::f32, factor)) return;
-  if (attempt(backend, problem, damping, DType::f64, factor)) {
-    factor.note = "factored in f64";
+  const bool exact = !Factor::parks(backend, problem.inputs());
+  const DType dtype = exact ? DType::f64 : DType::f32;
+  const std::string how = exact ? "factored in f64" : "";
+  if (exact && attempt(backend, problem, damping, dtype, factor)) {
+    factor.note = how;
     return;
   }
   for (double step = 0.01; damping < 1; step *= 2) {
     damping = std::min(1.0, damping + step);
-    if (attempt(backend, problem, damping, DType::f64, factor)) {
-      factor.note = fmt::format("factored in f64; damping raised to {:.3g}", damping);
+    if (attempt(backend, problem, damping, dtype, factor)) {
+      factor.note =
+          fmt::format("{}{}damping raised to {:.3g}", how, how.empty() ? "" : "; ", damping);
       return;
     }
   }
@@ -157,6 +161,11 @@ void factorize(Backend& backend, Problem& problem, double damping, Factor& facto
 }
 
 }  // namespace
+
+bool Factor::parks(const Backend& backend, int64_t inputs) {
+  constexpr int64_t kMost = 40'000;
+  return backend.place() == Place::device && inputs > kMost;
+}
 
 Factor Factor::compute(Backend& backend, Hessian&& hessian, ColumnOrder order, double damping) {
   Factor factor;

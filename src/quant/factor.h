@@ -22,6 +22,10 @@ class Factor {
   // needs.
   static Factor compute(Backend& backend, Hessian&& hessian, ColumnOrder order, double damping);
 
+  // Whether a Hessian of this size is kept in the host's memory while it is factored: on a device,
+  // so that Llama-405B's widest leave room. In f32 alone, then: f64 has no room either.
+  static bool parks(const Backend& backend, int64_t inputs);
+
   bool usable() const { return !lower.empty(); }
   int64_t inputs() const { return static_cast<int64_t>(order.size()); }
 
