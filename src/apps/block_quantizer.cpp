@@ -270,6 +270,7 @@ void BlockQuantizer::finish_stage(const StagePlan& stage, std::optional<Hessian>
   if (stage.id.stage == Stage::mlp_out) {
     samples_.release_scratch();
     forward_.release_scratch();
+    if (saver_ && !in_.load_ahead) saver_->finish();  // its codes go
   }
   const bool resumed = in_journal(stage.id);
   finished_.push_back(resumed ? read_finished(stage) : solve_and_save(stage, std::move(hessian)));
@@ -344,8 +345,10 @@ BlockQuantizerResult BlockQuantizer::run() {
   for (int layer = 0; layer < layers(); ++layer) {
     std::optional<StageId> done;
     for (const StagePlan& stage : stages_of(layer)) {
-      if (in_.on_stage) in_.on_stage(stage.id);
-      finish_stage(stage, approach(done ? &*done : nullptr, stage));
+      if (in_.on_stage) in_.on_stage(stage.id, false);
+      std::optional<Hessian> hessian = approach(done ? &*done : nullptr, stage);
+      if (in_.on_stage) in_.on_stage(stage.id, true);
+      finish_stage(stage, std::move(hessian));
       done = stage.id;
     }
     for (int64_t b = 0; b < samples_.count(); ++b) {

@@ -32,8 +32,9 @@ struct BlockQuantizerInput {
   std::function<void(StageRecord)> on_kept;
   // Called after each linear (may be empty); `fraction` of the whole work that is done.
   std::function<void(const FinishedLinear&, double fraction, bool resumed)> on_linear;
-  // Called before each stage (may be empty), for work beside it.
-  std::function<void(const StageId&)> on_stage;
+  // Called before a stage's Hessian is filled, and again before it is solved (may be empty): for
+  // work beside the long passes over the windows.
+  std::function<void(const StageId&, bool solving)> on_stage;
   // Called between two windows (may be empty): progress within a stage.
   std::function<void(double fraction, const StageId&)> on_step;
 };

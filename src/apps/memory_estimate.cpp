@@ -9,6 +9,7 @@
 
 #include "apps/output_stream.h"
 #include "apps/token_scores.h"
+#include "model/forward.h"
 #include "quant/factor.h"
 #include "quant/gptq.h"
 
@@ -84,7 +85,7 @@ class Counter {
         held_out_(input.calibration.held_out.count()),
         length_(input.options.seq_len),
         apart_(input.backend.place() != Place::host) {
-    const int64_t windows = std::max<int64_t>(1, in_.backend.info().batch_tokens / length_);
+    const int64_t windows = std::max<int64_t>(1, batch_tokens(in_.backend, config_) / length_);
     batch_ = length_ * std::min(windows, samples_);
     held_out_batch_ = length_ * std::min(windows, held_out_);
     const int64_t heads = config_.heads + config_.kv_heads;
@@ -110,6 +111,7 @@ class Counter {
   int64_t blocks(const Copies& copies, bool ahead) const;
   int64_t solve(int s) const;
   int64_t dense(int s) const;
+  int64_t checked(int s) const;
   int64_t held_out() const;
   int64_t head() const;
 
@@ -147,15 +149,16 @@ int64_t Counter::solve(int s) const {
 }
 
 // On a device, beside the quantized weights: the original ones that have been loaded until stage s
-// is solved; and, until the MLP's turn comes, a layer of the output that is being run.
+// is solved.
 int64_t Counter::dense(int s) const {
-  if (!apart_) return 0;
-  int64_t weights = 0, block = 0;
-  for (int i = 0; i < kStages; ++i) {
-    block += stage(i).weights;
-    if (i <= s) weights += stage(i).weights;
-  }
-  return (weights + (s < static_cast<int>(Stage::mlp_in) ? block : 0)) * weight_;
+  int64_t weights = 0;
+  for (int i = 0; apart_ && i <= s; ++i) weights += stage(i).weights;
+  return weights * weight_;
+}
+
+// A layer of the output, that is run while the widest Hessian is filled.
+int64_t Counter::checked(int s) const {
+  return s == static_cast<int>(Stage::mlp_out) ? dense(s) : 0;
 }
 
 int64_t Counter::held_out() const {
@@ -176,14 +179,16 @@ int64_t Counter::blocks(const Copies& copies, bool ahead) const {
     // The codes of the stage before are being saved meanwhile, and on a device those before wait.
     int64_t saved = stage((s + kStages - 1) % kStages).codes;
     if (apart_) saved += stage((s + kStages - 2) % kStages).codes;
-    const int64_t standing = ready + saved + (ahead ? dense(s) : 0);
+    const int64_t standing = ready + (ahead ? dense(s) : 0);
     const int64_t square = hessian ? stage(s).inputs * stage(s).inputs : 0;
     const int64_t filling = window_scratch(s) + (hessian ? hessian_scratch(s) : 0) + copies.filling;
-    const int64_t kept = s + 1 == kStages ? 0 : filling;
-    // Filling the Hessian; factoring it, in f64 when f32 is not enough (a device has then parked it
-    // in the host's memory); solving.
-    peak = std::max({peak, standing + filling + 4 * square,
-                     standing + kept + (apart_ ? 8 : 12) * square, standing + kept + solve(s)});
+    peak = std::max(peak, standing + saved + filling + 4 * square + (ahead ? checked(s) : 0));
+    // Factoring it, in f64 when f32 is not enough: Factor says what is parked then. Solving. Both
+    // with all to themselves in the last stage.
+    const bool last = s + 1 == kStages;
+    const int64_t kept = (last ? 0 : filling) + (last && !ahead && apart_ ? 0 : saved);
+    const int64_t squares = !apart_ ? 12 : Factor::parks(in_.backend, stage(s).inputs) ? 4 : 8;
+    peak = std::max({peak, standing + kept + squares * square, standing + kept + solve(s)});
     ready += stage(s).weights * weight_;
   }
   return peak;

@@ -52,15 +52,15 @@ void OutputCheck::run_next(Written& written) {
   sent_for_ = false;
 }
 
-// Weights come while the first stages run, whose Hessians are small, and are gone before the last.
-void OutputCheck::beside(const StageId& stage) {
-  if (backend_.place() == Place::host) return;
-  if (stage.stage == Stage::attn_in && !sent_for_ && weights_.layers_compared() > next_) {
+void OutputCheck::beside(const StageId& stage, bool solving) {
+  if (backend_.place() == Place::host || stage.stage != Stage::mlp_out) return;
+  if (!solving && weights_.layers_compared() > next_) {
     if (!written_) written_ = std::make_unique<Written>(backend_, directory_, compute_);
     written_->weights->prefetch(linears_of(*written_->model.tensors, next_));
     sent_for_ = true;
+  } else if (solving && sent_for_) {
+    run_next(*written_);
   }
-  if (stage.stage == Stage::mlp_in && sent_for_) run_next(*written_);
 }
 
 void OutputCheck::finish() {

@@ -20,9 +20,10 @@ class OutputCheck {
   OutputCheck(Backend& backend, const OutputStream& weights, std::string directory,
               std::vector<int32_t> ids, DType compute);
 
-  // Before a stage of the calibration: sends for a layer that was written and compared, or runs the
-  // one that was sent for. Where the host computes, nothing is gained before the end.
-  void beside(const StageId& stage);
+  // Beside the longest pass over the windows, when the widest Hessian is filled: sends for a layer
+  // that was written and compared, and, when that stage is about to be solved, runs it. Where the
+  // host computes, nothing is gained before the end.
+  void beside(const StageId& stage, bool solving);
   // Opens the directory again, runs what is left, and looks at the logits. Throws Error(bad_input)
   // when they are not finite.
   void finish();

@@ -249,8 +249,8 @@ void run_and_publish(const Job& job, const Calibration& calibration, const Estim
                     .profile = job.profile,
                     .on_kept = [&](StageRecord stage) { output.weights.add(std::move(stage)); },
                     .on_stage =
-                        [&](const StageId& stage) {
-                          if (estimate.load_ahead) output.check.beside(stage);
+                        [&](const StageId& stage, bool solving) {
+                          if (estimate.load_ahead) output.check.beside(stage, solving);
                         }},
                    options, memory);
     outcome.stages = std::move(result.stages);
