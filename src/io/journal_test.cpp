@@ -176,6 +176,35 @@ TEST(Journal, RefusesAnotherRunsJournal) {
   EXPECT_EQ(Journal::open(path, kJob, true).names().size(), 3u) << "refusing harms nothing";
 }
 
+// Hashing a model takes as long as its first layers: nothing is lost if a run dies before.
+TEST(Journal, LearnsWhoseItIsWithTheFirstRecord) {
+  const TemporaryDirectory place;
+  const std::string path = place.file("out.journal");
+  int asked = 0;
+  const auto fingerprint = [&asked] {
+    ++asked;
+    return kJob;
+  };
+  {
+    Journal journal = Journal::open(path, false);
+    EXPECT_TRUE(journal.fresh());
+    journal.identify_later(fingerprint);
+    EXPECT_TRUE(journal.names().empty());
+  }
+  EXPECT_EQ(asked, 0);
+  {
+    Journal journal = Journal::open(path, false);
+    EXPECT_TRUE(journal.fresh()) << "there was nothing to keep";
+    journal.identify_later(fingerprint);
+    journal.append("layer 0", payload(100, 1));
+    journal.append("layer 1", {});
+  }
+  EXPECT_EQ(asked, 1);
+  const Journal again = Journal::open(path, kJob, true);
+  EXPECT_FALSE(again.fresh());
+  EXPECT_EQ(again.read("layer 0"), payload(100, 1));
+}
+
 TEST(Journal, LeavesOtherPeoplesFilesAlone) {
   const TemporaryDirectory place;
   for (const std::string text : {"x", "important notes, not a journal"}) {
