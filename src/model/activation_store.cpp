@@ -4,8 +4,10 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cassert>
 #include <cerrno>
+#include <cmath>
 #include <cstdlib>
 #include <cstring>
 
@@ -88,14 +90,32 @@ void ActivationStore::vacate(Entry& entry) {
   entry = Entry();
 }
 
+// Whether this one is among those of its size that the device takes. With n left to be placed, of
+// which h must go elsewhere, those are drawn by multiples of the golden ratio: evenly, and h of n.
+bool ActivationStore::fits_device(const Entry& entry, int64_t bytes) const {
+  int64_t room = std::min(budget_.device_bytes, int64_t{1} << 60), left = 0;
+  for (const Entry& other : entries_) {
+    if (other.capacity >= bytes) continue;
+    ++left;
+    if (other.tier == Tier::device) room += other.capacity;
+  }
+  const int64_t own = entry.tier == Tier::device ? entry.capacity : 0;
+  if (bytes > budget_.device_bytes + own) return false;
+  const auto n = static_cast<double>(left);
+  const double elsewhere = n - static_cast<double>(room / std::max<int64_t>(1, bytes));
+  constexpr double kGolden = 0.6180339887498949;
+  return n * kGolden - std::floor(n * kGolden) >= elsewhere / n;
+}
+
 // What a larger matrix leaves behind in the file is lost to it: capacities only grow, so that
 // happens once.
 void ActivationStore::place(Entry& entry, int64_t bytes) {
   if (entry.tier != Tier::none && entry.capacity >= bytes) return;
+  const bool on_device = fits_device(entry, bytes);
   vacate(entry);
   const auto elements = bytes / static_cast<int64_t>(size_of(dtype_));
   const bool elsewhere = bytes <= budget_.host_bytes || !budget_.spill_directory.empty();
-  if (bytes <= budget_.device_bytes || !elsewhere) {
+  if (on_device || !elsewhere) {
     entry.memory = backend_.allocate(1, elements, dtype_);
     entry.tier = Tier::device;
     budget_.device_bytes -= bytes;
@@ -172,6 +192,14 @@ void ActivationStore::fetch(int64_t index) {
   backend_.upload(host, device);
 }
 
+// The next matrix that can be sent for, in the order of a pass; −1: none.
+int64_t ActivationStore::next_on_host(int64_t index) const {
+  if (backend_.place() == Place::host) return -1;
+  for (size_t next = static_cast<size_t>(index) + 1; next < entries_.size(); ++next)
+    if (entries_[next].tier == Tier::host) return static_cast<int64_t>(next);
+  return -1;
+}
+
 View ActivationStore::open(int64_t index) {
   const Entry& entry = entries_[static_cast<size_t>(index)];
   assert(entry.tier != Tier::none);
@@ -182,11 +210,9 @@ View ActivationStore::open(int64_t index) {
     turn_ = static_cast<size_t>(copy - copies_.data());
     backend_.wait(Queue::compute, copy->arrived);
   }
-  const size_t next = static_cast<size_t>(index) + 1;
-  const bool ahead = next < entries_.size() && entries_[next].tier == Tier::host &&
-                     backend_.place() == Place::device;
-  if (ahead && !copy_of(index + 1)) {
-    fetch(index + 1);
+  const int64_t next = next_on_host(index);
+  if (next >= 0 && !copy_of(next)) {
+    fetch(next);
     if (copy) turn_ = static_cast<size_t>(copy - copies_.data());
   }
   return shaped(entry, copy ? copy->memory.view() : entry.memory.view());

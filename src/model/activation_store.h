@@ -12,8 +12,10 @@
 
 namespace halftone {
 
-// How much activations may take of the device's memory and of the host's, in this order; what is
-// left goes to a file. Shared by the stores of a run, and used up as their matrices are made.
+// How much activations may take of the device's memory and of the host's; what is left goes to a
+// file. What does not fit the device is spread over the matrices, so that, taken one after another,
+// it is under way while those on the device are worked on. Shared by the stores of a run, and used
+// up as their matrices are made.
 struct ActivationBudget {
   int64_t device_bytes = std::numeric_limits<int64_t>::max();
   int64_t host_bytes = 0;       // beside the device's: for a device that has memory of its own
@@ -35,7 +37,7 @@ class ActivationStore {
   // budget's directory cannot hold a file.
   View make(int64_t index, int64_t rows, int64_t cols);
   // Matrix `index` as it was kept: where it lies, or a copy on the device. Valid as make()'s. What
-  // lies in the host's memory comes beside the compute queue, and the matrix after it is sent for.
+  // lies in the host's memory comes beside the compute queue, and the next such matrix is sent for.
   View open(int64_t index);
   // Says that the matrix made or opened last was written. Throws Error(resources) when the disk is
   // full.
@@ -61,6 +63,7 @@ class ActivationStore {
     Event left = 0;      // what was written has gone to the host
   };
 
+  bool fits_device(const Entry& entry, int64_t bytes) const;
   void place(Entry& entry, int64_t bytes);
   void vacate(Entry& entry);
   void free_memory(Entry& entry);
@@ -68,6 +71,7 @@ class ActivationStore {
   Copy* copy_of(int64_t index);
   // One whose matrix is not in use, for another one.
   Copy& vacant_copy(int64_t index);
+  int64_t next_on_host(int64_t index) const;
   void fetch(int64_t index);
   View staging(const Entry& entry);
 
