@@ -9,6 +9,22 @@
 #include "base/error.h"
 
 namespace halftone::cuda {
+namespace {
+
+constexpr size_t kLarge = size_t{64} << 20;  // what the pool grows by
+
+// Blocks that are too small for what comes stay with the pool: where that takes more of the card
+// than the budget allows, they go back.
+void keep_within(cudaMemPool_t pool, int64_t limit) {
+  uint64_t reserved = 0;
+  check(cudaMemPoolGetAttribute(pool, cudaMemPoolAttrReservedMemCurrent, &reserved),
+        "a memory pool");
+  if (reserved <= static_cast<uint64_t>(limit)) return;
+  check(cudaDeviceSynchronize(), "waiting for memory");
+  cudaMemPoolTrimTo(pool, static_cast<size_t>(limit));
+}
+
+}  // namespace
 
 Stream::Stream() { check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "a stream"); }
 Stream::~Stream() {
@@ -93,6 +109,7 @@ void* CudaAllocator::take(size_t bytes) {
                           static_cast<double>(free + static_cast<size_t>(in_use())) * 0.9e-6));
   }
   check(status, {"allocating", {static_cast<int64_t>(bytes)}});
+  if (bytes >= kLarge) keep_within(pool_, limit());
   return data;
 }
 
