@@ -240,7 +240,7 @@ MemoryNeed Counter::count() const {
   const int64_t widest_input = widest(&StageShape::inputs);
   need.host_copies = std::max({4 * widest(&StageShape::largest), config_.vocab * hidden * x_,
                                in_.plan.method->needs_hessian ? 4 * widest_input * widest_input +
-                                                                    8 * kParkedRows * widest_input
+                                                                    4 * kParkedRows * widest_input
                                                               : 0});
   return need;
 }

@@ -47,13 +47,33 @@ std::vector<int32_t> factored_order(const std::vector<double>& sums, ColumnOrder
 }
 
 // A device that holds a matrix in f64 need not hold the one in f32 beside it: that one waits in the
-// host's memory.
-void park(Backend& backend, Problem& problem) {
+// host's memory, in factored order; where not even two in f32 have room, as it is.
+void park(Backend& backend, Problem& problem, std::span<const int32_t> order) {
   if (backend.place() == Place::host || !problem.hessian) return;
   const int64_t n = problem.inputs();
   problem.parked = Tensor(backend.host_allocator(), n, n, DType::f32);
-  backend.download(problem.hessian->sum(), problem.parked);
+  if (Factor::parks(backend, n)) {
+    backend.download(problem.hessian->sum(), problem.parked);
+    problem.hessian.reset();
+    return;
+  }
+  const Tensor gathered = backend.allocate(n, n, DType::f32);
+  backend.gather_symmetric(problem.hessian->sum(), order, 0, 0, gathered);
   problem.hessian.reset();
+  backend.download(gathered, problem.parked);
+}
+
+// A panel of rows of what is parked as it is, gathered by the host.
+void gather_rows(ThreadPool& threads, const Tensor& parked, std::span<const int32_t> order,
+                 int64_t begin, View panel) {
+  threads.parallel_for(panel.rows, 1, [&](int64_t i, int64_t) {
+    const int32_t row = order[static_cast<size_t>(begin + i)];
+    for (int64_t j = 0; j < panel.cols; ++j) {
+      const int32_t col = order[static_cast<size_t>(j)];
+      panel.row<float>(i)[j] =
+          j <= begin + i ? parked.row<float>(std::max(row, col))[std::min(row, col)] : 0;
+    }
+  });
 }
 
 // gather_symmetric() of what is parked.
@@ -61,21 +81,24 @@ void gather_parked(Backend& backend, const Problem& problem, std::span<const int
                    double lambda, View a) {
   constexpr int64_t kRows = 256;
   const int64_t n = problem.inputs();
-  const Tensor panel(backend.host_allocator(), std::min(n, kRows), n, DType::f64);
-  for (int64_t begin = 0; begin < n; begin += kRows) {
-    const int64_t end = std::min(n, begin + kRows);
-    backend.host_threads().parallel_for(end - begin, 1, [&](int64_t first, int64_t) {
-      const int64_t k = begin + first;
-      const int32_t row = order[static_cast<size_t>(k)];
-      double* out = panel.row<double>(first);
-      for (int64_t j = 0; j < n; ++j) {
-        const int32_t col = order[static_cast<size_t>(j)];
-        out[j] = j <= k ? problem.parked.row<float>(std::max(row, col))[std::min(row, col)] : 0;
-      }
-      out[k] = problem.sums[static_cast<size_t>(row)] + lambda;
-    });
-    backend.upload(panel.view().rows_of(0, end - begin), a.rows_of(begin, end));
+  if (!Factor::parks(backend, n)) {
+    backend.upload(problem.parked, a);
+  } else {
+    const Tensor panel(backend.host_allocator(), std::min(n, kRows), n, DType::f32);
+    for (int64_t begin = 0; begin < n; begin += kRows) {
+      const int64_t end = std::min(n, begin + kRows);
+      const View rows = panel.view().rows_of(0, end - begin);
+      gather_rows(backend.host_threads(), problem.parked, order, begin, rows);
+      backend.upload(rows, a.rows_of(begin, end));
+    }
   }
+  std::vector<double> diagonal;
+  for (const int32_t column : order)
+    diagonal.push_back(problem.sums[static_cast<size_t>(column)] + lambda);
+  View to = a;
+  to.cols = 1;
+  to.ld = n + 1;
+  backend.upload(ConstView{diagonal.data(), n, 1, 1, DType::f64, Place::host}, to);
 }
 
 // One factorization of H + damping in the given precision; false when it failed or is not exact
@@ -83,7 +106,7 @@ void gather_parked(Backend& backend, const Problem& problem, std::span<const int
 bool attempt(Backend& backend, Problem& problem, double damping, DType dtype, Factor& factor) {
   const int64_t n = problem.inputs();
   const double lambda = damping * problem.mean;
-  if (dtype == DType::f64 || Factor::parks(backend, n)) park(backend, problem);
+  if (dtype == DType::f64 || Factor::parks(backend, n)) park(backend, problem, factor.order);
   Tensor a = backend.allocate(n, n, dtype);
   Tensor status = backend.allocate(1, 1, DType::i32);
   if (problem.hessian)

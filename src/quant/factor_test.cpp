@@ -8,6 +8,7 @@
 #include <cmath>
 
 #include "backend/backend_fixture.h"
+#include "backend/test_device.h"
 #include "quant/gptq.h"
 #include "quant/quadratic_form.h"
 
@@ -85,6 +86,33 @@ TEST_P(FactorTest, DeadColumnsAndTies) {
   EXPECT_THAT(factor.order, ElementsAre(3, 1, 2, 0));  // diagonal 2, 2 before 1, 1; reversed
   EXPECT_NEAR(factor.lambda, 0.01 * (2 + 1 + 2 + 1) / 4, 1e-9);
   EXPECT_NEAR(factor.pivots[0], 1.015, 1e-6);
+}
+
+// A device of its own factors in f64 while the Hessian waits in the host's memory: the same factor.
+TEST(Factor, WhatWaitsOnTheHostIsFactoredAllTheSame) {
+  // Two inputs that are almost the same, a dead one, and one that is larger.
+  const std::vector<float> x = {1, 1, 0, 5, 2, 2, 0, 1, -1, -1.001f, 0, 3, 3, 3, 0, -2};
+  const auto factor_on = [&](Backend& backend, double damping) {
+    const Tensor device = backend.allocate(4, 4, DType::f32);
+    backend.upload({x.data(), 4, 4, 4, DType::f32, Place::host}, device);
+    Hessian hessian(backend, 4);
+    hessian.accumulate(device);
+    return Factor::compute(backend, std::move(hessian), ColumnOrder::activation, damping);
+  };
+  for (const double damping : {0.0, 1e-7}) {
+    const auto oracle = make_backend("ref", {});
+    TestDevice device;
+    const Factor expected = factor_on(*oracle, damping), got = factor_on(device, damping);
+    EXPECT_THAT(expected.note, HasSubstr("factored in f64"));
+    EXPECT_EQ(got.note, expected.note);
+    EXPECT_EQ(got.pivots, expected.pivots);
+    EXPECT_EQ(got.order, expected.order);
+    const Tensor lower(device.host_allocator(), 4, 4, DType::f32);
+    device.download(got.lower, lower);
+    for (int64_t row = 0; row < 4; ++row)
+      for (int64_t col = 0; col < row; ++col)
+        EXPECT_EQ(lower.row<float>(row)[col], expected.lower.row<float>(row)[col]);
+  }
 }
 
 TEST_P(FactorTest, SaysWhyItIsNotUsable) {
