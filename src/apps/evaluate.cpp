@@ -22,8 +22,6 @@
 namespace halftone {
 namespace {
 
-constexpr int64_t kBatchTokens = 2048;  // one window of the hf protocol, four of llama.cpp's
-
 // What a protocol scores: windows, and which positions of each predict a scored token.
 struct Task {
   Windows windows;
@@ -162,12 +160,14 @@ namespace {
 // Runs the windows through both models, a batch at a time, and adds the scores of their positions.
 class Evaluator {
  public:
-  Evaluator(const Task& task, Runner& model, Runner* base, SharedBase::State* shared)
+  // `batch_tokens` at a time, in whole windows.
+  Evaluator(const Task& task, int64_t batch_tokens, Runner& model, Runner* base,
+            SharedBase::State* shared)
       : task_(task),
         model_(model),
         base_(base),
         shared_(shared),
-        step_(std::max<int64_t>(1, kBatchTokens / task.windows.length)) {}
+        step_(std::max<int64_t>(1, batch_tokens / task.windows.length)) {}
 
   int64_t batches() const { return (task_.windows.count() + step_ - 1) / step_; }
   int64_t end_of(int64_t batch) const {
@@ -290,7 +290,7 @@ Evaluation evaluate(Backend& backend, const OpenedModel& model, const OpenedMode
 
   const int64_t windows = task.windows.count();
   TokenScores scores;
-  Evaluator evaluator(task, model_runner, base_runner, shared);
+  Evaluator evaluator(task, backend.info().batch_tokens, model_runner, base_runner, shared);
   Progress progress("Evaluating", static_cast<double>(windows), options.quiet);
   for (int64_t batch = 0; batch < evaluator.batches(); ++batch) {
     throw_if_interrupted();
