@@ -67,7 +67,8 @@ DenseTensors::DenseTensors(const Checkpoint& checkpoint, const WeightSource& sou
 
 std::optional<DType> DenseTensors::conversion(const StoredTensor& stored) const {
   if (dtype_) return dtype_;
-  if (!stored.quantized && !checkpoint_.is_gguf()) return std::nullopt;
+  const bool in_file = stored.bytes > 0;  // else a transform changed it: tensor/changed_source.h
+  if (!stored.quantized && in_file && !checkpoint_.is_gguf()) return std::nullopt;
   return dense_type(checkpoint_, source_, stored);
 }
 
