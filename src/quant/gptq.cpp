@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "quant/clip.h"
 #include "quant/device_matrix.h"
 #include "quant/quadratic_form.h"
 #include "quant/rtn.h"
@@ -64,7 +65,7 @@ void fit_static_groups(Backend& backend, const Problem& problem, const Panel& pa
     for (const int32_t c : problem.factor.dead) backend.fill(scratch.cols_of(c, c + 1), 0);
     fitted = scratch;
   }
-  backend.fit_grid(fitted, problem.options.fit, panel.scales, panel.zeros);
+  fit_ranges(backend, fitted, problem.options, panel.scales, panel.zeros);
 }
 
 // Quantizes the columns of a span, from the last to the first; errors (rows, end − begin).

@@ -2,6 +2,7 @@
 #include "quant/method.h"
 
 #include "base/error.h"
+#include "quant/awq.h"
 #include "quant/gptq.h"
 #include "quant/rtn.h"
 
@@ -9,8 +10,12 @@ namespace halftone {
 namespace {
 
 constexpr Method kMethods[] = {
-    {"gptq", "each column's rounding error spread over the columns to come", true, solve_gptq},
-    {"rtn", "round to nearest: no calibration", false, solve_rtn},
+    {"gptq", "each column's rounding error spread over the columns to come", true, nullptr,
+     solve_gptq},
+    {"awq", "channels scaled by their activations, then rounded to nearest", true,
+     search_awq_scales, solve_rtn, true},
+    {"awq+gptq", "awq's channel scales, then gptq", true, search_awq_scales, solve_gptq},
+    {"rtn", "round to nearest: no calibration", false, nullptr, solve_rtn},
 };
 
 constexpr Recipe kRecipes[] = {
@@ -52,6 +57,11 @@ const Recipe& find_recipe(std::string_view name) { return find(kRecipes, "--reci
 ColumnOrder find_order(std::string_view name) { return find(kOrders, "--order", name).value; }
 ScaleSearch find_scale_search(std::string_view name) {
   return find(kSearches, "--scale-search", name).value;
+}
+
+std::string_view search_name(const SolverOptions& options) {
+  if (options.clip) return "clip";
+  return options.fit.search == ScaleSearch::power ? "power" : "minmax";
 }
 
 }  // namespace halftone

@@ -1,4 +1,5 @@
-// Methods and recipes as tables: a method is a solver, a recipe the steps around it.
+// Methods and recipes as tables: a method is a transform of the dense weights, or none, and a
+// solver; a recipe the steps around them.
 #pragma once
 
 #include <optional>
@@ -10,6 +11,7 @@
 #include "base/profile.h"
 #include "quant/device_matrix.h"
 #include "quant/hessian.h"
+#include "quant/transform.h"
 #include "tensor/quantized.h"
 
 namespace halftone {
@@ -17,11 +19,16 @@ namespace halftone {
 enum class ColumnOrder : uint8_t { none, activation };  // --order none|act
 
 // Everything that a solver needs to know beside the matrix.
+class GroupMoments;
 struct SolverOptions {
   GridFit fit;  // grid, scale search
   ColumnOrder order = ColumnOrder::activation;
   double damping = 0.01;  // of the mean of H's diagonal
   int64_t block = 128;    // columns between two trailing updates
+  // Ranges shrunk by the error at the output instead of fit.search (quant/clip.h), where moments of
+  // the input are given.
+  bool clip = false;
+  const GroupMoments* moments = nullptr;
   Profile* profile = nullptr;
 };
 
@@ -48,7 +55,9 @@ using Solver = SolveResult (*)(Backend&, ConstView weight, const Factor* factor,
 struct Method {
   std::string_view name, summary;
   bool needs_hessian;
+  Transform transform;  // of the whole model, before anything is rounded; null: none
   Solver solve;
+  bool clip = false;  // instead of the recipe's scale search
 };
 std::span<const Method> methods();
 const Method& find_method(std::string_view name);  // throws Error(usage), lists the known
@@ -65,5 +74,7 @@ const Recipe& find_recipe(std::string_view name);
 // The values of --order and --scale-search; throw Error(usage), list the known.
 ColumnOrder find_order(std::string_view name);
 ScaleSearch find_scale_search(std::string_view name);
+// "power", "minmax" or "clip", for people and fingerprints.
+std::string_view search_name(const SolverOptions& options);
 
 }  // namespace halftone

@@ -31,7 +31,8 @@ TEST(MethodTable, FindsEveryRow) {
 }
 
 TEST(MethodTable, ListsTheKnown) {
-  EXPECT_EQ(refusal([] { find_method("gtpq"); }), "--method gtpq: not known; known: gptq, rtn.");
+  EXPECT_EQ(refusal([] { find_method("gtpq"); }),
+            "--method gtpq: not known; known: gptq, awq, awq+gptq, rtn.");
   EXPECT_EQ(refusal([] { find_recipe(""); }), "--recipe : not known; known: fast.");
   EXPECT_EQ(refusal([] { find_order("desc"); }), "--order desc: not known; known: act, none.");
   EXPECT_EQ(refusal([] { find_scale_search("mse"); }),

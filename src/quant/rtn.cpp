@@ -1,6 +1,7 @@
 // Round to nearest: fit, encode, and nothing to solve.
 #include "quant/rtn.h"
 
+#include "quant/clip.h"
 #include "quant/device_matrix.h"
 #include "quant/quadratic_form.h"
 
@@ -13,7 +14,7 @@ SolveResult solve_rtn(Backend& backend, ConstView weight, const Factor* factor,
   {
     const auto values = static_cast<double>(weight.rows * weight.cols);
     const ProfileScope scope(options.profile, "scales", 0, values * sizeof(float));
-    backend.fit_grid(weight, options.fit, matrix.scales, matrix.zeros);
+    fit_ranges(backend, weight, options, matrix.scales, matrix.zeros);
   }
   backend.encode(weight, matrix.grid, matrix.view());
   if (factor != nullptr && factor->usable()) {
