@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <map>
 #include <optional>
 #include <set>
 
@@ -14,6 +15,7 @@
 #include "base/error.h"
 #include "base/interrupt.h"
 #include "base/log.h"
+#include "quant/clip.h"
 #include "quant/gptq.h"
 #include "quant/hessian.h"
 
@@ -65,7 +67,9 @@ class BlockQuantizer {
   SolvedStage solve(const StagePlan& stage, std::optional<Hessian> hessian);
   StageRecord solve_and_save(const StagePlan& stage, std::optional<Hessian> hessian);
   StageRecord read_finished(const StagePlan& stage);
-  SolveResult solve_linear(const PlanRow& row, const Factor* factor);
+  using Moments = std::map<int64_t, GroupMoments>;  // by the groups' width
+  Moments moments_of(const StagePlan& stage, const Hessian& hessian) const;
+  SolveResult solve_linear(const PlanRow& row, const Factor* factor, const Moments& moments);
   bool shares_dense(const TensorKey& key) const;
   void announce(const StagePlan& stage);
   void load(const TensorKey& key, View weight);
@@ -172,7 +176,20 @@ std::optional<Hessian> BlockQuantizer::approach(const StageId* done, const Stage
   return hessian;
 }
 
-SolveResult BlockQuantizer::solve_linear(const PlanRow& row, const Factor* factor) {
+// What a search of clipped ranges looks at, while the Hessian is there.
+BlockQuantizer::Moments BlockQuantizer::moments_of(const StagePlan& stage,
+                                                   const Hessian& hessian) const {
+  Moments moments;
+  if (!in_.plan.solver.clip) return moments;
+  for (const PlanRow* row : stage.rows) {
+    const int64_t width = row->grid.group_width(row->cols);
+    if (!moments.contains(width)) moments.emplace(width, GroupMoments(in_.backend, hessian, width));
+  }
+  return moments;
+}
+
+SolveResult BlockQuantizer::solve_linear(const PlanRow& row, const Factor* factor,
+                                         const Moments& moments) {
   const Tensor weight = in_.backend.allocate(row.rows, row.cols, DType::f32);
   {
     // What comes ahead is not counted here, but waited for.
@@ -186,6 +203,8 @@ SolveResult BlockQuantizer::solve_linear(const PlanRow& row, const Factor* facto
   SolverOptions options = in_.plan.solver;
   options.profile = in_.profile;
   options.fit.grid = row.grid;
+  const auto found = moments.find(row.grid.group_width(row.cols));
+  if (found != moments.end()) options.moments = &found->second;
   return find_method(row.method).solve(in_.backend, weight, factor, options);
 }
 
@@ -193,6 +212,7 @@ SolvedStage BlockQuantizer::solve(const StagePlan& stage, std::optional<Hessian>
   SolvedStage solved{.record = {.id = stage.id}, .matrices = {}};
   StageRecord& record = solved.record;
   std::optional<Factor> factor;
+  Moments moments;
   std::string trouble;
   auto start = Clock::now();
   if (hessian) {
@@ -200,6 +220,7 @@ SolvedStage BlockQuantizer::solve(const StagePlan& stage, std::optional<Hessian>
     const ProfileScope scope(in_.profile, "factor", n * n * n / 3);
     if (hessian->finite()) {
       note_channels(*hessian, record);
+      moments = moments_of(stage, *hessian);
       factor = Factor::compute(in_.backend, std::move(*hessian), in_.plan.solver.order,
                                in_.plan.solver.damping);
     } else {
@@ -210,7 +231,7 @@ SolvedStage BlockQuantizer::solve(const StagePlan& stage, std::optional<Hessian>
     throw_if_interrupted();
     PlanRow how = *row;
     if (!trouble.empty()) how.method = "rtn";
-    SolveResult result = solve_linear(how, factor ? &*factor : nullptr);
+    SolveResult result = solve_linear(how, factor ? &*factor : nullptr, moments);
     if (!trouble.empty()) {
       result.report.note = trouble;
       spdlog::warn("{}: {}", row->module, trouble);

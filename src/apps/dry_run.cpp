@@ -65,10 +65,11 @@ std::vector<std::string> plan_lines(const OpenedModel& model, const Plan& plan) 
   lines.push_back(fmt::format(
       "Model     {}: {}, {} layers, {:.3g} M parameters, {}", model.name(), config.model_type,
       config.layers, static_cast<double>(size.parameters) / 1e6, human_bytes(size.file_bytes)));
-  lines.push_back(fmt::format("Plan      {} linears → {}, by {} ({:.3f} bits a weight){}",
-                              count.quantized, plan.grid_text(), plan.method->name,
-                              plan.bits_per_weight_linears,
-                              count.skipped > 0 ? fmt::format("; {} skipped", count.skipped) : ""));
+  lines.push_back(
+      fmt::format("Plan      {} linears → {}, by {} ({:.3f} bits a weight){}", count.quantized,
+                  plan.dense ? "dense, scaled for " + plan.grid_text() : plan.grid_text(),
+                  plan.method->name, plan.bits_per_weight_linears,
+                  count.skipped > 0 ? fmt::format("; {} skipped", count.skipped) : ""));
   lines.push_back(fmt::format("Output    about {} ({:.2f} bits a weight over the whole file)",
                               human_bytes(plan.output_bytes), plan.bits_per_weight_file));
   return lines;
@@ -121,7 +122,7 @@ std::string dry_run(Backend& backend, const OpenedModel& model, const QuantizeOp
       "Needs     {}\n          at least {}\nTime      about {} ({} a layer, measured on one)\n",
       memory_text(estimate), least_text(estimate), human_seconds(time.seconds),
       human_seconds(time.seconds_per_layer));
-  for (const ReaderVerdict& reader : plan.format->readers(plan.modules()))
+  for (const ReaderVerdict& reader : plan.readers())
     text += fmt::format("Opens in  {}: {}{}\n", reader.reader, reader.opens ? "yes" : "no",
                         reader.why.empty() ? "" : ", " + reader.why);
   return text + "Nothing was written.\n";

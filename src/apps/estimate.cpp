@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "apps/block_quantizer.h"
+#include "apps/channel_scaling.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/file.h"
@@ -16,8 +17,9 @@ namespace halftone {
 namespace {
 
 constexpr int64_t kProbeWindows = 2;
-constexpr const char* kPerLayerStages[] = {"factor",       "scales",  "solve",
-                                           "load weights", "journal", "prepare quantized weights"};
+constexpr const char* kPerLayerStages[] = {
+    "factor",  "channel scales",           "scales", "solve", "load weights",
+    "journal", "prepare quantized weights"};
 
 // A memory that the job may use: its limit, and what to call it.
 struct Limit {
@@ -147,14 +149,23 @@ Calibration few_windows(const Calibration& all, int64_t count) {
 }
 
 void probe(const EstimateInput& input, const Calibration& windows, Profile* profile) {
-  quantize_blocks({.backend = input.backend,
-                   .model = input.model,
-                   .plan = input.plan,
-                   .calibration = windows,
-                   .compute = input.compute,
-                   .profile = profile,
-                   .layers = 1,
-                   .measure_loss = false});
+  if (input.plan.method->transform)
+    find_channel_scales({.backend = input.backend,
+                         .model = input.model,
+                         .plan = input.plan,
+                         .calibration = windows,
+                         .compute = input.compute,
+                         .profile = profile,
+                         .layers = 1});
+  if (!input.plan.dense)
+    quantize_blocks({.backend = input.backend,
+                     .model = input.model,
+                     .plan = input.plan,
+                     .calibration = windows,
+                     .compute = input.compute,
+                     .profile = profile,
+                     .layers = 1,
+                     .measure_loss = false});
 }
 
 }  // namespace
@@ -175,7 +186,7 @@ Estimate estimate_resources(const EstimateInput& input) {
   // The journal holds codes and scales until the output is published.
   double journal_bits = 0;
   for (const PlanRow& row : input.plan.rows)
-    if (!row.method.empty())
+    if (!row.method.empty() && !input.plan.dense)
       journal_bits += row.grid.bits_per_weight(row.cols) * static_cast<double>(row.rows * row.cols);
   estimate.disk_bytes = input.plan.output_bytes + static_cast<int64_t>(journal_bits / 8);
   if (estimate.spills()) {

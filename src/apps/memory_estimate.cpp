@@ -7,6 +7,7 @@
 #include <map>
 #include <utility>
 
+#include "apps/channel_scaling.h"
 #include "apps/output_stream.h"
 #include "apps/token_scores.h"
 #include "model/forward.h"
@@ -112,6 +113,7 @@ class Counter {
   int64_t solve(int s) const;
   int64_t dense(int s) const;
   int64_t checked(int s) const;
+  int64_t scale_search(int s) const;
   int64_t held_out() const;
   int64_t head() const;
 
@@ -144,7 +146,9 @@ int64_t Counter::solve(int s) const {
   const int64_t factor = in_.plan.method->needs_hessian ? 4 * n * n + 4 * kFactorBlock * n : 0;
   // A device splits what it multiplies, a span of columns at a time, in six bytes.
   const int64_t split = apart_ ? 6 * kSpan * (n + rows) : 0;
-  return factor + 4 * stage(s).largest + stage(s).codes + split +
+  const Grid& grid = in_.plan.solver.fit.grid;
+  const int64_t moments = in_.plan.solver.clip ? 4 * n * grid.group_width(n) : 0;
+  return factor + moments + 4 * stage(s).largest + stage(s).codes + split +
          rows * ((4 + 4 + 1) * n + 4 * kFactorBlock);
 }
 
@@ -161,6 +165,14 @@ int64_t Counter::checked(int s) const {
   return s == static_cast<int>(Stage::mlp_out) ? dense(s) : 0;
 }
 
+// A factor, sampled rows of the linears, and of one of them what is rounded.
+int64_t Counter::scale_search(int s) const {
+  if (in_.plan.method->transform == nullptr) return 0;
+  constexpr int64_t kMostLinears = 3;
+  const int64_t n = stage(s).inputs;
+  return 4 * n * n + 4 * kFactorBlock * n + kSampledRows * n * (4 * kMostLinears + 4 + 4 + 1);
+}
+
 int64_t Counter::held_out() const {
   if (held_out_ == 0) return 0;
   const int64_t scratch =
@@ -168,7 +180,8 @@ int64_t Counter::held_out() const {
                          config_.hidden * (4 + 4 + 4) + attention_);
   int64_t block = 0;
   for (const StageShape& stage : stages_) block += stage.weights;
-  const bool read = !in_.model.tensors->mapped({.layer = 0, .role = Role::q});  // before it is laid
+  const bool read = in_.plan.method->transform ||
+                    !in_.model.tensors->mapped({.layer = 0, .role = Role::q});  // before it is laid
   return 2 * block * weight_ + scratch + kTiles + (read ? widest(&StageShape::largest) * x_ : 0);
 }
 
@@ -188,7 +201,8 @@ int64_t Counter::blocks(const Copies& copies, bool ahead) const {
     const bool last = s + 1 == kStages;
     const int64_t kept = (last ? 0 : filling) + (last && !ahead && apart_ ? 0 : saved);
     const int64_t squares = !apart_ ? 12 : Factor::parks(in_.backend, stage(s).inputs) ? 4 : 8;
-    peak = std::max({peak, standing + kept + squares * square, standing + kept + solve(s)});
+    peak = std::max({peak, standing + kept + squares * square, standing + kept + solve(s),
+                     standing + kept + scale_search(s)});
     ready += stage(s).weights * weight_;
   }
   return peak;

@@ -47,7 +47,7 @@ std::string layer_errors(const QuantizeOutcome& outcome) {
 
 std::string readers_section(const Plan& plan) {
   std::string text;
-  for (const ReaderVerdict& reader : plan.format->readers(plan.modules()))
+  for (const ReaderVerdict& reader : plan.readers())
     text += fmt::format("- {}: {}\n", reader.reader,
                         reader.opens ? (reader.why.empty() ? "opens" : "opens; " + reader.why)
                                      : "refuses: " + reader.why);
@@ -69,6 +69,7 @@ std::string model_card(const OutputInput& input) {
                       input.model.name(), plan.main_grid().bits, input.model.name());
   text += fmt::format("- method {}, {}\n- {:.3f} bits a weight in the quantized linears\n",
                       plan.method->name, plan.grid_text(), plan.bits_per_weight_linears);
+  if (!outcome.scaling.empty()) text += "- " + outcome.scaling + "\n";
   if (outcome.samples > 0)
     text += fmt::format("- calibrated on {} windows of {} tokens, SHA-256 of the text {}\n",
                         outcome.samples, outcome.seq_len, outcome.calibration_sha256);
@@ -103,6 +104,7 @@ std::string reproduction_config(const QuantizeOptions& options, const OpenedMode
   text += fmt::format("seq-len = {}\nseed = {}\ndamp = {}\n", options.seq_len, options.seed,
                       options.damping);
   if (!options.order.empty()) text += fmt::format("order = {}\n", quoted(options.order));
+  if (options.scales_only) text += "scales-only = true\n";
   if (!options.scale_search.empty())
     text += fmt::format("scale-search = {}\n", quoted(options.scale_search));
   if (options.max_shard_bytes > 0)

@@ -6,7 +6,8 @@ namespace halftone {
 Json to_json(const QuantizeOutcome& outcome) {
   Json json;
   json["method"] = outcome.plan.method->name;
-  json["format"] = outcome.plan.format->name;
+  json["format"] = outcome.plan.dense ? "safetensors" : outcome.plan.format->name;
+  if (!outcome.scaling.empty()) json["scaling"] = outcome.scaling;
   json["samples"] = outcome.samples;
   json["seq_len"] = outcome.seq_len;
   json["calibration_sha256"] = outcome.calibration_sha256;

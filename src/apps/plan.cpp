@@ -24,13 +24,19 @@ std::string module_of(const ModelTensors& tensors, const TensorKey& key) {
 }
 
 // Others' names for the recipe's steps win over the recipe.
-SolverOptions solver_options(const QuantizeOptions& options, const Grid& grid) {
+SolverOptions solver_options(const QuantizeOptions& options, const Method& method,
+                             const Grid& grid) {
   const Recipe& recipe = find_recipe(options.recipe);
   SolverOptions solver;
   solver.fit.grid = grid;
   solver.fit.search = recipe.search;
   solver.order = recipe.order;
-  if (!options.scale_search.empty()) solver.fit.search = find_scale_search(options.scale_search);
+  solver.clip = options.scale_search.empty() ? method.clip : options.scale_search == "clip";
+  if (!options.scale_search.empty() && !solver.clip)
+    solver.fit.search = find_scale_search(options.scale_search);
+  if (solver.clip && !method.needs_hessian)
+    throw usage_error("--scale-search clip: --method {} looks at no text", method.name)
+        .hint("it needs the inputs' second moments: use --method awq or gptq.");
   if (!options.order.empty()) solver.order = find_order(options.order);
   solver.damping = options.damping;
   return solver;
@@ -54,8 +60,9 @@ void add_sizes(const OpenedModel& model, Plan& plan) {
   for (const PlanRow& row : plan.rows) {
     const double count = static_cast<double>(row.rows * row.cols);
     weights += count;
-    bits += count * (row.method.empty() ? 16 : row.grid.bits_per_weight(row.cols));
-    if (row.method.empty()) continue;
+    const bool dense = plan.dense || row.method.empty();
+    bits += count * (dense ? 16 : row.grid.bits_per_weight(row.cols));
+    if (dense) continue;
     quantized.push_back(row.key);
     for (const TensorPlan& packed :
          plan.format->packed_plan(row.module, row.grid, row.rows, row.cols))
@@ -101,11 +108,15 @@ Plan make_plan(const OpenedModel& model, const QuantizeOptions& options) {
   Plan plan;
   plan.method = &find_method(options.method);
   plan.format = &find_format(options.format);
+  plan.dense = options.scales_only;
+  if (plan.dense && plan.method->transform == nullptr)
+    throw usage_error("--scales-only: --method {} scales nothing", plan.method->name)
+        .hint("use --method awq.");
   const Grid wanted = {.bits = options.bits,
                        .group_size = options.group_size,
                        .symmetric = options.symmetric,
                        .scales = stored_type(model)};
-  plan.solver = solver_options(options, plan.format->grid(wanted));
+  plan.solver = solver_options(options, *plan.method, plan.format->grid(wanted));
   NameFilter skip(options.skip, "--skip");
   DynamicRules dynamic(options.dynamic);
   for (const TensorKey& key : linears_in_order(*model.tensors)) {
@@ -150,17 +161,17 @@ std::vector<std::string> warnings_of(const OpenedModel& model, const Plan& plan,
     warnings.push_back(fmt::format("--seq-len {}: {} was made for {} positions",
                                    human_count(options.seq_len), model.name(),
                                    human_count(positions)));
-  if (const int64_t now = model.checkpoint->file_bytes(); plan.output_bytes >= now)
+  if (const int64_t now = model.checkpoint->file_bytes(); !plan.dense && plan.output_bytes >= now)
     warnings.push_back(fmt::format("the output, {}, is no smaller than the model, {}",
                                    human_bytes(plan.output_bytes), human_bytes(now)));
   return warnings;
 }
 
 std::string Plan::text() const {
-  std::string text = fmt::format(
-      "format {} order {} damping {} search {} power {} steps {} block {}\n", format->name,
-      static_cast<int>(solver.order), solver.damping, static_cast<int>(solver.fit.search),
-      solver.fit.power, solver.fit.steps, solver.block);
+  std::string text =
+      fmt::format("format {} order {} damping {} search {} power {} steps {} block {}\n",
+                  dense ? "dense" : format->name, static_cast<int>(solver.order), solver.damping,
+                  search_name(solver), solver.fit.power, solver.fit.steps, solver.block);
   for (const PlanRow& row : rows)
     text +=
         fmt::format("{} {}x{} {} bits {} group {} sym {} scales {} {} table {} {}\n", row.module,
@@ -180,6 +191,10 @@ std::vector<PlannedModule> Plan::modules() const {
                        .grid = row.grid,
                        .skipped = row.method.empty()});
   return modules;
+}
+
+std::vector<ReaderVerdict> Plan::readers() const {
+  return dense ? std::vector<ReaderVerdict>() : format->readers(modules());
 }
 
 QuantizationSummary Plan::summary() const {

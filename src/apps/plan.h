@@ -35,6 +35,7 @@ struct QuantizeOptions {
   uint64_t seed = 0;
   double damping = 0.01;
   std::string order, scale_search;  // empty: the recipe's
+  bool scales_only = false;         // the method's transform alone: a dense model
   int64_t max_memory = 0;           // bytes of the device that computes, 0: no limit of ours
   int64_t max_host_memory = 0;      // bytes of the host, where they are not the same
   int64_t max_shard_bytes = 0;      // of a weight file, 0: the format's own limit
@@ -46,11 +47,13 @@ struct Plan {
   std::vector<PlanRow> rows;  // in the order of quantizing
   const Method* method = nullptr;
   const Format* format = nullptr;
+  bool dense = false;  // the output is the transformed model before it is rounded: --scales-only
   SolverOptions solver;
   int64_t output_bytes = 0;  // weight files
   double bits_per_weight_linears = 0, bits_per_weight_file = 0;
   std::string text() const;  // canonical: part of the journal's fingerprint
   std::vector<PlannedModule> modules() const;
+  std::vector<ReaderVerdict> readers() const;  // who opens the output; of a dense one nobody asks
   QuantizationSummary summary() const;  // for the output's configuration
   Grid main_grid() const { return halftone::main_grid(modules()); }
   std::string grid_text() const;  // "4 bits, groups of 128, symmetric", and how many differ

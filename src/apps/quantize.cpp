@@ -8,10 +8,12 @@
 #include <future>
 
 #include "apps/block_quantizer.h"
+#include "apps/channel_scaling.h"
 #include "apps/estimate.h"
 #include "apps/output_check.h"
 #include "apps/quantize_output.h"
 #include "apps/quantize_progress.h"
+#include "apps/scaled_output.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/file.h"
@@ -84,7 +86,7 @@ Journal::Fingerprint fingerprint_of(const Backend& backend, const QuantizeOutcom
       {"grid", options.symmetric ? "symmetric" : "asymmetric"},
       {"damp", fmt::format("{}", options.damping)},
       {"order", outcome.plan.solver.order == ColumnOrder::activation ? "act" : "none"},
-      {"scale-search", outcome.plan.solver.fit.search == ScaleSearch::power ? "power" : "minmax"},
+      {"scale-search", std::string(search_name(outcome.plan.solver))},
       {"plan", sha256_of(outcome.plan.text())},
       {"backend", backend.info().backend + " " + backend.info().instructions},
       {"compute type", std::string(name_of(compute))},
@@ -135,7 +137,7 @@ void announce(const QuantizeOutcome& outcome, const Calibration& calibration,
 
 void warn(const OpenedModel& model, const Plan& plan, const QuantizeOptions& options) {
   for (const std::string& text : warnings_of(model, plan, options)) spdlog::warn("{}", text);
-  for (const ReaderVerdict& reader : plan.format->readers(plan.modules()))
+  for (const ReaderVerdict& reader : plan.readers())
     if (!reader.opens) spdlog::warn("{} will refuse the result: {}", reader.reader, reader.why);
 }
 
@@ -222,6 +224,21 @@ void publish(const Job& job, Journal& journal, Output& output, QuantizeOutcome& 
   journal.remove();
 }
 
+// The transformed model as it is, dense, and what its types' rounding cost.
+void publish_scaled(const Job& job, const OpenedModel& scaled, const Calibration& calibration,
+                    Journal& journal, QuantizeOutcome& outcome) {
+  PendingDirectory pending(job.options.output);
+  outcome.output_bytes =
+      write_scaled_model({scaled, job.options, outcome, job.backend}, pending.path());
+  const ProfileScope scope(job.profile, "verify");
+  outcome.loss =
+      compare_models(job.backend, job.model, open_model(pending.path()), calibration.held_out,
+                     compute_dtype(job.options.dtype, job.backend));
+  outcome.verified = true;
+  pending.publish(job.options.force);
+  journal.remove();
+}
+
 // From the first layer, or the one where an interrupted run stopped, to the published output.
 void run_and_publish(const Job& job, const Calibration& calibration, const Estimate& estimate,
                      const MemoryWatch& memory, QuantizeOutcome& outcome) {
@@ -236,10 +253,26 @@ void run_and_publish(const Job& job, const Calibration& calibration, const Estim
   }
   check_place(options.output, job.model, options.force);
   try {
-    Output output(job, outcome.plan, verification_ids(calibration, job.model.config()));
+    const TransformedModel transformed = transform_model({.backend = job.backend,
+                                                          .model = job.model,
+                                                          .plan = outcome.plan,
+                                                          .calibration = calibration,
+                                                          .journal = &journal,
+                                                          .compute = compute,
+                                                          .activations = estimate.activations,
+                                                          .profile = job.profile},
+                                                         options.quiet);
+    const OpenedModel& model = transformed.model ? *transformed.model : job.model;
+    outcome.scaling = transformed.text;
+    if (outcome.plan.dense) {
+      outcome.model_fingerprint = hash.value();
+      return publish_scaled(job, model, calibration, journal, outcome);
+    }
+    const Job on{job.backend, model, options, job.calibration, job.profile};
+    Output output(on, outcome.plan, verification_ids(calibration, model.config()));
     BlockQuantizerResult result =
         run_blocks({.backend = job.backend,
-                    .model = job.model,
+                    .model = on.model,
                     .plan = outcome.plan,
                     .calibration = calibration,
                     .journal = &journal,
@@ -258,10 +291,10 @@ void run_and_publish(const Job& job, const Calibration& calibration, const Estim
     outcome.seconds_before = result.seconds_before;
     outcome.saving_seconds = result.saving_seconds;
     outcome.model_fingerprint = hash.value();
-    publish(job, journal, output, outcome);
+    publish(on, journal, output, outcome);
   } catch (const Error& error) {
     if (error.exit() == Exit::interrupted && error.hint().empty())
-      stopped(journal, "the last layer");
+      stopped(journal, outcome.stages.empty() ? "" : "the last layer");
     if (error.exit() != Exit::resources) throw;
     throw Error(Exit::resources, error.what())
         .hint((error.hint().empty() ? "" : error.hint() + " ") + "Finished work is in " +

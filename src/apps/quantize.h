@@ -23,6 +23,7 @@ struct QuantizeOutcome {
   std::vector<StageRecord> stages;  // in order, without their matrices
   int64_t samples = 0, seq_len = 0;
   std::string calibration_source, calibration_sha256, model_fingerprint;
+  std::string scaling;  // what the method's transform came to; empty without one
   HeldOutLoss loss;
   int64_t output_bytes = 0;    // weight files
   double seconds = 0;          // of all runs that went on from each other

@@ -20,7 +20,7 @@ std::string short_module(const std::string& module) {
 
 std::string readers_line(const Plan& plan) {
   std::string opens, refuses;
-  for (const ReaderVerdict& reader : plan.format->readers(plan.modules())) {
+  for (const ReaderVerdict& reader : plan.readers()) {
     std::string& list = reader.opens ? opens : refuses;
     list += (list.empty() ? "" : ", ") + reader.reader;
   }
@@ -60,18 +60,20 @@ Json stage_json(const std::string& name, const ProfileRow& row) {
 ReportFacts settings_of(const QuantizeOutcome& outcome, const QuantizeOptions& options) {
   const Plan& plan = outcome.plan;
   const Grid grid = plan.main_grid();
-  return {{"method", std::string(plan.method->name)},
-          {"recipe", options.recipe},
-          {"bits", std::to_string(grid.bits)},
-          {"group size", grid.group_size < 0 ? "whole rows" : std::to_string(grid.group_size)},
-          {"grid", grid.symmetric ? "symmetric" : "asymmetric"},
-          {"order", plan.solver.order == ColumnOrder::activation ? "act (static groups)" : "none"},
-          {"scale search", plan.solver.fit.search == ScaleSearch::power ? "power 2.4" : "minmax"},
-          {"damping", fmt::format("{:.3g}", plan.solver.damping)},
-          {"calibration", fmt::format("{} windows of {} tokens from {}", outcome.samples,
-                                      human_count(outcome.seq_len), outcome.calibration_source)},
-          {"seed", std::to_string(options.seed)},
-          {"format", std::string(plan.format->name)}};
+  return {
+      {"method", std::string(plan.method->name)},
+      {"recipe", options.recipe},
+      {"bits", std::to_string(grid.bits)},
+      {"group size", grid.group_size < 0 ? "whole rows" : std::to_string(grid.group_size)},
+      {"grid", grid.symmetric ? "symmetric" : "asymmetric"},
+      {"order", plan.solver.order == ColumnOrder::activation ? "act (static groups)" : "none"},
+      {"scale search",
+       search_name(plan.solver) == "power" ? "power 2.4" : std::string(search_name(plan.solver))},
+      {"damping", fmt::format("{:.3g}", plan.solver.damping)},
+      {"calibration", fmt::format("{} windows of {} tokens from {}", outcome.samples,
+                                  human_count(outcome.seq_len), outcome.calibration_source)},
+      {"seed", std::to_string(options.seed)},
+      {"format", std::string(plan.format->name)}};
 }
 
 }  // namespace
@@ -81,8 +83,10 @@ std::string outcome_text(const QuantizeOutcome& outcome, const QuantizeOptions& 
   const Plan& plan = outcome.plan;
   std::string text = fmt::format(
       "Wrote     {}  {} ({:.2f} bits a weight over the whole file)\n"
-      "          verified: every code reread, forward finite\n",
-      options.output, human_bytes(outcome.output_bytes), plan.bits_per_weight_file);
+      "          verified: {}\n",
+      options.output, human_bytes(outcome.output_bytes), plan.bits_per_weight_file,
+      plan.dense ? "reread, and held against the original" : "every code reread, forward finite");
+  if (!outcome.scaling.empty()) text += "Scales    " + outcome.scaling + "\n";
   const HeldOutLoss& loss = outcome.loss;
   if (loss.windows > 0)
     text += fmt::format(
@@ -99,7 +103,7 @@ std::string outcome_text(const QuantizeOutcome& outcome, const QuantizeOptions& 
   if (!worst.empty()) text += "          largest: " + worst + "\n";
   for (const auto& [note, count] : count_notes(outcome))
     text += fmt::format("Note      {} linear{}: {}\n", count, count == 1 ? "" : "s", note);
-  text += fmt::format("Opens in  {}\n", readers_line(plan));
+  if (!plan.dense) text += fmt::format("Opens in  {}\n", readers_line(plan));
   text += fmt::format("{}, {} of memory at most. Next: halftone eval {} --against {} --text FILE\n",
                       time_text(outcome), human_bytes(outcome.peak_memory_bytes), options.output,
                       model.checkpoint->path());

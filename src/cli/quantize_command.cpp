@@ -90,6 +90,8 @@ class QuantizeCommand : public Command {
     take_one_of(command.add_option("--method", options_.method, "The solver; rtn: just rounding"),
                 names_of(methods()))
         ->capture_default_str();
+    command.add_flag("--scales-only", options_.scales_only,
+                     "Write the dense model that the method's transform makes");
     take_one_of(command.add_option("--recipe", options_.recipe, "The steps around the solver"),
                 names_of(recipes()))
         ->capture_default_str();
@@ -127,8 +129,8 @@ class QuantizeCommand : public Command {
                     ->excludes(order);
     CLI::Option* search =
         take_one_of(command.add_option("--scale-search", options_.scale_search,
-                                       "How scales are found (default: the recipe's)"),
-                    {"power", "minmax"});
+                                       "How scales are found (default: the method's or recipe's)"),
+                    {"power", "minmax", "clip"});
     mse_ = take_number_of(command.add_option("--mse", mse_value_,
                                              "2.4: --scale-search power; 0: --scale-search minmax"),
                           {0, 2.4})

@@ -97,7 +97,7 @@ TEST_F(BadInput, ValuesThatCannotBeAreAnsweredWithTheNearestThatCan) {
   answer({"--bits"}, "--bits: got nothing, expected 2|3|4|5|6|8");
   answer({"--desc-act", "maybe"}, "--desc-act: got maybe, expected true or false");
   answer({"--method", "gptqq"},
-         "--method: got gptqq, expected gptq or rtn\n          the nearest is gptq.");
+         "--method: got gptqq, expected gptq, awq, awq+gptq or rtn\n          the nearest is gptq.");
   answer({"--group-size", "0"},
          "--group-size: got 0, expected a whole number from 1 to 1048576, or -1");
   answer({"--samples", "1.7"}, "expected a whole number from 1\n          the nearest is 2.");

@@ -26,8 +26,9 @@ class Resume : public ::testing::Test {
         text_(folder_.write("text.txt", make_text(4000))) {}
 
   std::vector<std::string> quantize(const std::string& out, const std::string& more = "") const {
-    std::vector<std::string> all = {"quantize", model_, "-o",        out,   "--group-size", "16",
-                                    "--calib",  text_,  "--samples", "400", "--seq-len",    "256"};
+    std::vector<std::string> all = {"quantize",  model_,    "-o",       out,         "--group-size",
+                                    "16",        "--calib", text_,      "--samples", "400",
+                                    "--seq-len", "256",     "--method", method_};
     if (!more.empty()) all.push_back(more);
     return all;
   }
@@ -46,11 +47,13 @@ class Resume : public ::testing::Test {
       std::this_thread::sleep_for(milliseconds(1));
   }
 
+  void kill_at_random_moments() const;
+
   Folder folder_;
-  std::string model_, text_;
+  std::string model_, text_, method_ = "gptq";
 };
 
-TEST_F(Resume, KilledAtRandomMomentsTheResultIsTheSame) {
+void Resume::kill_at_random_moments() const {
   const std::string whole = undisturbed();
   Rng rng(11);
   const std::string out = folder_.path("killed");
@@ -72,6 +75,14 @@ TEST_F(Resume, KilledAtRandomMomentsTheResultIsTheSame) {
   EXPECT_GT(kills, 0);
   EXPECT_EQ(tree(out), whole);
   EXPECT_FALSE(std::filesystem::exists(out + ".journal"));
+}
+
+TEST_F(Resume, KilledAtRandomMomentsTheResultIsTheSame) { kill_at_random_moments(); }
+
+// Also in the search for channel scales, which comes first.
+TEST_F(Resume, KilledAtRandomMomentsATransformedModelIsTheSame) {
+  method_ = "awq+gptq";
+  kill_at_random_moments();
 }
 
 TEST_F(Resume, AnInterruptKeepsTheJournalAndSaysHowToGoOn) {
