@@ -26,22 +26,6 @@ class GptqPacked : public PackedLinear {
   GptqLinear linear_;
 };
 
-// What a symmetric grid's qzeros say, whatever the label: v1 holds 2^(bits−1) − 1 in every field,
-// v2 2^(bits−1). Nothing when they hold neither.
-std::optional<GptqVersion> version_of_zeros(const ContainerEntry& qzeros, int64_t rows, int bits) {
-  const auto holds = [&](int zero) {
-    const std::vector<uint8_t> zeros(static_cast<size_t>(rows), static_cast<uint8_t>(zero));
-    std::vector<std::byte> line(static_cast<size_t>(packed_bytes(rows, bits)));
-    pack_codes(zeros.data(), rows, bits, line.data());
-    for (size_t at = 0; at < qzeros.bytes.size(); at += line.size())
-      if (std::memcmp(qzeros.bytes.data() + at, line.data(), line.size()) != 0) return false;
-    return true;
-  };
-  if (holds((1 << (bits - 1)) - 1)) return GptqVersion::v1;
-  if (holds(1 << (bits - 1))) return GptqVersion::v2;
-  return std::nullopt;
-}
-
 // Reads the linears of a checkpoint one by one, and counts those whose zeros belie their label.
 class GptqReader {
  public:
@@ -50,6 +34,7 @@ class GptqReader {
 
   PackedEntry entry(const std::string& module) {
     GptqLinear linear = open_linear(module);
+    settle_zeros(linear);
     PackedEntry entry = make_packed_entry(
         checkpoint_, module, {".qweight", ".qzeros", ".scales", ".g_idx"}, linear.grid, "gptq");
     entry.stored.rows = linear.rows;
@@ -67,12 +52,8 @@ class GptqReader {
                  name_of(config_.version == GptqVersion::v1 ? GptqVersion::v2 : GptqVersion::v1));
   }
 
- private:
-  const ContainerEntry& part(const std::string& module, const char* suffix) const {
-    return packed_part(checkpoint_, module, suffix, ".qweight");
-  }
-
-  GptqLinear open_linear(const std::string& module) {
+  // Its zeros as the label has them.
+  GptqLinear open_linear(const std::string& module) const {
     const ContainerEntry& qweight = part(module, ".qweight");
     const ContainerEntry& qzeros = part(module, ".qzeros");
     const ContainerEntry& scales = part(module, ".scales");
@@ -90,8 +71,12 @@ class GptqReader {
     linear.qzeros = qzeros.bytes.data();
     linear.scales = scales.bytes.data();
     read_groups(module, linear);
-    settle_zeros(qzeros, linear);
     return linear;
+  }
+
+ private:
+  const ContainerEntry& part(const std::string& module, const char* suffix) const {
+    return packed_part(checkpoint_, module, suffix, ".qweight");
   }
 
   static void check_weight(const ContainerEntry& qweight, GptqLinear& linear) {
@@ -119,9 +104,9 @@ class GptqReader {
 
   // Labels lie: a symmetric checkpoint called "gptq" may hold v2's zeros, which are known by their
   // value.
-  void settle_zeros(const ContainerEntry& qzeros, GptqLinear& linear) {
+  void settle_zeros(GptqLinear& linear) {
     if (!linear.grid.symmetric) return;
-    const auto version = version_of_zeros(qzeros, linear.rows, linear.grid.bits);
+    const auto version = version_of_zeros(linear);
     if (!version) {
       linear.grid.symmetric = false;  // what it says of itself does not hold: zeros as they are
     } else if (*version != linear.version) {
@@ -136,6 +121,33 @@ class GptqReader {
 };
 
 }  // namespace
+
+std::optional<GptqVersion> version_of_zeros(const GptqLinear& linear) {
+  const int bits = linear.grid.bits;
+  const size_t size = static_cast<size_t>(packed_bytes(linear.rows, bits));
+  const auto groups = static_cast<size_t>(linear.grid.groups(linear.cols));
+  const auto holds = [&](int zero) {
+    const std::vector<uint8_t> zeros(static_cast<size_t>(linear.rows), static_cast<uint8_t>(zero));
+    std::vector<std::byte> line(size);
+    pack_codes(zeros.data(), linear.rows, bits, line.data());
+    for (size_t group = 0; group < groups; ++group)
+      if (std::memcmp(linear.qzeros + group * size, line.data(), size) != 0) return false;
+    return true;
+  };
+  if (holds((1 << (bits - 1)) - 1)) return GptqVersion::v1;
+  if (holds(1 << (bits - 1))) return GptqVersion::v2;
+  return std::nullopt;
+}
+
+std::vector<NamedGptqLinear> open_gptq_linears(const Checkpoint& checkpoint,
+                                               const GptqConfig& config) {
+  const GptqReader reader(checkpoint, config);
+  std::vector<NamedGptqLinear> linears;
+  for (const ContainerEntry& entry : checkpoint.entries())
+    if (const auto module = module_of(entry.name, ".qweight"))
+      linears.push_back({*module, reader.open_linear(*module)});
+  return linears;
+}
 
 OpenedWeights open_gptq_weights(const Checkpoint& checkpoint, const StatedQuantization& stated) {
   const GptqConfig config = read_gptq_config(stated);
