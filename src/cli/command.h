@@ -34,6 +34,7 @@ std::unique_ptr<Command> make_generate_command();
 std::unique_ptr<Command> make_tokenize_command();
 std::unique_ptr<Command> make_inspect_command();
 std::unique_ptr<Command> make_convert_command();
+std::unique_ptr<Command> make_doctor_command();
 std::unique_ptr<Command> make_demo_command();
 std::unique_ptr<Command> make_bench_command();
 std::unique_ptr<Command> make_compare_command();

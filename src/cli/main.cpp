@@ -24,8 +24,9 @@ namespace {
 using MakeCommand = std::unique_ptr<Command> (*)();
 constexpr MakeCommand kCommands[] = {
     make_quantize_command, make_eval_command,    make_generate_command,
-    make_tokenize_command, make_inspect_command, make_convert_command,
-    make_demo_command,     make_bench_command,   make_compare_command};
+    make_tokenize_command, make_inspect_command, make_doctor_command,
+    make_convert_command,  make_compare_command, make_demo_command,
+    make_bench_command};
 
 struct Program {
   CLI::App app{"Turns a large language model into a 4-bit one, proves what it cost, and runs it.",

@@ -410,8 +410,8 @@ TEST(Bench, AShapeThatIsNotKnownIsAnsweredWithTheKnown) {
 }
 
 TEST(Program, HelpHasAnExampleForEachCommand) {
-  for (const char* command :
-       {"quantize", "eval", "generate", "tokenize", "inspect", "convert", "demo", "bench"}) {
+  for (const char* command : {"quantize", "eval", "generate", "tokenize", "inspect", "doctor",
+                              "convert", "demo", "bench"}) {
     const Outcome help = run({command, "--help"});
     EXPECT_EQ(help.code, 0) << command;
     EXPECT_THAT(help.out, HasSubstr("Example: ")) << command;

@@ -1,0 +1,278 @@
+// Stage by stage: files, what they say of their quantization, configuration against tensors, the
+// label of GPTQ's zeros, values, tokenizer; then the runtimes.
+#include "apps/doctor_model.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <memory>
+#include <set>
+
+#include "apps/doctor_foreign.h"
+#include "apps/doctor_values.h"
+#include "base/error.h"
+#include "base/printable.h"
+#include "base/progress.h"
+#include "format/gptq_label.h"
+#include "format/open_weights.h"
+#include "format/stated_quantization.h"
+#include "model/arch_table.h"
+#include "model/weights.h"
+#include "text/tokenizer.h"
+
+namespace halftone {
+namespace {
+
+class Examination {
+ public:
+  Examination(const std::string& model, const DoctorOptions& options)
+      : model_(model), options_(options) {}
+
+  ModelDiagnosis run() {
+    if (attempt("files", [&] { open_files(); })) {
+      const bool opened = attempt("quantization", [&] { open_quantization(); });
+      if (opened && weights_.source) {
+        attempt("configuration", [&] { check_configuration(); });
+        attempt("zero points", [&] { weigh_label(); });
+        check_order();
+        attempt("values", [&] { check_values(); });
+      }
+      attempt("tokenizer", [&] { check_tokenizer(); });
+      if (opened) diagnosis_.runtimes = runtime_table(facts_);
+    }
+    return std::move(diagnosis_);
+  }
+
+ private:
+  // Turns what a stage throws into a finding; false when it threw.
+  template <class Stage>
+  bool attempt(const char* subject, Stage&& stage) {
+    try {
+      stage();
+      return true;
+    } catch (const Error& error) {
+      if (error.exit() != Exit::bad_input) throw;
+      add(Health::broken, subject, error.what(), error.hint());
+      return false;
+    }
+  }
+  void add(Health health, const char* subject, std::string text, std::string hint = "") {
+    diagnosis_.findings.push_back({health, subject, std::move(text), std::move(hint)});
+  }
+
+  void open_files();
+  void open_quantization();
+  void check_configuration();
+  void weigh_label();
+  void report_label(const LabelEvidence& evidence, const std::string& origin);
+  void check_order();
+  void check_values();
+  void check_tokenizer();
+  std::string stop_tokens_text() const;
+
+  std::string model_;
+  DoctorOptions options_;
+  ModelDiagnosis diagnosis_;
+  std::unique_ptr<Checkpoint> checkpoint_;
+  std::optional<StatedQuantization> stated_;
+  OpenedWeights weights_;
+  int64_t vocabulary_ = 0;  // 0: not known
+  CheckpointFacts facts_;
+};
+
+void Examination::open_files() {
+  diagnosis_.name = model_;
+  checkpoint_ = std::make_unique<Checkpoint>(Checkpoint::open(model_));
+  diagnosis_.name = checkpoint_->name();
+  diagnosis_.path = checkpoint_->path();
+  std::set<std::string> files;
+  for (const ContainerEntry& entry : checkpoint_->entries()) files.insert(entry.file);
+  add(Health::good, "files",
+      fmt::format("{} {}, {}: headers, bounds and all {} tensors in place", files.size(),
+                  files.size() == 1 ? "file" : "files", human_bytes(checkpoint_->file_bytes()),
+                  human_count(static_cast<int64_t>(checkpoint_->entries().size()))));
+}
+
+void Examination::open_quantization() {
+  if (!checkpoint_->is_gguf()) stated_ = find_stated_quantization(*checkpoint_);
+  facts_.format = checkpoint_->is_gguf() ? "gguf" : stated_ ? stated_->method : "safetensors";
+  if (stated_) {
+    if (const auto foreign = foreign_quantization(*stated_)) {
+      facts_.format = foreign->format;
+      add(Health::note, "quantization",
+          fmt::format("{}, made by {}: not read or written here; only files and tokenizer were "
+                      "looked at",
+                      foreign->text, foreign->writers));
+      return;
+    }
+  }
+  weights_ = open_weights(*checkpoint_);
+  add(Health::good, "quantization",
+      weights_.quantization.empty() ? "none: dense" : weights_.quantization);
+  if (facts_.format == "gptq") facts_.format = name_of(read_gptq_config(*stated_).version);
+  for (const StoredTensor& tensor : weights_.source->tensors()) {
+    facts_.bf16 |= tensor.encoding == "bf16";
+    facts_.act_order |= tensor.permuted;
+  }
+}
+
+void Examination::check_configuration() {
+  const Metadata& metadata = checkpoint_->metadata();
+  const std::string family = JsonObject(metadata.config, metadata.origin).text("model_type");
+  if (find_architecture(family) == nullptr) {
+    add(Health::note, "configuration",
+        fmt::format(
+            "{} is no family that is known here ({}): its tensors were not compared with it",
+            printable(family, 40), known_architectures()));
+    for (const StoredTensor& stored : weights_.source->tensors())
+      if (stored.grid)
+        facts_.modules.push_back({stored.name, Role::q, stored.rows, stored.cols, *stored.grid});
+    return;
+  }
+  const ModelConfig config = read_config(metadata);
+  vocabulary_ = config.vocab;
+  const ModelTensors tensors(*weights_.source, config);
+  int64_t linears = 0;
+  for (const TensorKey& key : tensors.keys()) {
+    if (!is_linear(key.role) || key.part != Part::weight) continue;
+    const StoredTensor& stored = tensors.stored(key);
+    std::string name = tensors.name(key);
+    if (name.ends_with(".weight")) name.resize(name.size() - 7);
+    const auto [rows, cols] = tensors.shape(key);
+    facts_.modules.push_back(
+        {name, key.role, rows, cols, stored.grid.value_or(Grid()), !stored.quantized});
+    linears += stored.quantized ? 1 : 0;
+  }
+  add(Health::good, "configuration",
+      fmt::format(
+          "{}, {} layers: every tensor claimed, of the shape that it says{}", family, config.layers,
+          linears > 0 ? fmt::format("; {} of {} linears quantized", human_count(linears),
+                                    human_count(static_cast<int64_t>(facts_.modules.size())))
+                      : ""));
+}
+
+void Examination::weigh_label() {
+  if (!stated_ || stated_->method != "gptq") return;
+  const GptqConfig config = read_gptq_config(*stated_);
+  report_label(weigh_gptq_label(*checkpoint_, config), config.origin);
+  if (config.version == GptqVersion::v1 && !config.grid.symmetric && !facts_.wrong_label)
+    add(Health::note, "zero points",
+        "asymmetric under v1, which stores zero − 1: a zero of 0 wraps around, and loaders differ "
+        "on what it then is",
+        fmt::format("halftone convert {} -o OUT --format gptq_v2", model_));
+}
+
+void Examination::report_label(const LabelEvidence& evidence, const std::string& origin) {
+  const GptqVersion other = evidence.label == GptqVersion::v1 ? GptqVersion::v2 : GptqVersion::v1;
+  const std::string seen =
+      fmt::format("code − zero is {:+.2f} ± {:.2f} over {} groups", evidence.center, evidence.error,
+                  human_count(evidence.groups));
+  switch (evidence.verdict) {
+    case LabelVerdict::right:
+      return add(Health::good, "zero points",
+                 fmt::format("as labelled, {}: {} (0 when right)", name_of(evidence.label), seen));
+    case LabelVerdict::unknown:
+      return add(Health::note, "zero points",
+                 fmt::format("labelled {}, which cannot be told from {} here: {}",
+                             name_of(evidence.label), name_of(other), seen));
+    case LabelVerdict::mixed:
+      facts_.wrong_label = true;
+      return add(Health::broken, "zero points",
+                 fmt::format("some linears are stored as {}, some as {}, under one label in {}",
+                             name_of(evidence.label), name_of(other), origin),
+                 fmt::format("no label is right: halftone convert {} -o OUT --format gptq_v2 reads "
+                             "symmetric ones as they are.",
+                             model_));
+    case LabelVerdict::wrong:
+      facts_.wrong_label = true;
+      diagnosis_.relabel = other;
+      return add(Health::broken, "zero points",
+                 fmt::format("stored as {} under the label {} in {}: loaders that believe it are "
+                             "off by one step; {}, and {} under a wrong label",
+                             name_of(other), name_of(evidence.label), origin, seen,
+                             evidence.label == GptqVersion::v1 ? "−1" : "+1"),
+                 fmt::format("repair: halftone doctor {} --fix -o OUT", model_));
+  }
+}
+
+void Examination::check_order() {
+  if (!facts_.act_order) return;
+  add(Health::note, "act-order",
+      "groups are scattered over the inputs (g_idx is not trivial): vLLM gathers them for every "
+      "token, and tensor parallel repeats the scales",
+      "quantized here, act-order costs nothing at run time: groups stay where they are.");
+}
+
+void Examination::check_values() {
+  ThreadPool threads(options_.threads);
+  const std::vector<ValueTrouble> troubles =
+      scan_values(*checkpoint_, *weights_.source, threads, options_.quiet);
+  const bool scales = stated_.has_value() && !checkpoint_->is_gguf();
+  for (Finding& finding : value_findings(troubles, scales))
+    diagnosis_.findings.push_back(std::move(finding));
+}
+
+// Ids at which generation stops, in config.json and in generation_config.json.
+std::set<int64_t> stop_tokens(const Json& config) {
+  std::set<int64_t> ids;
+  if (!config.is_object()) return ids;
+  const auto found = config.find("eos_token_id");
+  if (found == config.end()) return ids;
+  if (found->is_number_integer()) ids.insert(found->get<int64_t>());
+  if (found->is_array())
+    for (const Json& id : *found)
+      if (id.is_number_integer()) ids.insert(id.get<int64_t>());
+  return ids;
+}
+
+// What configuration and generation configuration do not agree on; empty: they do.
+std::string Examination::stop_tokens_text() const {
+  const Metadata& metadata = checkpoint_->metadata();
+  const std::set<int64_t> ours = stop_tokens(metadata.config),
+                          theirs = stop_tokens(metadata.generation_config);
+  for (const std::set<int64_t>& ids : {ours, theirs})
+    for (const int64_t id : ids)
+      if (vocabulary_ > 0 && (id < 0 || id >= vocabulary_))
+        return fmt::format("eos_token_id {} is not in the vocabulary of {}", id,
+                           human_count(vocabulary_));
+  if (ours.empty() || theirs.empty()) return "";
+  if (std::includes(theirs.begin(), theirs.end(), ours.begin(), ours.end())) return "";
+  return fmt::format(
+      "config.json stops at {}, generation_config.json does not: which one counts depends on the "
+      "runtime",
+      *ours.begin());
+}
+
+void Examination::check_tokenizer() {
+  const Metadata& metadata = checkpoint_->metadata();
+  if (metadata.tokenizer.tokenizer_json.empty() && !metadata.tokenizer.gguf) {
+    add(Health::note, "tokenizer", "none (tokenizer.json) beside the weights");
+    return;
+  }
+  const Tokenizer tokenizer = Tokenizer::load(metadata);
+  if (vocabulary_ > 0 && tokenizer.vocab_size() > vocabulary_)
+    throw bad_input("the tokenizer has ids up to {}, the embedding {} rows (vocab_size)",
+                    tokenizer.vocab_size() - 1, vocabulary_)
+        .hint("tokenizer and model do not belong together.");
+  const std::string rows =
+      vocabulary_ > 0 ? fmt::format(" for {} rows", human_count(vocabulary_)) : "";
+  add(Health::good, "tokenizer",
+      fmt::format("{}, {} tokens{}; {} chat template", tokenizer.kind(),
+                  human_count(tokenizer.vocab_size()), rows,
+                  metadata.chat_template.empty() ? "no" : "with a"));
+  if (std::string trouble = stop_tokens_text(); !trouble.empty())
+    add(Health::note, "stop tokens", std::move(trouble));
+}
+
+}  // namespace
+
+bool ModelDiagnosis::healthy() const {
+  return std::none_of(findings.begin(), findings.end(),
+                      [](const Finding& finding) { return finding.health == Health::broken; });
+}
+
+ModelDiagnosis diagnose_model(const std::string& model, const DoctorOptions& options) {
+  return Examination(model, options).run();
+}
+
+}  // namespace halftone

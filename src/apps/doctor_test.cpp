@@ -1,0 +1,194 @@
+// What the doctor sees: values, labels, tokenizers, processors.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <fstream>
+#include <iterator>
+
+#include "apps/doctor_foreign.h"
+#include "apps/doctor_machine.h"
+#include "apps/doctor_model.h"
+#include "apps/doctor_repair.h"
+#include "apps/doctor_values.h"
+#include "apps/test_model_folder.h"
+#include "base/error.h"
+
+namespace halftone {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+ModelDiagnosis diagnose(const TestModelFolder& folder) {
+  return diagnose_model(folder.model_path(), {.threads = 1, .quiet = true});
+}
+
+const Finding* find(const ModelDiagnosis& diagnosis, const std::string& subject) {
+  for (const Finding& finding : diagnosis.findings)
+    if (finding.subject == subject) return &finding;
+  return nullptr;
+}
+
+Json config_of(const TestModelFolder& folder) {
+  return read_json_file(folder.model_path() + "/config.json");
+}
+
+TEST(Doctor, ADenseModelIsHealthy) {
+  const TestModelFolder folder;
+  const ModelDiagnosis diagnosis = diagnose(folder);
+  EXPECT_TRUE(diagnosis.healthy());
+  EXPECT_EQ(diagnosis.runtimes.size(), 7u);
+  const std::string text = diagnosis_text(diagnosis);
+  EXPECT_THAT(text, HasSubstr("Nothing is broken."));
+  EXPECT_THAT(text, HasSubstr("llm-compressor"));  // what we do not write
+  EXPECT_EQ(diagnosis_json(diagnosis)["runtimes"]["vLLM"]["hopper"]["opens"], "fast");
+}
+
+TEST(Doctor, NamesTheTensorWithANaN) {
+  const TestModelFolder folder;
+  const OpenedModel model = folder.open();
+  const ContainerEntry* entry = model.checkpoint->find("model.layers.1.mlp.up_proj.weight");
+  ASSERT_NE(entry, nullptr);
+  ASSERT_EQ(entry->type, "BF16");
+  std::ifstream in(entry->file, std::ios::binary);
+  std::string bytes((std::istreambuf_iterator<char>(in)), {});
+  const size_t at = bytes.find(
+      std::string(reinterpret_cast<const char*>(entry->bytes.data()), entry->bytes.size()));
+  ASSERT_NE(at, std::string::npos);
+  bytes[at + 6] = static_cast<char>(0xc0);  // the fourth value
+  bytes[at + 7] = 0x7f;
+  folder.write("model/model.safetensors", bytes);
+  const ModelDiagnosis diagnosis = diagnose(folder);
+  EXPECT_FALSE(diagnosis.healthy());
+  ASSERT_NE(find(diagnosis, "values"), nullptr);
+  EXPECT_THAT(find(diagnosis, "values")->text,
+              HasSubstr("model.layers.1.mlp.up_proj.weight: NaN at [0, 3]"));
+}
+
+TEST(Doctor, ScalesAreCountedByModule) {
+  const std::vector<Finding> findings =
+      value_findings({{.name = "a", .scales = 64, .zero = 3},
+                      {.name = "b", .scales = 64, .not_finite = 1, .denormal = 2}},
+                     true);
+  ASSERT_EQ(findings.size(), 2u);
+  EXPECT_EQ(findings[0].health, Health::broken);
+  EXPECT_EQ(findings[0].text, "b: 1 of 64 scales are NaN or infinite");
+  EXPECT_EQ(findings[1].health, Health::note);
+  EXPECT_EQ(findings[1].text, "a: 3 of 64 scales are zero; b: 2 of 64 scales are denormal");
+  EXPECT_EQ(value_findings({}, true)[0].health, Health::good);
+}
+
+TEST(Doctor, ATokenizerThatIsTooLargeIsBroken) {
+  const TestModelFolder folder;
+  Json tokenizer = read_json_file(folder.model_path() + "/tokenizer.json");
+  tokenizer["model"]["vocab"]["zz"] = 99999;
+  folder.write("model/tokenizer.json", tokenizer.dump());
+  const ModelDiagnosis diagnosis = diagnose(folder);
+  EXPECT_FALSE(diagnosis.healthy());
+  ASSERT_NE(find(diagnosis, "tokenizer"), nullptr);
+  EXPECT_EQ(find(diagnosis, "tokenizer")->health, Health::broken);
+}
+
+TEST(Doctor, StopTokensThatDisagreeAreNoted) {
+  const TestModelFolder folder;
+  Json config = config_of(folder);
+  config["eos_token_id"] = 2;
+  folder.write("model/config.json", config.dump());
+  folder.write("model/generation_config.json", R"({"eos_token_id": [3, 4]})");
+  const ModelDiagnosis diagnosis = diagnose(folder);
+  ASSERT_NE(find(diagnosis, "stop tokens"), nullptr);
+  EXPECT_TRUE(diagnosis.healthy());
+}
+
+TEST(Doctor, GoesOnWhereTheConfigurationDoesNotFit) {
+  const TestModelFolder folder;
+  Json config = config_of(folder);
+  config["intermediate_size"] = config["intermediate_size"].get<int64_t>() * 2;
+  folder.write("model/config.json", config.dump());
+  const ModelDiagnosis diagnosis = diagnose(folder);
+  EXPECT_FALSE(diagnosis.healthy());
+  ASSERT_NE(find(diagnosis, "configuration"), nullptr);
+  EXPECT_EQ(find(diagnosis, "configuration")->health, Health::broken);
+  EXPECT_NE(find(diagnosis, "values"), nullptr);
+}
+
+TEST(Doctor, Fp8IsNamedWithWhoWritesIt) {
+  const TestModelFolder folder;
+  Json config = config_of(folder);
+  config["quantization_config"] = {{"quant_method", "fp8"}, {"activation_scheme", "dynamic"}};
+  folder.write("model/config.json", config.dump());
+  const ModelDiagnosis diagnosis = diagnose(folder);
+  EXPECT_TRUE(diagnosis.healthy());
+  ASSERT_NE(find(diagnosis, "quantization"), nullptr);
+  EXPECT_THAT(find(diagnosis, "quantization")->text, HasSubstr("FP8"));
+  EXPECT_EQ(diagnosis_json(diagnosis)["runtimes"]["vLLM"]["ada"]["opens"], "fast");
+}
+
+TEST(Doctor, CompressedTensorsOfQuantizedInputsAreForeign) {
+  const Json int8 = Json::parse(R"({"config_groups": {"group_0": {
+      "weights": {"num_bits": 8, "type": "int"}, "input_activations": {"num_bits": 8}}}})");
+  EXPECT_EQ(foreign_quantization({int8, "config.json", "compressed-tensors", ""})->format, "int8");
+  const Json ours = Json::parse(R"({"config_groups": {"group_0": {
+      "weights": {"num_bits": 4, "type": "int"}, "input_activations": null}}})");
+  EXPECT_FALSE(foreign_quantization({ours, "config.json", "compressed-tensors", ""}));
+  EXPECT_EQ(foreign_quantization({Json::object(), "config.json", "bitsandbytes", ""})->format, "");
+}
+
+// One value changes, every other byte stays: order, blanks, what we do not know.
+TEST(Doctor, RelabelsWithoutTouchingTheRest) {
+  const std::string text =
+      "{\n   \"quant_method\":\"gptq\", \"odd\": 1.50,\n\t\"checkpoint_format\" : \"gptq\",\n"
+      "\"format\":\"gptq\", \"bits\": 4}";
+  EXPECT_EQ(relabelled(text, "", GptqVersion::v2, "f"),
+            "{\n   \"quant_method\":\"gptq\", \"odd\": 1.50,\n\t\"checkpoint_format\" : "
+            "\"gptq_v2\",\n\"format\":\"gptq_v2\", \"bits\": 4}");
+  EXPECT_EQ(relabelled(R"({"bits": 4, "quant_method": "gptq"})", "", GptqVersion::v2, "f"),
+            R"({"checkpoint_format": "gptq_v2", "bits": 4, "quant_method": "gptq"})");
+  // Elsewhere in config.json the same words mean something else.
+  const std::string nested =
+      R"({"format": "gptq", "quantization_config": {"bits": 4, "checkpoint_format": "gptq_v2"}})";
+  EXPECT_EQ(Json::parse(relabelled(nested, "quantization_config", GptqVersion::v1, "f")),
+            Json::parse(R"({"format": "gptq",
+                            "quantization_config": {"bits": 4, "checkpoint_format": "gptq"}})"));
+  EXPECT_EQ(relabelled(R"({"model_type": "llama"})", "quantization_config", GptqVersion::v2, "f"),
+            R"({"model_type": "llama"})");
+}
+
+TEST(Doctor, ReadsProcessorFlags) {
+  const ProcessorFacts facts = read_cpuinfo(
+      "processor\t: 0\nmodel name\t: Some CPU\n"
+      "flags\t\t: fpu avx2 fma avx512f avx512bw avx512dq avx512vl avx512_vnni\n\nprocessor\t: 1\n");
+  EXPECT_EQ(facts.name, "Some CPU");
+  EXPECT_TRUE(facts.avx2);
+  EXPECT_TRUE(facts.avx512);
+  EXPECT_TRUE(facts.vnni);
+  EXPECT_FALSE(facts.avx512_bf16);
+  EXPECT_FALSE(facts.amx);
+}
+
+TEST(Doctor, TheMachinesTableHasWhatItMeans) {
+  MachineFacts facts;
+  facts.processor.name = "Some CPU";
+  facts.processors = facts.usable_processors = 4;
+  facts.instructions = "avx2";
+  facts.memory = int64_t{64} << 30;
+  facts.memory_limit = int64_t{8} << 30;
+  facts.gpus.gpus.push_back({"NVIDIA H200", 9, 0, int64_t{140} << 30, ""});
+  facts.gpus.usable = facts.gpus.has_driver = true;
+  const std::string text = machine_text(facts);
+  EXPECT_THAT(text, HasSubstr("container's limit"));
+  EXPECT_THAT(text, HasSubstr("Hopper"));
+  EXPECT_THAT(text, HasSubstr("gptq"));
+  EXPECT_EQ(machine_json(facts)["gpus"][0]["compute_capability"], "9.0");
+  EXPECT_EQ(machine_json(facts)["memory_limit_bytes"], int64_t{8} << 30);
+}
+
+TEST(Doctor, LinesAreWrappedUnderTheirText) {
+  EXPECT_EQ(wrapped("lead  ", "one two"), "lead  one two\n");
+  const std::string text = wrapped("ab  ", std::string(70, 'x') + " ✗✗✗✗✗ more");
+  EXPECT_EQ(text, "ab  " + std::string(70, 'x') + " ✗✗✗✗✗\n    more\n");
+}
+
+}  // namespace
+}  // namespace halftone
