@@ -11,7 +11,7 @@
 namespace halftone {
 namespace {
 
-constexpr uint32_t kVersion = 4;
+constexpr uint32_t kVersion = 5;
 
 class Writer {
  public:
@@ -175,11 +175,15 @@ void put_matrix(Writer& out, const QuantizedMatrix& matrix, ThreadPool* threads)
   out.put(matrix.grid.scales);
   out.put(static_cast<uint8_t>(matrix.grid.stores_offset));
   out.put(matrix.grid.table);
+  out.put(static_cast<uint8_t>(matrix.grid.offsets));
+  out.put(matrix.grid.superblock);
+  out.put(matrix.grid.multiple_bits);
   out.put(matrix.rows);
   out.put(matrix.cols);
   put_codes(out, matrix.codes, matrix.grid.bits, threads);
   out.put(matrix.scales);
   out.put(matrix.zeros);
+  out.put(matrix.offsets);
   out.put(matrix.group_of);
 }
 
@@ -199,7 +203,10 @@ bool sizes_agree(const QuantizedMatrix& matrix, size_t bytes) {
 bool groups_agree(const QuantizedMatrix& matrix) {
   const int64_t groups = matrix.grid.groups(matrix.cols);
   const auto count = static_cast<size_t>(matrix.rows) * static_cast<size_t>(groups);
-  if (matrix.scales.size() != count || matrix.zeros.size() != count) return false;
+  const bool offsets = matrix.grid.offsets;
+  if (matrix.scales.size() != count || matrix.zeros.size() != (offsets ? 0 : count) ||
+      matrix.offsets.size() != (offsets ? count : 0))
+    return false;
   if (!matrix.group_of.empty() && matrix.group_of.size() != static_cast<size_t>(matrix.cols))
     return false;
   return std::all_of(matrix.group_of.begin(), matrix.group_of.end(),
@@ -217,6 +224,9 @@ QuantizedMatrix get_matrix(Reader& in) {
   matrix.grid.scales = in.get_enum(ScaleStore::bf16);
   matrix.grid.stores_offset = in.get_flag();
   matrix.grid.table = in.get_enum(LevelTable::iq4_nl);
+  matrix.grid.offsets = in.get_flag();
+  in.get(matrix.grid.superblock);
+  in.get(matrix.grid.multiple_bits);
   in.get(matrix.rows);
   in.get(matrix.cols);
   in.get(packed);
@@ -226,6 +236,7 @@ QuantizedMatrix get_matrix(Reader& in) {
       unpack_codes(packed, static_cast<size_t>(matrix.rows * matrix.cols), matrix.grid.bits);
   in.get(matrix.scales);
   in.get(matrix.zeros);
+  in.get(matrix.offsets);
   in.get(matrix.group_of);
   if (!groups_agree(matrix)) throw bad_input("journal: a matrix does not have the groups it says");
   return matrix;

@@ -100,12 +100,14 @@ struct GridFit {
 // counts.
 enum class Products : uint8_t { full, coarse };
 
-// A matrix of codes on the device, and what they stand for: ŵ_rk = scale · (code − zero), with
-// scale and zero of row r and group_of[k].
+// A matrix of codes on the device, and what they stand for: ŵ_rk = scale · (level(code) − zero),
+// with scale and zero of row r and group_of[k]; where `zeros` is f32 it holds offsets, and
+// ŵ_rk = scale · level(code) − offset.
 struct CodeView {
   View codes;                         // (rows, in) u8
-  ConstView scales, zeros;            // (rows, groups) f32, u8
+  ConstView scales, zeros;            // (rows, groups) f32, u8 or f32
   std::span<const int32_t> group_of;  // (in): group of each column
+  LevelTable table = LevelTable::even;
 };
 
 // A block of columns of one GPTQ problem; see Backend::quantize_columns.
@@ -196,6 +198,9 @@ class Backend {
                      View scores) = 0;
 
   // --- matrices of the quantizer; all f32 unless said ---
+  // Whether encode(), quantize_columns(), code_errors() and prepare() take codes on such a grid.
+  // Default: even levels with whole zeros.
+  virtual bool solves(const Grid& grid) const;
   // h (in, in) += xᵀ · diag(row_weights) · x, the lower triangle only; x (n, in), row_weights (1,
   // n) or empty for ones, not negative. bf16 products are exact, sums in f32; √weight · x may be
   // rounded to x's type once more.
@@ -212,7 +217,8 @@ class Backend {
   // out (rows, n) := w[:, order]; both f32 or both u8.
   virtual void gather_columns(ConstView w, std::span<const int32_t> order, View out) = 0;
   // Scales (rows, groups) f32, values that fit.grid.scales can store, and zeros (rows, groups) u8
-  // for w (rows, in), by groups of neighbouring columns. docs/methods.md §2 is the definition.
+  // for w (rows, in), by groups of neighbouring columns. docs/methods.md §2 is the definition. Only
+  // of grids with even levels, whole zeros and no superblocks: quant/fit_scales.h has the others.
   virtual void fit_grid(ConstView w, const GridFit& fit, View scales, View zeros) = 0;
   // GPTQ's inner loop by back-substitution with feedback (design §4), for k from block.end − 1 down
   // to block.begin:
@@ -220,14 +226,15 @@ class Backend {
   //   codes[:, k],   errors[:, k − block.begin] = w_k − ŵ_k,   target_k := t_k − ŵ_k.
   // w (rows, in) original weights and target (rows, in) = w plus the feedback of the columns that
   // are done, both in factored order; factor (in, in) as factor_ldl leaves it (only what is below
-  // the diagonal is read); scales, zeros (rows, groups); codes (rows, in) u8; errors (rows, block)
-  // f32. Rounds half to even; codes clamped to the grid. What is left in target are the columns of
+  // the diagonal is read); scales, zeros (rows, groups), the latter f32 offsets where the grid has
+  // them; codes (rows, in) u8; errors (rows, block) f32. Rounds half to even, in a table of levels
+  // to the nearest, the lower one of two; codes clamped to the grid. What is left in target are the columns of
   // (W − Ŵ) L, whose squares weighted with D are the layer's error.
   virtual void quantize_columns(ConstView w, View target, ConstView factor,
                                 const ColumnBlock& block, const Grid& grid, ConstView scales,
                                 ConstView zeros, View codes, View errors) = 0;
-  // q.codes := those nearest to w (rows, in): round half to even of w / scale, plus zero, clamped
-  // to the grid; 0 for what is not a number.
+  // q.codes := those nearest to w (rows, in), as quantize_columns() rounds; 0 for what is not a
+  // number.
   virtual void encode(ConstView w, const Grid& grid, const CodeView& q) = 0;
   // errors (rows, in) := w − ŵ, ŵ and the difference rounded to f32; errors may be w.
   virtual void code_errors(ConstView w, const CodeView& q, View errors) = 0;

@@ -9,6 +9,7 @@
 #include "quant/channel_operations.h"
 #include "quant/device_matrix.h"
 #include "quant/factor.h"
+#include "quant/fit_scales.h"
 #include "quant/quadratic_form.h"
 
 namespace halftone {
@@ -70,7 +71,7 @@ class LossMeter {
 
   void add(const std::vector<float>& factors, int64_t form, QuadraticForms& forms) {
     Diagonal(backend_, factors).multiply(backend_, linear_.rows, weight_);
-    backend_.fit_grid(weight_, linear_.fit, matrix_.scales, matrix_.zeros);
+    fit_scales(backend_, weight_, linear_.fit, matrix_.scales, matrix_.zeros);
     backend_.encode(weight_, linear_.fit.grid, matrix_.view());
     backend_.code_errors(weight_, matrix_.view(), errors_);
     Diagonal(backend_, inverse(factors)).multiply(backend_, errors_, weight_);

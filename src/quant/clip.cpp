@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "quant/device_matrix.h"
+#include "quant/fit_scales.h"
 
 namespace halftone {
 namespace {
@@ -106,8 +107,8 @@ void GroupMoments::multiply(Backend& backend, ConstView errors, View product) co
 
 void fit_ranges(Backend& backend, ConstView weight, const SolverOptions& options, View scales,
                 View zeros) {
-  if (!options.clip || options.moments == nullptr)
-    return backend.fit_grid(weight, options.fit, scales, zeros);
+  const bool clips = options.clip && options.moments != nullptr && fits_on_device(options.fit.grid);
+  if (!clips) return fit_scales(backend, weight, options.fit, scales, zeros);
   Clipper clipper(backend, options, std::min(weight.rows, kPanelRows), weight.cols);
   for (int64_t begin = 0; begin < weight.rows; begin += kPanelRows) {
     const int64_t end = std::min(begin + kPanelRows, weight.rows);

@@ -7,7 +7,7 @@ DeviceMatrix::DeviceMatrix(Backend& backend, const Grid& matrix_grid, int64_t ro
     : grid(matrix_grid),
       codes(backend.allocate(rows, cols, DType::u8)),
       scales(backend.allocate(rows, grid.groups(cols), DType::f32)),
-      zeros(backend.allocate(rows, grid.groups(cols), DType::u8)) {
+      zeros(backend.allocate(rows, grid.groups(cols), grid.offsets ? DType::f32 : DType::u8)) {
   for (int64_t c = 0; c < cols; ++c)
     group_of.push_back(static_cast<int32_t>(c / grid.group_width(cols)));
 }
@@ -15,13 +15,18 @@ DeviceMatrix::DeviceMatrix(Backend& backend, const Grid& matrix_grid, int64_t ro
 template <class Read>
 QuantizedMatrix DeviceMatrix::read_with(Read read) const {
   const int64_t rows = codes.rows(), cols = codes.cols(), groups = scales.cols();
-  QuantizedMatrix matrix{grid, rows, cols, {}, {}, {}, {}};
+  QuantizedMatrix matrix{.grid = grid, .rows = rows, .cols = cols};
   matrix.codes.resize(static_cast<size_t>(rows * cols));
   matrix.scales.resize(static_cast<size_t>(rows * groups));
-  matrix.zeros.resize(static_cast<size_t>(rows * groups));
   read(codes, View{matrix.codes.data(), rows, cols, cols, DType::u8});
   read(scales, View{matrix.scales.data(), rows, groups, groups, DType::f32});
-  read(zeros, View{matrix.zeros.data(), rows, groups, groups, DType::u8});
+  if (grid.offsets) {
+    matrix.offsets.resize(matrix.scales.size());
+    read(zeros, View{matrix.offsets.data(), rows, groups, groups, DType::f32});
+  } else {
+    matrix.zeros.resize(matrix.scales.size());
+    read(zeros, View{matrix.zeros.data(), rows, groups, groups, DType::u8});
+  }
   return matrix;
 }
 

@@ -12,7 +12,7 @@ namespace halftone {
 struct DeviceMatrix {
   DeviceMatrix(Backend& backend, const Grid& grid, int64_t rows, int64_t cols);
 
-  CodeView view() const { return {codes, scales, zeros, group_of}; }
+  CodeView view() const { return {codes, scales, zeros, group_of, grid.table}; }
   int64_t rows() const { return codes.rows(); }
   int64_t cols() const { return codes.cols(); }
   // Waits for the device.
@@ -22,7 +22,7 @@ struct DeviceMatrix {
 
   Grid grid;
   Tensor codes;                   // (rows, cols) u8, original order
-  Tensor scales, zeros;           // (rows, groups) f32, u8
+  Tensor scales, zeros;           // (rows, groups) f32, u8; or offsets, f32
   std::vector<int32_t> group_of;  // (cols): groups of neighbouring columns
 
  private:

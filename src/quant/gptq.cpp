@@ -141,7 +141,7 @@ LayerError solve_panels(Backend& backend, const Problem& problem, ConstView weig
 }
 
 // What rounding to nearest would lose if its errors were uniform and independent:
-// Σ H_kk · scale² / 12.
+// Σ H_kk · (scale · step)² / 12, a table's step being the mean one.
 double expected_rounding_error(Backend& backend, const Factor& factor, const DeviceMatrix& matrix) {
   std::vector<double> weights(static_cast<size_t>(matrix.scales.cols()));
   for (size_t c = 0; c < matrix.group_of.size(); ++c)
@@ -151,7 +151,11 @@ double expected_rounding_error(Backend& backend, const Factor& factor, const Dev
   backend.add_squares(matrix.scales, weights, sum);
   double error = 0;
   backend.download(sum, View{&error, 1, 1, 1, DType::f64, Place::host});
-  return error;
+  const std::span<const float> levels = levels_of(matrix.grid.table);
+  const double step =
+      levels.empty() ? 1
+                     : (levels.back() - levels.front()) / static_cast<double>(levels.size() - 1);
+  return error * step * step;
 }
 
 // Clamped codes feed errors back that later columns may not be able to take up; with a Hessian that
@@ -164,7 +168,7 @@ void guard(Backend& backend, ConstView weight, const Factor& factor, const Layer
   const double expected = expected_rounding_error(backend, factor, matrix);
   if (loss.error <= 0.9 * expected) return;  // false for NaN
   Tensor rounded = backend.allocate(matrix.rows(), matrix.cols(), DType::u8);
-  const CodeView nearest{rounded, matrix.scales, matrix.zeros, matrix.group_of};
+  const CodeView nearest{rounded, matrix.scales, matrix.zeros, matrix.group_of, matrix.grid.table};
   backend.encode(weight, matrix.grid, nearest);
   const LayerError theirs = layer_error(backend, weight, nearest, factor);
   if (loss.error <= 1.1 * theirs.error) return;

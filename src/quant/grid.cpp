@@ -28,6 +28,9 @@ void check_grid(const Grid& grid, [[maybe_unused]] int64_t rows, int64_t cols,
   assert(rows > 0 && cols > 0);
   if (grid.bits < 2 || grid.bits > 8 || grid.bits == 7)
     throw usage_error("--bits {}: expected 2, 3, 4, 5, 6 or 8", grid.bits);
+  if (grid.superblock > 0 && cols % grid.superblock != 0)
+    throw usage_error("{}: {} inputs, expected a multiple of {} (of its superblocks)", module, cols,
+                      grid.superblock);
   if (grid.group_size == -1) return;
   if (grid.group_size <= 0)
     throw usage_error("--group-size {}: expected a positive number, or -1 for one group a row",

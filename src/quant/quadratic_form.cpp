@@ -67,7 +67,7 @@ LayerError layer_error(Backend& backend, ConstView weight, const CodeView& quant
     gather_factored(backend, factor, w, f);
     forms.add(2 * panel, f, o);
     const CodeView codes{quantized.codes.rows_of(begin, end), quantized.scales.rows_of(begin, end),
-                         quantized.zeros.rows_of(begin, end), quantized.group_of};
+                         quantized.zeros.rows_of(begin, end), quantized.group_of, quantized.table};
     backend.code_errors(w, codes, o);
     gather_factored(backend, factor, o, f);
     forms.add(2 * panel + 1, f, o);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cassert>
+#include <cmath>
 
 namespace halftone {
 namespace {
@@ -24,6 +25,13 @@ template <class Store>
 void dequantize_row(const QuantizedMatrix& matrix, int64_t row, Store store) {
   const uint8_t* codes = matrix.codes.data() + row * matrix.cols;
   const float* scales = matrix.scales.data() + row * matrix.groups();
+  if (matrix.grid.offsets) {
+    const float* offsets = matrix.offsets.data() + row * matrix.groups();
+    const auto offset = [&grid = matrix.grid, codes, scales, offsets](int64_t col, int64_t group) {
+      return scales[group] * grid.level(codes[col]) - offsets[group];
+    };
+    return store_row(matrix, offset, store);
+  }
   const uint8_t* zeros = matrix.zeros.data() + row * matrix.groups();
   if (matrix.grid.table == LevelTable::even) {
     const auto even = [=](int64_t col, int64_t group) {
@@ -63,14 +71,69 @@ float round_to(ScaleStore store, float scale) {
 
 double Grid::bits_per_weight(int64_t cols) const {
   const int scale_bits = scales == ScaleStore::f32 ? 32 : 16;
-  const double per_group = scale_bits + (symmetric ? 0 : stores_offset ? scale_bits : bits);
-  return bits + per_group * static_cast<double>(groups(cols)) / static_cast<double>(cols);
+  const auto columns = static_cast<double>(cols);
+  if (superblock > 0) {
+    const int numbers = offsets ? 2 : 1;
+    const auto blocks = static_cast<double>((cols + superblock - 1) / superblock);
+    return bits + numbers * multiple_bits * static_cast<double>(groups(cols)) / columns +
+           numbers * scale_bits * blocks / columns;
+  }
+  const bool second = stores_offset || offsets;
+  const double per_group = scale_bits + (symmetric ? 0 : second ? scale_bits : bits);
+  return bits + per_group * static_cast<double>(groups(cols)) / columns;
 }
 
 float QuantizedMatrix::value(int64_t row, int64_t col) const {
   const size_t at = static_cast<size_t>(row * groups() + group(col));
-  return scales[at] *
-         (grid.level(codes[static_cast<size_t>(row * cols + col)]) - static_cast<float>(zeros[at]));
+  const float level = grid.level(codes[static_cast<size_t>(row * cols + col)]);
+  if (grid.offsets) return scales[at] * level - offsets[at];
+  return scales[at] * (level - static_cast<float>(zeros[at]));
+}
+
+QuantizedMatrix split_groups(const QuantizedMatrix& matrix, int64_t size) {
+  const int64_t width = matrix.grid.group_width(matrix.cols);
+  assert(matrix.group_of.empty() && width % size == 0);
+  QuantizedMatrix split = matrix;
+  split.grid.group_size = size;
+  const auto repeat = [&](const auto& from, auto& to) {
+    to.clear();
+    for (const auto& value : from) to.insert(to.end(), static_cast<size_t>(width / size), value);
+  };
+  repeat(matrix.scales, split.scales);
+  repeat(matrix.zeros, split.zeros);
+  repeat(matrix.offsets, split.offsets);
+  return split;
+}
+
+std::optional<QuantizedMatrix> with_offsets(const QuantizedMatrix& matrix) {
+  if (matrix.grid.offsets) return matrix;
+  QuantizedMatrix changed = matrix;
+  changed.grid.offsets = true;
+  changed.grid.symmetric = false;
+  changed.grid.stores_offset = false;
+  changed.zeros.clear();
+  for (size_t i = 0; i < matrix.scales.size(); ++i) {
+    const double exact = static_cast<double>(matrix.scales[i]) * matrix.zeros[i];
+    const float offset = round_to(matrix.grid.scales, static_cast<float>(exact));
+    if (static_cast<double>(offset) != exact) return std::nullopt;
+    changed.offsets.push_back(offset);
+  }
+  return changed;
+}
+
+std::optional<QuantizedMatrix> with_zeros(const QuantizedMatrix& matrix) {
+  if (!matrix.grid.offsets) return matrix;
+  if (matrix.grid.table != LevelTable::even) return std::nullopt;
+  QuantizedMatrix changed = matrix;
+  changed.grid.offsets = false;
+  changed.offsets.clear();
+  for (size_t i = 0; i < matrix.scales.size(); ++i) {
+    const double scale = matrix.scales[i], offset = matrix.offsets[i];
+    const double zero = scale == 0 ? 0 : std::nearbyint(offset / scale);
+    if (zero < 0 || zero >= matrix.grid.levels() || zero * scale != offset) return std::nullopt;
+    changed.zeros.push_back(static_cast<uint8_t>(zero));
+  }
+  return changed;
 }
 
 void dequantize(const QuantizedMatrix& matrix, int64_t row_begin, int64_t row_end, View out) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -18,7 +19,8 @@ float round_to(ScaleStore store, float scale);
 enum class LevelTable : uint8_t { even, iq4_nl };
 std::span<const float> levels_of(LevelTable table);  // rising; empty: even
 
-// The values that a code can stand for: ŵ = scale · (level(code) − zero), codes 0 … 2^bits − 1.
+// The values that a code can stand for: ŵ = scale · (level(code) − zero), or, with `offsets`,
+// ŵ = scale · level(code) − offset; codes 0 … 2^bits − 1.
 struct Grid {
   int bits = 4;              // 2, 3, 4 or 8; 5 and 6 in formats that hold them
   int64_t group_size = 128;  // inputs that share a scale; -1: the whole row
@@ -28,6 +30,14 @@ struct Grid {
   // of asymmetric grids then have a significand that is `bits` shorter.
   bool stores_offset = false;
   LevelTable table = LevelTable::even;
+  // Each group has an offset that need not be a multiple of its scale, stored as scales are (ggml's
+  // Q4_1, Q4_K); nothing has a zero then.
+  bool offsets = false;
+  // Scales (and offsets) of the groups in `superblock` inputs are whole multiples of one number of
+  // the superblock's, which is what `scales` stores (ggml's K types); 0: each group has its own.
+  int64_t superblock = 0;
+  // Bits of such a multiple: 1 … 2^bits − 1 with offsets, signed without.
+  int multiple_bits = 0;
 
   int levels() const { return 1 << bits; }
   int symmetric_zero() const { return table == LevelTable::even ? 1 << (bits - 1) : 0; }
@@ -51,8 +61,9 @@ struct QuantizedMatrix {
   int64_t rows = 0, cols = 0;
   std::vector<uint8_t> codes;     // rows·cols, one a byte, row-major
   std::vector<float> scales;      // rows·groups, row-major, values of grid.scales
-  std::vector<uint8_t> zeros;     // rows·groups
+  std::vector<uint8_t> zeros;     // rows·groups; empty where the grid has offsets
   std::vector<int32_t> group_of;  // cols: the group of each column; empty: column / group_size
+  std::vector<float> offsets = {};  // rows·groups where the grid has them
 
   int64_t groups() const { return rows == 0 ? 0 : static_cast<int64_t>(scales.size()) / rows; }
   int64_t group(int64_t col) const {
@@ -61,6 +72,13 @@ struct QuantizedMatrix {
   float value(int64_t row, int64_t col) const;
   bool operator==(const QuantizedMatrix&) const = default;
 };
+
+// The same values in smaller groups; `size` divides the groups' width, which are of neighbours.
+QuantizedMatrix split_groups(const QuantizedMatrix& matrix, int64_t size);
+// The same values with offsets instead of zeros, and the reverse; nothing where a product of scale
+// and zero is not one that grid.scales stores, or an offset no such product.
+std::optional<QuantizedMatrix> with_offsets(const QuantizedMatrix& matrix);
+std::optional<QuantizedMatrix> with_zeros(const QuantizedMatrix& matrix);
 
 // out (row_end − row_begin, cols), f32, bf16 or f16 on the host := rows [row_begin, row_end) of the
 // matrix. The product scale · (level − zero) is taken in f32 and rounded once.

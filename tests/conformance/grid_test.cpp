@@ -155,7 +155,7 @@ class Solve : public Grids {
     const Operand target(backend, target_, DType::f32, layout);
     const Operand factor(backend, factor_, DType::f32, layout);
     const Operand scales(backend, scales_, DType::f32, layout);
-    const Operand zeros(backend, zeros_, DType::u8, layout);
+    const Operand zeros(backend, zeros_, grid.offsets ? DType::f32 : DType::u8, layout);
     const Operand codes(backend, test.rows, test.cols, DType::u8, layout);
     const Operand errors(backend, test.rows, test.end - test.begin, DType::f32, layout);
     backend.quantize_columns(w, target, factor,
@@ -215,6 +215,41 @@ TEST_P(Solve, BlocksOfColumns) {
   }
 }
 
+// A table of levels, offsets, both: exact without feedback, and with it but for ties.
+TEST_P(Solve, TablesAndOffsets) {
+  constexpr float kMeanStep[] = {1, 16};  // between two levels
+  const SolveCase test{70, 160, 17, 90, true};
+  for (const LevelTable table : {LevelTable::even, LevelTable::iq4_nl}) {
+    for (const bool offsets : {false, true}) {
+      const Grid grid{.group_size = 32, .table = table, .offsets = offsets};
+      if (!tested_->solves(grid)) GTEST_SKIP() << "this backend takes even levels alone";
+      prepare(test, {.group_size = 32});
+      for (size_t i = 0; i < scales_.values.size(); ++i) {
+        scales_.values[i] *= (i % 5 == 0 && table != LevelTable::even ? -1.0f : 1.0f) /
+                             kMeanStep[static_cast<int>(table)];
+        zeros_.values[i] =
+            offsets ? 0.37f * static_cast<float>(i % 7) : 8 * (1 - static_cast<float>(table));
+      }
+      const Solved expected = solve(*reference_, test, grid, Layout::dense);
+      const Solved actual = solve(*tested_, test, grid, Layout::strided);
+      int64_t turned = 0;
+      for (int64_t row = 0; row < test.rows; ++row)
+        for (int64_t col = test.end - 1; col >= test.begin; --col)
+          if (expected.codes.at(row, col) != actual.codes.at(row, col)) {
+            ++turned;
+            break;
+          } else {
+            EXPECT_NEAR(expected.errors.at(row, col - test.begin),
+                        actual.errors.at(row, col - test.begin), 1e-5);
+          }
+      EXPECT_LE(turned, 1 + test.rows / 20);
+      factor_ = Matrix(test.cols, test.cols);
+      EXPECT_EQ(solve(*reference_, test, grid, Layout::dense).codes.values,
+                solve(*tested_, test, grid, Layout::dense).codes.values);
+    }
+  }
+}
+
 // Without feedback it is rounding to nearest, ties to even: exact on every backend.
 TEST_P(Solve, RoundsTiesToEvenAndClamps) {
   const Grid grid{.bits = 3, .group_size = 8};
@@ -246,9 +281,9 @@ struct EncodeCase {
 Encoded encode(Backend& backend, const EncodeCase& test, Layout layout) {
   const Operand w(backend, test.weights, DType::f32, layout);
   const Operand scales(backend, test.scales, DType::f32, layout);
-  const Operand zeros(backend, test.zeros, DType::u8, layout);
+  const Operand zeros(backend, test.zeros, test.grid.offsets ? DType::f32 : DType::u8, layout);
   const Operand codes(backend, w.view().rows, w.view().cols, DType::u8, layout);
-  const CodeView q{codes, scales, zeros, test.group_of};
+  const CodeView q{codes, scales, zeros, test.group_of, test.grid.table};
   backend.encode(w, test.grid, q);
   backend.code_errors(w, q, w);  // in place
   return {codes.fetch(), w.fetch()};
@@ -261,6 +296,33 @@ TEST_P(Grids, EncodesTiesToEvenAndClamps) {
   test.weights.values = {0.49f, 0.5f, 1.5f, -0.5f, -7.6f, 99, -99, INFINITY, -INFINITY, NAN};
   EXPECT_EQ(encode(*tested_, test, Layout::dense).codes.values,
             (std::vector<float>{8, 8, 10, 8, 0, 15, 0, 15, 0, 0}));
+}
+
+// IQ4_NL's levels around 0 are −10, 1 and 13; a scale of 0 is 0 whatever the code.
+TEST_P(Grids, EncodesToTheNearestLevel) {
+  EncodeCase test{.grid = {.bits = 4, .table = LevelTable::iq4_nl}, .weights = Matrix(2, 5)};
+  if (!tested_->solves(test.grid)) GTEST_SKIP() << "this backend takes even levels alone";
+  test.scales = Matrix(2, 2);
+  test.scales.values = {0.5f, -1, 0, 0.5f};
+  test.zeros = Matrix(2, 2);
+  test.group_of = {0, 0, 0, 0, 1};
+  test.weights.values = {0, 6, -2.25f, 99, 127, 1, -1, 0, 0, NAN};
+  const Encoded encoded = encode(*tested_, test, Layout::dense);
+  EXPECT_EQ(encoded.codes.values, (std::vector<float>{8, 9, 7, 15, 0, 15, 0, 0, 0, 0}));
+  EXPECT_EQ(std::vector<float>(encoded.errors.values.begin(), encoded.errors.values.begin() + 9),
+            (std::vector<float>{-0.5f, -0.5f, 2.75f, 42.5f, 0, 1, -1, 0, 0}));
+}
+
+TEST_P(Grids, EncodesWithOffsets) {
+  EncodeCase test{.grid = {.bits = 2, .symmetric = false, .offsets = true},
+                  .weights = Matrix(1, 5)};
+  if (!tested_->solves(test.grid)) GTEST_SKIP() << "this backend takes even levels alone";
+  test.scales = Matrix(1, 1, 0.5f);
+  test.zeros = Matrix(1, 1, 0.3f);
+  test.group_of.assign(5, 0);
+  test.weights.values = {-0.3f, 0.2f, 0.4f, 9, -9};
+  EXPECT_EQ(encode(*tested_, test, Layout::dense).codes.values,
+            (std::vector<float>{0, 1, 1, 3, 0}));
 }
 
 TEST_P(Grids, EncodesRowsByTheirGroups) {

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "backend/cpu/quant_ops.h"
+#include "backend/round_to_grid.h"
 
 namespace halftone::cpu {
 namespace {
@@ -34,6 +35,34 @@ inline float round_small(float value) {
   return (value + kNoFractions) - kNoFractions;
 }
 
+GroupValues group_values(const CodeView& q, int64_t row, int32_t group) {
+  const bool offset = q.zeros.dtype == DType::f32;
+  const float zero = offset ? q.zeros.row<float>(row)[group] : q.zeros.row<uint8_t>(row)[group];
+  return {q.scales.row<float>(row)[group], zero, offset};
+}
+
+// Grids that are not even, or have offsets.
+void encode_run(const float* weights, const Grid& grid, GroupValues values, const Run& run,
+                uint8_t* codes) {
+  for (int64_t col = run.begin; col < run.end; ++col)
+    codes[col] = static_cast<uint8_t>(nearest_code(grid, values, weights[col]));
+}
+
+// values[col] := what the codes of a run stand for.
+void decode_run(const CodeView& q, int64_t row, const Run& run, float* values) {
+  const uint8_t* codes = q.codes.row<uint8_t>(row);
+  if (q.table == LevelTable::even && q.zeros.dtype == DType::u8) {
+    const float scale = q.scales.row<float>(row)[run.group];
+    const int zero = q.zeros.row<uint8_t>(row)[run.group];
+    for (int64_t col = run.begin; col < run.end; ++col)
+      values[col] = scale * static_cast<float>(codes[col] - zero);
+    return;
+  }
+  const GroupValues group = group_values(q, row, run.group);
+  for (int64_t col = run.begin; col < run.end; ++col)
+    values[col] = value_of_code(q.table, group, codes[col]);
+}
+
 }  // namespace
 
 void cpu_encode(ThreadPool& pool, ConstView w, const Grid& grid, const CodeView& q) {
@@ -47,8 +76,11 @@ void cpu_encode(ThreadPool& pool, ConstView w, const Grid& grid, const CodeView&
       const float* weights = w.row<float>(row);
       uint8_t* codes = q.codes.row<uint8_t>(row);
       for (const Run& run : runs) {
-        const float scale = q.scales.row<float>(row)[run.group];
-        const float zero = q.zeros.row<uint8_t>(row)[run.group];
+        const auto [scale, zero, offset] = group_values(q, row, run.group);
+        if (offset || grid.table != LevelTable::even) {
+          encode_run(weights, grid, {scale, zero, offset}, run, codes);
+          continue;
+        }
         for (int64_t col = run.begin; col < run.end; ++col) {
           const float steps = weights[col] / scale;
           // Written so that what is not a number becomes −512, and so code 0.
@@ -68,13 +100,7 @@ void cpu_dequantize(ThreadPool& pool, const simd::Kernels& kernels, const CodeVi
   pool.parallel_for(out.rows, kRowsAChunk, [&](int64_t row_begin, int64_t row_end) {
     std::vector<float> values(static_cast<size_t>(out.cols));
     for (int64_t row = row_begin; row < row_end; ++row) {
-      const uint8_t* codes = q.codes.row<uint8_t>(row);
-      for (const Run& run : runs) {
-        const float scale = q.scales.row<float>(row)[run.group];
-        const int zero = q.zeros.row<uint8_t>(row)[run.group];
-        for (int64_t col = run.begin; col < run.end; ++col)
-          values[static_cast<size_t>(col)] = scale * static_cast<float>(codes[col] - zero);
-      }
+      for (const Run& run : runs) decode_run(q, row, run, values.data());
       kernels.convert({values.data(), DType::f32}, simd::target(out, row), out.cols);
     }
   });
@@ -86,16 +112,12 @@ void cpu_code_errors(ThreadPool& pool, ConstView w, const CodeView& q, View erro
   assert(static_cast<int64_t>(q.group_of.size()) == w.cols);
   const std::vector<Run> runs = runs_of(q.group_of);
   pool.parallel_for(w.rows, kRowsAChunk, [&](int64_t row_begin, int64_t row_end) {
+    std::vector<float> values(static_cast<size_t>(w.cols));
     for (int64_t row = row_begin; row < row_end; ++row) {
+      for (const Run& run : runs) decode_run(q, row, run, values.data());
       const float* weights = w.row<float>(row);
-      const uint8_t* codes = q.codes.row<uint8_t>(row);
       float* target = errors.row<float>(row);
-      for (const Run& run : runs) {
-        const float scale = q.scales.row<float>(row)[run.group];
-        const int zero = q.zeros.row<uint8_t>(row)[run.group];
-        for (int64_t col = run.begin; col < run.end; ++col)
-          target[col] = weights[col] - scale * static_cast<float>(codes[col] - zero);
-      }
+      for (size_t col = 0; col < values.size(); ++col) target[col] = weights[col] - values[col];
     }
   });
 }

@@ -56,7 +56,9 @@ class TurnedPanel {
               .group_of = groups.group_of.data(),
               .factor = factor.row<float>(block.begin) + block.begin,
               .factor_ld = factor.ld,
-              .largest_code = static_cast<float>(grid.levels() - 1)};
+              .largest_code = static_cast<float>(grid.levels() - 1),
+              .offsets = grid.offsets,
+              .levels = levels_of(grid.table).data()};
   }
 
   const simd::ColumnPanel& panel() const { return panel_; }
@@ -79,7 +81,9 @@ class TurnedPanel {
       }
       for (size_t i = 0; i < groups_.groups.size(); ++i) {
         scales_[i * kPanelRows + lane] = from.scales.row<float>(row)[groups_.groups[i]];
-        zeros_[i * kPanelRows + lane] = from.zeros.row<uint8_t>(row)[groups_.groups[i]];
+        zeros_[i * kPanelRows + lane] = from.zeros.dtype == DType::f32
+                                            ? from.zeros.row<float>(row)[groups_.groups[i]]
+                                            : from.zeros.row<uint8_t>(row)[groups_.groups[i]];
       }
     }
   }
@@ -114,8 +118,9 @@ void cpu_quantize_columns(ThreadPool& pool, simd::Isa isa, ConstView w, View tar
                           ConstView factor, const ColumnBlock& block, const Grid& grid,
                           ConstView scales, ConstView zeros, View codes, View errors) {
   assert(w.dtype == DType::f32 && target.dtype == DType::f32 && factor.dtype == DType::f32);
-  assert(scales.dtype == DType::f32 && zeros.dtype == DType::u8 && codes.dtype == DType::u8);
+  assert(scales.dtype == DType::f32 && codes.dtype == DType::u8);
   assert(errors.dtype == DType::f32 && errors.cols >= block.end - block.begin);
+  assert(zeros.dtype == (grid.offsets ? DType::f32 : DType::u8));
   assert(static_cast<int64_t>(block.group_of.size()) == w.cols);
   const BlockGroups groups(block);
   const Operands operands{.w = w,

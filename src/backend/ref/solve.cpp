@@ -1,13 +1,21 @@
 // Reference backend: GPTQ's inner loop as back-substitution with feedback (design: the solver;
 // docs/methods.md §3), the reordering of columns that goes with it, and rounding to nearest.
-#include <algorithm>
 #include <cassert>
-#include <cmath>
 
 #include "backend/ref/element.h"
 #include "backend/ref/ref_operations.h"
+#include "backend/round_to_grid.h"
 
 namespace halftone::ref {
+namespace {
+
+GroupValues group_values(ConstView scales, ConstView zeros, int64_t row, int32_t group) {
+  const bool offset = zeros.dtype == DType::f32;
+  const float zero = offset ? zeros.row<float>(row)[group] : zeros.row<uint8_t>(row)[group];
+  return {load(scales, row, group), zero, offset};
+}
+
+}  // namespace
 
 void RefBackend::gather_columns(ConstView w, std::span<const int32_t> order, View out) {
   assert(out.rows == w.rows && out.cols == static_cast<int64_t>(order.size()));
@@ -28,7 +36,6 @@ void RefBackend::quantize_columns(ConstView w, View target, ConstView factor,
                                   ConstView zeros, View codes, View errors) {
   assert(errors.rows == w.rows && errors.cols >= block.end - block.begin);
   assert(static_cast<int64_t>(block.group_of.size()) == w.cols);
-  const float largest = static_cast<float>(grid.levels() - 1);
   for (int64_t row = 0; row < w.rows; ++row) {
     float* error = errors.row<float>(row);
     for (int64_t k = block.end - 1; k >= block.begin; --k) {
@@ -37,10 +44,9 @@ void RefBackend::quantize_columns(ConstView w, View target, ConstView factor,
         sum += static_cast<double>(error[j - block.begin]) * load(factor, j, k);
       const float wanted = static_cast<float>(sum);
       const int32_t group = block.group_of[static_cast<size_t>(k)];
-      const float scale = load(scales, row, group);
-      const float zero = zeros.row<uint8_t>(row)[group];
-      const float code = std::clamp(std::nearbyint(wanted / scale) + zero, 0.0f, largest);
-      const float value = scale * (code - zero);
+      const GroupValues values = group_values(scales, zeros, row, group);
+      const int code = nearest_code(grid, values, wanted);
+      const float value = value_of_code(grid.table, values, code);
       codes.row<uint8_t>(row)[k] = static_cast<uint8_t>(code);
       error[k - block.begin] = load(w, row, k) - value;
       target.row<float>(row)[k] = wanted - value;
@@ -49,14 +55,12 @@ void RefBackend::quantize_columns(ConstView w, View target, ConstView factor,
 }
 
 void RefBackend::encode(ConstView w, const Grid& grid, const CodeView& q) {
-  const float largest = static_cast<float>(grid.levels() - 1);
   for (int64_t row = 0; row < w.rows; ++row) {
     for (int64_t col = 0; col < w.cols; ++col) {
       const int32_t group = q.group_of[static_cast<size_t>(col)];
-      const float zero = q.zeros.row<uint8_t>(row)[group];
-      const float code = std::nearbyint(load(w, row, col) / load(q.scales, row, group)) + zero;
+      const GroupValues values = group_values(q.scales, q.zeros, row, group);
       q.codes.row<uint8_t>(row)[col] =
-          std::isnan(code) ? 0 : static_cast<uint8_t>(std::clamp(code, 0.0f, largest));
+          static_cast<uint8_t>(nearest_code(grid, values, load(w, row, col)));
     }
   }
 }
@@ -65,8 +69,8 @@ void RefBackend::code_errors(ConstView w, const CodeView& q, View errors) {
   for (int64_t row = 0; row < w.rows; ++row) {
     for (int64_t col = 0; col < w.cols; ++col) {
       const int32_t group = q.group_of[static_cast<size_t>(col)];
-      const int steps = q.codes.row<uint8_t>(row)[col] - q.zeros.row<uint8_t>(row)[group];
-      const float value = load(q.scales, row, group) * static_cast<float>(steps);
+      const GroupValues values = group_values(q.scales, q.zeros, row, group);
+      const float value = value_of_code(q.table, values, q.codes.row<uint8_t>(row)[col]);
       store(errors, row, col, load(w, row, col) - value);
     }
   }

@@ -1,10 +1,48 @@
 // GPTQ's inner loop over one panel of rows and block of columns; see quantizer_kernels.h.
 
+// A code and what it stands for before scale and offset.
+struct Rounded {
+  Vec code, level;
+};
+
+// The nearest of a table's levels, the lower one of two.
+inline Rounded nearest_level(const ColumnPanel& panel, Vec wanted) {
+  Rounded rounded{broadcast(0), broadcast(panel.levels[0])};
+  for (int i = 1; i <= static_cast<int>(panel.largest_code); ++i) {
+    const float below = panel.levels[i - 1], above = panel.levels[i];
+    const Vec middle = broadcast(0.5f * (below + above));
+    rounded.code = rounded.code + select_less(middle, wanted, broadcast(1), broadcast(0));
+    rounded.level =
+        rounded.level + select_less(middle, wanted, broadcast(above - below), broadcast(0));
+  }
+  return rounded;
+}
+
+// Columns of grids that are not even, or have offsets.
+inline void round_general_column(const ColumnPanel& panel, int64_t at, Vec scale, Vec zero,
+                                 Vec wanted) {
+  const Vec steps = panel.offsets ? (wanted + zero) / scale : wanted / scale + zero;
+  Rounded rounded;
+  if (panel.levels) {
+    rounded = nearest_level(panel, steps);
+  } else {
+    rounded.code = minimum(maximum(round_nearest(steps), broadcast(0)),
+                           broadcast(panel.largest_code));
+    rounded.level = rounded.code;
+  }
+  const Vec value =
+      panel.offsets ? scale * rounded.level - zero : scale * (rounded.level - zero);
+  store_bytes(rounded.code, panel.codes + at);
+  store(wanted - value, panel.target + at);
+  store(load(panel.errors + at) - value, panel.errors + at);
+}
+
 // Rounds column k of the panel, whose feedback is complete in `wanted`.
 inline void round_column(const ColumnPanel& panel, int64_t k, int64_t lane, Vec wanted) {
   const int64_t at = k * kPanelRows + lane;
   const int64_t group = static_cast<int64_t>(panel.group_of[k]) * kPanelRows + lane;
   const Vec scale = load(panel.scales + group), zero = load(panel.zeros + group);
+  if (panel.levels || panel.offsets) return round_general_column(panel, at, scale, zero, wanted);
   const Vec code = minimum(maximum(round_nearest(wanted / scale) + zero, broadcast(0)),
                            broadcast(panel.largest_code));
   const Vec value = scale * (code - zero);

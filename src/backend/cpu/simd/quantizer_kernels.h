@@ -39,6 +39,8 @@ struct ColumnPanel {
   const float* factor = nullptr;      // at the block's diagonal
   int64_t factor_ld = 0;
   float largest_code = 0;
+  bool offsets = false;           // zeros are offsets
+  const float* levels = nullptr;  // largest_code + 1 of them, rising; null: even
 };
 
 // Rows of 32-bit words (a float, or two neighbouring bf16 of a column) that transpose() turns at a

@@ -1,0 +1,55 @@
+// Panels of rows travel to the host, are fitted by its threads, and what was found travels back.
+#include "quant/fit_scales.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "quant/block_fit.h"
+
+namespace halftone {
+namespace {
+
+constexpr int64_t kMostPanelWeights = 16'000'000;  // on the host at a time
+
+void fit_panel(Backend& backend, ConstView w, const GridFit& fit, View scales, View offsets) {
+  Allocator& host = backend.host_allocator();
+  const Tensor weights(host, w.rows, w.cols, DType::f32);
+  const Tensor found(host, w.rows, scales.cols, DType::f32);
+  const Tensor found_offsets(host, fit.grid.offsets ? w.rows : 0, scales.cols, DType::f32);
+  backend.download(w, weights);
+  backend.host_threads().parallel_for(w.rows, 4, [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row)
+      fit_block_row(fit, {weights.row<float>(row), static_cast<size_t>(w.cols)},
+                    found.row<float>(row),
+                    fit.grid.offsets ? found_offsets.row<float>(row) : nullptr);
+  });
+  backend.upload(found, scales);
+  if (fit.grid.offsets) backend.upload(found_offsets, offsets);
+}
+
+void store_zeros(Backend& backend, const Grid& grid, View zeros) {
+  const Tensor host(backend.host_allocator(), zeros.rows, zeros.cols, DType::u8);
+  const auto zero = static_cast<uint8_t>(grid.symmetric_zero());
+  std::fill_n(host.row<uint8_t>(0), zeros.rows * zeros.cols, zero);
+  backend.upload(host, zeros);
+}
+
+}  // namespace
+
+void fit_scales(Backend& backend, ConstView w, const GridFit& fit, View scales, View zeros) {
+  const Grid& grid = fit.grid;
+  if (!backend.solves(grid))
+    throw usage_error("--device {}: cannot round to levels of a table or to offsets yet",
+                      backend.info().backend)
+        .hint("use --device cpu for IQ4_NL, IQ4_XS, Q4_K, Q5_K, Q4_1 and Q5_1.");
+  if (fits_on_device(grid)) return backend.fit_grid(w, fit, scales, zeros);
+  if (!grid.offsets) store_zeros(backend, grid, zeros);
+  const int64_t most = std::max(int64_t{1}, kMostPanelWeights / w.cols);
+  for (int64_t begin = 0; begin < w.rows; begin += most) {
+    const int64_t end = std::min(w.rows, begin + most);
+    fit_panel(backend, w.rows_of(begin, end), fit, scales.rows_of(begin, end),
+              zeros.rows_of(begin, end));
+  }
+}
+
+}  // namespace halftone

@@ -1,0 +1,18 @@
+// Scales and offsets of any grid: those of even levels with whole zeros come from the backend, the
+// others (tables of levels, offsets, superblocks: ggml's types) from a search on the host.
+#pragma once
+
+#include "backend/backend.h"
+
+namespace halftone {
+
+// Even levels, whole zeros, no superblocks: Backend::fit_grid() has it.
+inline bool fits_on_device(const Grid& grid) {
+  return grid.table == LevelTable::even && !grid.offsets && grid.superblock == 0;
+}
+
+// Scales (rows, groups) f32 and zeros (rows, groups) u8, or offsets f32, for w (rows, in); all on
+// the device. Throws Error(usage) where the backend cannot solve such a grid.
+void fit_scales(Backend& backend, ConstView w, const GridFit& fit, View scales, View zeros);
+
+}  // namespace halftone
