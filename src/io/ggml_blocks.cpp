@@ -12,6 +12,7 @@
 
 #include "base/half.h"
 #include "io/gguf.h"
+#include "tensor/quantized.h"
 
 namespace halftone {
 namespace {
@@ -188,6 +189,34 @@ void decode_q6_k(const uint8_t* in, int64_t blocks, float* out) {
   }
 }
 
+// d, nibbles as Q4_0's, each the place of a level in a table.
+void decode_iq4_nl(const uint8_t* in, int64_t blocks, float* out) {
+  const float* levels = levels_of(LevelTable::iq4_nl).data();
+  for (; blocks > 0; --blocks, in += 18, out += 32) {
+    const float d = load_half(in);
+    const uint8_t* qs = in + 2;
+    for (int j = 0; j < 16; ++j) out[j] = levels[qs[j] & 15] * d;
+    for (int j = 0; j < 16; ++j) out[j + 16] = levels[qs[j] >> 4] * d;
+  }
+}
+
+// d, two upper bits of each sub-block's scale (16 bits in all), four lower ones (4 bytes), nibbles;
+// a scale is its six bits − 32.
+void decode_iq4_xs(const uint8_t* in, int64_t blocks, float* out) {
+  const float* levels = levels_of(LevelTable::iq4_nl).data();
+  for (; blocks > 0; --blocks, in += 136) {
+    const float d = load_half(in);
+    const auto upper = load<uint16_t>(in + 2);
+    const uint8_t* qs = in + 8;
+    for (int i = 0; i < 8; ++i, qs += 16, out += 32) {
+      const int lower = in[4 + i / 2] >> 4 * (i % 2) & 15;
+      const float scale = d * static_cast<float>((lower | (upper >> 2 * i & 3) << 4) - 32);
+      for (int j = 0; j < 16; ++j) out[j] = scale * levels[qs[j] & 15];
+      for (int j = 0; j < 16; ++j) out[j + 16] = scale * levels[qs[j] >> 4];
+    }
+  }
+}
+
 struct GgmlType {
   uint32_t number;
   std::string_view name;
@@ -206,6 +235,8 @@ constexpr std::array kTypes = {
     GgmlType{12, "Q4_K", {kSuper, 144}, decode_q4_k},
     GgmlType{13, "Q5_K", {kSuper, 176}, decode_q5_k},
     GgmlType{14, "Q6_K", {kSuper, 210}, decode_q6_k},
+    GgmlType{20, "IQ4_NL", {32, 18}, decode_iq4_nl},
+    GgmlType{23, "IQ4_XS", {kSuper, 136}, decode_iq4_xs},
     GgmlType{30, "BF16", {1, 2}, decode_bf16},
     // Known by name only.
     GgmlType{9, "Q8_1"},
@@ -216,10 +247,8 @@ constexpr std::array kTypes = {
     GgmlType{17, "IQ2_XS"},
     GgmlType{18, "IQ3_XXS"},
     GgmlType{19, "IQ1_S"},
-    GgmlType{20, "IQ4_NL"},
     GgmlType{21, "IQ3_S"},
     GgmlType{22, "IQ2_S"},
-    GgmlType{23, "IQ4_XS"},
     GgmlType{24, "I8"},
     GgmlType{25, "I16"},
     GgmlType{26, "I32"},
@@ -246,6 +275,12 @@ std::string_view ggml_type_name(uint32_t number) {
     if (type.number == number) return type.name;
   }
   return {};
+}
+
+std::optional<uint32_t> ggml_type_number(std::string_view name) {
+  const GgmlType* found = find_type(name);
+  if (found == nullptr) return std::nullopt;
+  return found->number;
 }
 
 std::string readable_ggml_types() {

@@ -80,6 +80,16 @@ const Golden kGolden[] = {
      "f6b4e72ba5d1bdb1797592a9169a44662471a311005c3dad3ba9459bc76f393e",
      -0x1.49bc2p+7f,
      0x1.a518p+1f},
+    {"IQ4_NL",
+     {0},
+     "e2f4e469131da335f1dbf9205a2b7a498075a81856261baf2a96340b0964459d",
+     0x1.317cp+1f,
+     -0x1.86d8p+0f},
+    {"IQ4_XS",
+     {0},
+     "d16528660bbedee4863c1bbc69a2fa4214e84c8ad744e038c85d79cf4b8cff3c",
+     0x1.81ep+0f,
+     0x1.05759p+7f},
 };
 
 TEST(GgmlBlocks, EqualLlamaCppsBitForBit) {
@@ -130,11 +140,11 @@ TEST(GgmlBlocks, EveryHalfAndBfloatWidensExactly) {
 }
 
 TEST(GgmlBlocks, TypesThatWeDoNotReadHaveNamesOnly) {
-  EXPECT_EQ(ggml_type_name(23), "IQ4_XS");
-  EXPECT_FALSE(ggml_block("IQ4_XS").has_value());
+  EXPECT_EQ(ggml_type_name(22), "IQ2_S");
+  EXPECT_FALSE(ggml_block("IQ2_S").has_value());
   EXPECT_EQ(ggml_type_name(99), "");
   EXPECT_FALSE(ggml_block("").has_value());
-  EXPECT_EQ(readable_ggml_types().find("IQ"), std::string::npos);
+  EXPECT_EQ(readable_ggml_types().find("IQ2"), std::string::npos);
 }
 
 }  // namespace

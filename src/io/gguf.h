@@ -47,7 +47,7 @@ struct GgmlBlock {
 };
 std::optional<GgmlBlock> ggml_block(std::string_view type);
 // `count` values (a multiple of the block) to f32. F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0,
-// Q4_K, Q5_K, Q6_K.
+// Q4_K, Q5_K, Q6_K, IQ4_NL, IQ4_XS.
 void ggml_dequantize(std::string_view type, std::span<const std::byte> bytes, std::span<float> out);
 
 // Hugging Face's config.json keys, tokenizer data and template from the file's keys. Families whose
