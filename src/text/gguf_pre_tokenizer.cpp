@@ -101,7 +101,56 @@ Json steps_of(const Row& row) {
                    split("[0-9][0-9][0-9]"), byte_level(false)});
 }
 
+// The steps of a pre-tokenizer in one spelling: what splits, and how; a flat list without the
+// options that change no piece.
+void flatten(const Json& json, std::vector<std::string>& steps) {
+  if (!json.is_object()) return;
+  const std::string type = json.value("type", "");
+  if (type == "Sequence" && json.contains("pretokenizers")) {
+    for (const Json& part : json.at("pretokenizers")) flatten(part, steps);
+  } else if (type == "ByteLevel") {
+    const bool splits = json.value("use_regex", true);
+    steps.push_back(splits ? "split " + std::string(kGpt2) : "");
+    if (json.value("add_prefix_space", true)) steps.push_back("prefix");
+  } else if (type == "Split" && json.contains("pattern")) {
+    const Json& pattern = json.at("pattern");
+    const bool isolated = json.value("behavior", "") == "Isolated" && !json.value("invert", false);
+    const bool removed = json.value("behavior", "") == "Removed" && json.value("invert", false);
+    const std::string regex = pattern.is_object() ? pattern.value("Regex", "") : "";
+    steps.push_back(isolated || removed ? "split " + regex : json.dump());
+  } else if (type == "Digits" && json.value("individual_digits", false)) {
+    steps.push_back("digits");
+  } else {
+    steps.push_back(json.dump());
+  }
+}
+
+std::vector<std::string> flat_steps(const Json& json) {
+  std::vector<std::string> steps;
+  flatten(json, steps);
+  std::erase(steps, "");
+  return steps;
+}
+
+// Names that others share a row's steps with come after the one that is best known.
+constexpr std::string_view kPreferred[] = {"gpt-2", "smollm", "qwen2", "llama-bpe"};
+
 }  // namespace
+
+std::string gguf_pre_tokenizer_name(const GgufPreTokenizer& wanted, const std::string& origin) {
+  const std::vector<std::string> steps = flat_steps(wanted.pre_tokenizer);
+  std::string found;
+  for (const Row& row : kRows) {
+    if (row.ignore_merges != wanted.ignore_merges || flat_steps(steps_of(row)) != steps) continue;
+    const bool preferred =
+        std::find(std::begin(kPreferred), std::end(kPreferred), row.name) != std::end(kPreferred);
+    if (found.empty() || preferred) found = row.name;
+  }
+  if (found.empty())
+    throw bad_input("{}: its pre-tokenizer is none that llama.cpp has a name for", origin)
+        .hint("a GGUF names the pre-tokenizer, and llama.cpp holds what the name stands for.");
+  return found;
+}
 
 GgufPreTokenizer gguf_pre_tokenizer(const std::string& name, const std::string& origin) {
   const auto row =

@@ -16,5 +16,8 @@ struct GgufPreTokenizer {
 
 // Throws Error(bad_input) for an unknown name.
 GgufPreTokenizer gguf_pre_tokenizer(const std::string& name, const std::string& origin);
+// The name of what tokenizer.json says; add_bos is not asked for. Throws Error(bad_input) when
+// llama.cpp has none.
+std::string gguf_pre_tokenizer_name(const GgufPreTokenizer& wanted, const std::string& origin);
 
 }  // namespace halftone
