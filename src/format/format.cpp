@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "format/awq.h"
 #include "format/compressed_tensors.h"
+#include "format/gguf.h"
 #include "format/gptq.h"
 #include "format/mlx.h"
 
@@ -15,7 +16,7 @@ namespace halftone {
 
 std::span<const Format> formats() {
   static const std::array kFormats = {kGptqFormat, kGptqV2Format, kAwqFormat,
-                                      kCompressedTensorsFormat, kMlxFormat};
+                                      kCompressedTensorsFormat, kGgufFormat, kMlxFormat};
   return kFormats;
 }
 

@@ -18,7 +18,7 @@ TEST(Format, NamesAreFoundAndMisspellingsListTheKnown) {
     EXPECT_EQ(error.exit(), Exit::usage);
     EXPECT_STREQ(error.what(),
                  "--format gtpq: not a format, expected one of gptq, gptq_v2, awq, "
-                 "compressed-tensors, mlx");
+                 "compressed-tensors, gguf, mlx");
   }
 }
 

@@ -39,7 +39,52 @@ std::string_view translate(std::span<const NamePair> pairs, std::string_view ggu
   return {};
 }
 
+std::string_view stem_of(Role role) {
+  switch (role) {
+    case Role::embed:
+      return "token_embd";
+    case Role::final_norm:
+      return "output_norm";
+    case Role::head:
+      return "output";
+    case Role::attn_norm:
+      return "attn_norm";
+    case Role::q:
+      return "attn_q";
+    case Role::k:
+      return "attn_k";
+    case Role::v:
+      return "attn_v";
+    case Role::q_norm:
+      return "attn_q_norm";
+    case Role::k_norm:
+      return "attn_k_norm";
+    case Role::o:
+      return "attn_output";
+    case Role::post_attn_norm:
+      return "post_attention_norm";
+    case Role::mlp_norm:
+      return "ffn_norm";
+    case Role::gate:
+      return "ffn_gate";
+    case Role::up:
+      return "ffn_up";
+    case Role::down:
+      return "ffn_down";
+    case Role::post_mlp_norm:
+      return "post_ffw_norm";
+  }
+  return {};
+}
+
 }  // namespace
+
+std::string gguf_name(const TensorKey& key) {
+  const std::string stem(stem_of(key.role));
+  const std::string part = key.part == Part::weight ? ".weight" : ".bias";
+  if (!is_per_layer(key.role)) return stem + part;
+  return "blk." + std::to_string(key.layer) + "." + stem + part;
+}
 
 std::optional<std::string> hugging_face_name(std::string_view architecture, std::string_view name) {
   const size_t dot = name.rfind('.');

@@ -11,7 +11,10 @@
 #include <vector>
 
 #include "base/error.h"
+#include "format/ggml_grids.h"
 #include "format/gguf_names.h"
+#include "format/gguf_rows.h"
+#include "format/gguf_types.h"
 #include "format/stored_rows.h"
 
 namespace halftone {
@@ -42,12 +45,6 @@ class GgufWeights : public WeightSource {
   std::vector<SourceTensor> sources_;  // in the same order
 };
 
-// Where Hugging Face's row `row` of an interleaved matrix lies in the file.
-int64_t row_in_file(int64_t row, int64_t head_dim) {
-  const int64_t head = row / head_dim, within = row % head_dim, half = head_dim / 2;
-  return head * head_dim + 2 * (within % half) + within / half;
-}
-
 std::string encoding_of(const ContainerEntry& entry) {
   std::string encoding = entry.type;
   if (encoding == "F32" || encoding == "F16" || encoding == "BF16") {
@@ -56,10 +53,6 @@ std::string encoding_of(const ContainerEntry& entry) {
   }
   return encoding;
 }
-
-// Q4_0 and Q8_0 are symmetric grids with groups of 32. Other types have scales that are not stored
-// as one number a group.
-Grid symmetric_blocks(int bits) { return {.bits = bits, .group_size = 32, .symmetric = true}; }
 
 SourceTensor make_source(const GgufFile& file, const Json& config, const ContainerEntry& entry) {
   SourceTensor source{.stored = {}, .rows = StoredRows(entry)};
@@ -72,8 +65,7 @@ SourceTensor make_source(const GgufFile& file, const Json& config, const Contain
   source.stored.bytes = static_cast<int64_t>(entry.bytes.size());
   source.stored.quantized = !rows.dense();
 
-  if ((entry.type == "Q4_0" || entry.type == "Q8_0") && source.stored.rank == 2)
-    source.stored.grid = symmetric_blocks(entry.type == "Q4_0" ? 4 : 8);
+  if (source.stored.rank == 2) source.stored.grid = ggml_grid(entry.type);
 
   const std::string& name = source.stored.name;
   const bool query = name.find(".self_attn.q_proj.") != std::string::npos;
@@ -161,70 +153,34 @@ std::optional<ConstView> GgufWeights::mapped(std::string_view name) const {
   return tensor.rows.mapped();
 }
 
-// One row of Q4_0 or Q8_0: a scale and 32 codes a block (ggml_blocks.cpp has the layouts).
-void unpack_row(std::span<const std::byte> bytes, bool four_bits, uint8_t* codes, float* scales) {
-  const size_t block = four_bits ? 18 : 34;
-  const auto* in = reinterpret_cast<const uint8_t*>(bytes.data());
-  for (size_t at = 0; at < bytes.size(); at += block, in += block, codes += 32) {
-    *scales++ = to_float(f16{static_cast<uint16_t>(in[0] | in[1] << 8)});
-    const uint8_t* packed = in + 2;
-    if (four_bits) {
-      for (int j = 0; j < 16; ++j) codes[j] = packed[j] & 15;
-      for (int j = 0; j < 16; ++j) codes[j + 16] = packed[j] >> 4;
-    } else {
-      for (int j = 0; j < 32; ++j) codes[j] = packed[j] ^ 0x80;  // int8 + 128
-    }
-  }
-}
-
 std::optional<QuantizedMatrix> GgufWeights::quantized(std::string_view name) const {
   const SourceTensor& tensor = source_of(name);
   if (!tensor.stored.grid) return std::nullopt;
-  const bool four_bits = tensor.stored.grid->bits == 4;
+  const std::string& type = tensor.rows.entry().type;
   QuantizedMatrix matrix;
   matrix.grid = *tensor.stored.grid;
   matrix.rows = tensor.stored.rows;
   matrix.cols = tensor.stored.cols;
-  const int64_t groups = matrix.grid.groups(matrix.cols);
   matrix.codes.resize(static_cast<size_t>(matrix.rows * matrix.cols));
-  matrix.scales.resize(static_cast<size_t>(matrix.rows * groups));
-  matrix.zeros.assign(matrix.scales.size(), static_cast<uint8_t>(matrix.grid.symmetric_zero()));
+  matrix.scales.resize(static_cast<size_t>(matrix.rows * matrix.grid.groups(matrix.cols)));
+  if (matrix.grid.offsets)
+    matrix.offsets.resize(matrix.scales.size());
+  else
+    matrix.zeros.assign(matrix.scales.size(), static_cast<uint8_t>(matrix.grid.symmetric_zero()));
   for (int64_t row = 0; row < matrix.rows; ++row) {
     const int64_t stored = tensor.interleaved_heads == 0
                                ? row
                                : row_in_file(row, matrix.rows / tensor.interleaved_heads);
-    unpack_row(tensor.rows.row_bytes(stored), four_bits, matrix.codes.data() + row * matrix.cols,
-               matrix.scales.data() + row * groups);
+    unpack_ggml_row(type, tensor.rows.row_bytes(stored), row, matrix);
   }
   return matrix;
 }
 
-// llama.cpp's names of general.file_type.
+// llama.cpp's name of general.file_type.
 std::string_view file_type_name(uint64_t type) {
-  switch (type) {
-    case 2:
-      return "Q4_0";
-    case 3:
-      return "Q4_1";
-    case 7:
-      return "Q8_0";
-    case 8:
-      return "Q5_0";
-    case 9:
-      return "Q5_1";
-    case 14:
-      return "Q4_K_S";
-    case 15:
-      return "Q4_K_M";
-    case 16:
-      return "Q5_K_S";
-    case 17:
-      return "Q5_K_M";
-    case 18:
-      return "Q6_K";
-    default:
-      return {};
-  }
+  for (const GgufMix& mix : gguf_mixes())
+    if (mix.file_type == type && !is_dense_ggml(mix.type)) return mix.name;
+  return {};
 }
 
 }  // namespace

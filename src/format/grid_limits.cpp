@@ -66,6 +66,7 @@ void check_one_grid(std::span<const PlannedModule> modules, std::string_view for
 
 std::string grid_obstacle(const QuantizedMatrix& matrix, ScaleStore store, bool neighbours) {
   if (matrix.grid.table != LevelTable::even) return "its levels are uneven";
+  if (matrix.grid.offsets) return "its offsets are no multiples of its scales";
   if (neighbours && !matrix.group_of.empty()) return "its groups are scattered (act-order g_idx)";
   for (const float scale : matrix.scales)
     if (round_to(store, scale) != scale)

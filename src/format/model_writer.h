@@ -17,14 +17,16 @@
 namespace halftone {
 
 struct Format;
+struct GgufContents;
 
 // One linear of the output.
 struct PlannedModule {
   std::string name;  // "model.layers.0.self_attn.q_proj"
   Role role = Role::q;
   int64_t rows = 0, cols = 0;
-  Grid grid;             // where it is not skipped
-  bool skipped = false;  // stays dense
+  Grid grid;                        // where it is not skipped
+  bool skipped = false;             // stays dense
+  std::optional<DType> dense = {};  // its type then; none: the output's
 };
 
 // What the configuration of a quantized checkpoint says.
@@ -44,6 +46,7 @@ struct OutputSpec {
   std::optional<DType> dense;    // type of dense floating-point tensors; none: as they are stored,
                                  // bf16 where safetensors does not have the type
   int64_t max_shard_bytes = int64_t{4} << 30;
+  const GgufContents* gguf = nullptr;  // of a GGUF; outlives the writer
 };
 
 class ModelWriter {
