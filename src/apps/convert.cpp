@@ -1,10 +1,13 @@
-// Dense safetensors out of anything; packed formats out of codes. Published by one rename.
+// Dense safetensors out of anything; packed formats out of codes; a GGUF out of either. Published
+// by one rename.
 #include "apps/convert.h"
 
 #include <algorithm>
 #include <map>
 
+#include "apps/gguf_contents.h"
 #include "apps/quantize.h"
+#include "apps/round_matrix.h"
 #include "apps/side_files.h"
 #include "backend/backend.h"
 #include "base/error.h"
@@ -12,7 +15,6 @@
 #include "base/interrupt.h"
 #include "format/model_writer.h"
 #include "quant/grid.h"
-#include "quant/rtn.h"
 
 namespace halftone {
 namespace {
@@ -34,9 +36,34 @@ OutputSpec output_spec(const OpenedModel& model, const ConvertOptions& options,
   return spec;
 }
 
-constexpr int64_t kValuesAtOnce = int64_t{1} << 18;  // that one thread reads
+// The same values as the grid has them, where only their spelling differs: groups, and zeros or
+// offsets. Else the reason.
+struct Adapted {
+  std::optional<QuantizedMatrix> matrix;
+  std::string obstacle;
+};
+Adapted adapt(QuantizedMatrix matrix, const Grid& grid, const Format& format) {
+  if (matrix.group_of.empty() && grid.group_size > 0) {
+    const int64_t width = matrix.grid.group_width(matrix.cols);
+    if (width != grid.group_size && width % grid.group_size == 0 && matrix.cols % width == 0)
+      matrix = split_groups(matrix, grid.group_size);
+  }
+  auto respelled = grid.offsets ? with_offsets(matrix) : with_zeros(matrix);
+  if (!respelled)
+    return {{},
+            grid.offsets ? "scale times zero would be rounded, and it stores the product"
+                         : "its offsets are no multiples of its scales"};
+  if (respelled->grid.bits != grid.bits || respelled->grid.table != grid.table)
+    return {{}, fmt::format("it has {} bits, and levels of its own", grid.bits)};
+  if (respelled->grid.groups(matrix.cols) != grid.groups(matrix.cols))
+    return {{}, fmt::format("it has groups of {}", grid.group_size)};
+  respelled->grid = grid;
+  std::string obstacle = format.obstacle(*respelled);
+  return {std::move(respelled), std::move(obstacle)};
+}
 
-// Matrices of codes, from the source's format into another.
+// Matrices from one format into another: codes as they are where the target holds them, else
+// rounded again; dense ones into a GGUF's types, to nearest.
 class Repacker {
  public:
   // `backend` computes on the host.
@@ -44,25 +71,33 @@ class Repacker {
            const ConvertOptions& options)
       : backend_(backend), model_(model), format_(format), options_(options) {
     for (const TensorKey& key : model.tensors->keys())
-      if (key.part == Part::weight) roles_[model.tensors->name(key)] = key.role;
+      if (key.part == Part::weight) keys_[model.tensors->name(key)] = key;
+    if (is_gguf())
+      types_.emplace(model, options.gguf,
+                     options.gguf.type.empty() ? nullptr : &find_gguf_mix(options.gguf.type));
   }
 
-  QuantizationSummary plan() const;
-  // Returns how many were rounded again.
-  int64_t write(const std::vector<const PlannedModule*>& modules, ModelWriter& writer) const;
+  QuantizationSummary plan();
+  // All modules that are not skipped; counts what became of them.
+  void write(const std::vector<const PlannedModule*>& modules, ModelWriter& writer,
+             ConvertOutcome& outcome) const;
 
  private:
-  PlannedModule plan_module(const StoredTensor& stored, const std::string& module, Role role) const;
-  // The codes as they are, from any thread; false: to be rounded again.
+  bool is_gguf() const { return format_.name == "gguf"; }
+  bool takes(const StoredTensor& stored, Role role) const;
+  PlannedModule plan_module(const StoredTensor& stored, const std::string& module,
+                            const TensorKey& key);
+  Grid grid_for(const StoredTensor& stored, const std::string& module) const;
+  // The codes as they are, from any thread; false: to be rounded.
   bool repack(const PlannedModule& module, ModelWriter& writer) const;
-  QuantizedMatrix requantize(const PlannedModule& module) const;
   [[noreturn]] void refuse(const std::string& module, const std::string& why) const;
 
   Backend& backend_;
   const OpenedModel& model_;
   const Format& format_;
   const ConvertOptions& options_;
-  std::map<std::string, Role> roles_;  // by tensor
+  std::map<std::string, TensorKey> keys_;  // by tensor
+  std::optional<GgufPlan> types_;
 };
 
 void Repacker::refuse(const std::string& module, const std::string& why) const {
@@ -70,60 +105,70 @@ void Repacker::refuse(const std::string& module, const std::string& why) const {
       .hint("pass --requantize to round it again, or quantize the original to that format.");
 }
 
+// Tables are codes in mlx and gguf alone; elsewhere they become dense.
+bool Repacker::takes(const StoredTensor& stored, Role role) const {
+  if (is_linear(role)) return true;
+  if (role != Role::head && role != Role::embed) return false;
+  return is_gguf() || (stored.quantized && (role == Role::head || format_.name == "mlx"));
+}
+
+// The format's grid for codes that are there.
+Grid Repacker::grid_for(const StoredTensor& stored, const std::string& module) const {
+  if (stored.grid && is_gguf() && format_.grid(*stored.grid) == *stored.grid) return *stored.grid;
+  if (!options_.requantize) {
+    if (!stored.grid)
+      refuse(module,
+             fmt::format("{} has no scale and zero of its own for each group", stored.encoding));
+    if (stored.grid->table != LevelTable::even) refuse(module, "its levels are uneven");
+    if (stored.permuted && !format_.name.starts_with("gptq"))
+      refuse(module, "its groups are scattered (act-order g_idx)");
+  }
+  const Grid found = stored.grid.value_or(Grid{.group_size = 32, .symmetric = false});
+  // Without what only ggml's types have.
+  return format_.grid({.bits = found.bits,
+                       .group_size = found.group_size,
+                       .symmetric = found.symmetric,
+                       .scales = found.scales});
+}
+
 PlannedModule Repacker::plan_module(const StoredTensor& stored, const std::string& module,
-                                    Role role) const {
-  PlannedModule planned{module, role, stored.rows, stored.cols, {}, !stored.quantized};
-  if (planned.skipped) return planned;
-  if (!stored.grid && !options_.requantize)
-    refuse(module,
-           fmt::format("{} has no scale and zero of its own for each group", stored.encoding));
-  planned.grid = format_.grid(stored.grid.value_or(Grid{.group_size = 32, .symmetric = false}));
-  check_grid(planned.grid, stored.rows, stored.cols, module);
-  if (stored.permuted && !options_.requantize && !format_.name.starts_with("gptq"))
-    refuse(module, "its groups are scattered (act-order g_idx)");
+                                    const TensorKey& key) {
+  PlannedModule planned{module, key.role, stored.rows, stored.cols, {}, !stored.quantized};
+  const auto chosen = types_ ? types_->choose(key, stored.cols) : std::nullopt;
+  if (chosen) {
+    planned.skipped = !chosen->grid;
+    planned.dense = chosen->dense;
+    if (chosen->grid) planned.grid = *chosen->grid;
+  } else if (!planned.skipped) {
+    planned.grid = grid_for(stored, module);
+  }
+  if (!planned.skipped) check_grid(planned.grid, stored.rows, stored.cols, module);
   return planned;
 }
 
-QuantizationSummary Repacker::plan() const {
+QuantizationSummary Repacker::plan() {
   QuantizationSummary summary;
   for (const StoredTensor& stored : model_.source->tensors()) {
-    const auto role = roles_.find(stored.name);
-    if (role == roles_.end() || !stored.name.ends_with(".weight")) continue;
-    const bool linear = is_linear(role->second);
-    // Tables are codes in mlx alone; elsewhere they become dense.
-    const bool table = stored.quantized && (role->second == Role::head ||
-                                            (role->second == Role::embed && format_.name == "mlx"));
-    if (!linear && !table) continue;
+    const auto key = keys_.find(stored.name);
+    if (key == keys_.end() || !takes(stored, key->second.role)) continue;
     const std::string module = stored.name.substr(0, stored.name.size() - 7);
-    summary.modules.push_back(plan_module(stored, module, role->second));
+    summary.modules.push_back(plan_module(stored, module, key->second));
     summary.scattered_groups |= stored.permuted && format_.name.starts_with("gptq");
   }
   format_.check(summary.modules);
   return summary;
 }
 
-// Round to nearest needs no other row: all threads work on one matrix, of which one copy is held.
-QuantizedMatrix Repacker::requantize(const PlannedModule& module) const {
-  const Tensor weight = backend_.allocate(module.rows, module.cols, DType::f32);
-  const int64_t grain = std::max<int64_t>(1, kValuesAtOnce / module.cols);
-  backend_.host_threads().parallel_for(module.rows, grain, [&](int64_t begin, int64_t end) {
-    model_.source->read(module.name + ".weight", begin, end, weight.view().rows_of(begin, end));
-  });
-  SolverOptions options;
-  options.fit.grid = module.grid;
-  const SolveResult result = solve_rtn(backend_, weight, nullptr, options);
-  return result.matrix.download(backend_);
-}
-
 bool Repacker::repack(const PlannedModule& module, ModelWriter& writer) const {
   throw_if_interrupted();
-  auto matrix = model_.source->quantized(module.name + ".weight");
+  const std::string name = module.name + ".weight";
+  if (!model_.source->find(name)->quantized) return false;
   std::string why = "its grid is not a scale and a zero a group";
-  if (matrix) {
-    matrix->grid = module.grid;
-    why = format_.obstacle(*matrix);
+  if (auto matrix = model_.source->quantized(name)) {
+    const Adapted adapted = adapt(std::move(*matrix), module.grid, format_);
+    why = adapted.obstacle;
     if (why.empty()) {
-      writer.write(module.name, *matrix);
+      writer.write(module.name, *adapted.matrix);
       return true;
     }
   }
@@ -131,46 +176,56 @@ bool Repacker::repack(const PlannedModule& module, ModelWriter& writer) const {
   return false;
 }
 
-int64_t Repacker::write(const std::vector<const PlannedModule*>& modules,
-                        ModelWriter& writer) const {
+// Rounding works on one matrix with all threads, one panel of it held at a time.
+void Repacker::write(const std::vector<const PlannedModule*>& modules, ModelWriter& writer,
+                     ConvertOutcome& outcome) const {
   std::vector<char> repacked(modules.size());
   backend_.host_threads().parallel_for(
       static_cast<int64_t>(modules.size()), 1, [&](int64_t begin, int64_t end) {
         for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i)
           repacked[i] = repack(*modules[i], writer);
       });
-  int64_t requantized = 0;
   for (size_t i = 0; i < modules.size(); ++i) {
+    const PlannedModule& module = *modules[i];
+    const bool coded = model_.source->find(module.name + ".weight")->quantized;
+    int64_t& count = repacked[i] ? outcome.repacked : coded ? outcome.requantized : outcome.rounded;
+    ++count;
     if (repacked[i]) continue;
     throw_if_interrupted();
-    writer.write(modules[i]->name, requantize(*modules[i]));
-    ++requantized;
+    writer.write(module.name, round_matrix(backend_, *model_.source, module));
   }
-  return requantized;
+  if (types_) outcome.notes = types_->notes();
 }
 
 ConvertOutcome convert_codes(const OpenedModel& model, const ConvertOptions& options) {
-  if (!model.quantized())
+  const Format& format = find_format(options.format);
+  const bool gguf = format.name == "gguf";
+  if (!gguf && !model.quantized())
     throw usage_error("{}: is not quantized, and --format {} holds codes", model.name(),
                       options.format)
         .hint(fmt::format("halftone quantize {} -o OUT --format {}", model.checkpoint->path(),
                           options.format));
-  const Format& format = find_format(options.format);
   const auto backend = make_backend("cpu", {.threads = options.threads});
-  const Repacker repacker(*backend, model, format, options);
+  Repacker repacker(*backend, model, format, options);
   PendingDirectory pending(options.output);
   OutputSpec spec = output_spec(model, options, pending.path());
   spec.summary = repacker.plan();
+  GgufContents contents;
+  if (gguf) {
+    contents = gguf_contents(model, options.gguf.type.empty()
+                                        ? mix_of(model, spec.summary.modules, spec.dense)
+                                        : find_gguf_mix(options.gguf.type));
+    spec.gguf = &contents;
+  }
   const auto writer = format.open_writer(format, spec);
   std::vector<const PlannedModule*> modules;
   for (const PlannedModule& module : spec.summary.modules)
     if (!module.skipped) modules.push_back(&module);
   ConvertOutcome outcome;
-  outcome.requantized = repacker.write(modules, *writer);
+  repacker.write(modules, *writer, outcome);
   outcome.bytes = writer->finish();
-  outcome.repacked = static_cast<int64_t>(modules.size()) - outcome.requantized;
   outcome.readers = format.readers(spec.summary.modules);
-  write_side_files(*model.checkpoint, pending.path());
+  if (!gguf) write_side_files(*model.checkpoint, pending.path());  // a GGUF holds them
   pending.publish(options.force);
   return outcome;
 }
@@ -191,6 +246,8 @@ ConvertOutcome convert_to_dense(const OpenedModel& model, const ConvertOptions& 
 
 ConvertOutcome convert(const OpenedModel& model, const ConvertOptions& options) {
   check_place(options.output, model, options.force);
+  if (options.gguf.given() && options.format != "gguf")
+    throw usage_error("--gguf-type, --embedding-type and --head-type are for --format gguf");
   if (options.format == "safetensors") return convert_to_dense(model, options);
   return convert_codes(model, options);
 }

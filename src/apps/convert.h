@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 
+#include "apps/gguf_plan.h"
 #include "apps/open_model.h"
 #include "format/format.h"
 
@@ -14,6 +15,7 @@ struct ConvertOptions {
   std::string format = "safetensors";  // dense; or a name of the table of formats
   std::string dtype = "auto";   // of dense tensors: bf16, f16, f32; auto: as they are stored, bf16
                                 // from codes and from a GGUF
+  GgufOptions gguf;             // of --format gguf: types, where not what the model has
   bool requantize = false;      // round again, to nearest, what the format cannot hold as it is
   int64_t max_shard_bytes = 0;  // 0: the format's own
   int threads = 0;              // 0: all that this process may use
@@ -24,6 +26,8 @@ struct ConvertOutcome {
   int64_t bytes = 0;     // of the weight files
   int64_t repacked = 0;  // matrices with the codes and scales that they had
   int64_t requantized = 0;
+  int64_t rounded = 0;             // dense ones, to nearest
+  std::vector<std::string> notes;  // types that rows did not fit
   std::vector<ReaderVerdict> readers;
 };
 

@@ -59,8 +59,8 @@ std::string readers_section(const Plan& plan) {
 std::string model_card(const OutputInput& input) {
   const QuantizeOutcome& outcome = input.outcome;
   const Plan& plan = outcome.plan;
-  std::string text =
-      fmt::format("---\nlibrary_name: transformers\ntags:\n- halftone\n- {}\n", plan.format->name);
+  std::string text = fmt::format("---\nlibrary_name: {}\ntags:\n- halftone\n- {}\n",
+                                 plan.mix != nullptr ? "gguf" : "transformers", plan.format->name);
   // Of a name on the hub.
   if (input.model.name().find('/') != std::string::npos)
     text += fmt::format("base_model: {}\nbase_model_relation: quantized\n", input.model.name());
@@ -82,6 +82,25 @@ std::string model_card(const OutputInput& input) {
   return text;
 }
 
+namespace {
+
+// What was asked of the grid: by numbers, or by a GGUF's types.
+std::string grid_lines(const QuantizeOptions& options) {
+  std::string text;
+  if (options.gguf.type.empty())
+    text = fmt::format("bits = {}\ngroup-size = {}\n{} = true\n", options.bits, options.group_size,
+                       options.symmetric ? "sym" : "asym");
+  const std::pair<const char*, const std::string&> types[] = {
+      {"gguf-type", options.gguf.type},
+      {"embedding-type", options.gguf.embedding_type},
+      {"head-type", options.gguf.head_type}};
+  for (const auto& [name, value] : types)
+    if (!value.empty()) text += fmt::format("{} = {}\n", name, quoted(value));
+  return text;
+}
+
+}  // namespace
+
 std::string reproduction_config(const QuantizeOptions& options, const OpenedModel& model) {
   const auto absolute = [](const std::string& path) {
     return std::filesystem::absolute(path).lexically_normal().string();
@@ -90,12 +109,11 @@ std::string reproduction_config(const QuantizeOptions& options, const OpenedMode
   for (const std::string& path : options.calibration) calibration.push_back(absolute(path));
   std::string text = "# halftone quantize --config quantize.toml -o OUT\n[quantize]\n";
   text += fmt::format(
-      "model = {}\nmethod = {}\nrecipe = {}\nformat = {}\nbits = {}\ngroup-size = {}\n",
+      "model = {}\nmethod = {}\nrecipe = {}\nformat = {}\n",
       quoted(model.name().find('/') == std::string::npos ? absolute(model.checkpoint->path())
                                                          : model.name()),
-      quoted(options.method), quoted(options.recipe), quoted(options.format), options.bits,
-      options.group_size);
-  text += options.symmetric ? "sym = true\n" : "asym = true\n";
+      quoted(options.method), quoted(options.recipe), quoted(options.format));
+  text += grid_lines(options);
   if (!options.skip.empty()) text += fmt::format("skip = {}\n", list(options.skip));
   if (!options.dynamic.empty())
     text += fmt::format("dynamic = {}\n", quoted(absolute(options.output + "/dynamic.json")));

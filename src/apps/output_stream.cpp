@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "apps/open_model.h"
+#include "apps/round_matrix.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/interrupt.h"
@@ -23,12 +24,14 @@ int64_t weights_of(const std::vector<FinishedLinear>& linears) {
   return weights;
 }
 
-OutputSpec spec_of(const OutputStreamInput& input, const std::string& directory) {
+OutputSpec spec_of(const OutputStreamInput& input, const std::string& directory,
+                   const GgufContents& gguf) {
   OutputSpec spec{.checkpoint = *input.model.checkpoint,
                   .source = *input.model.source,
                   .directory = directory,
                   .summary = input.plan.summary(),
                   .dense = {}};
+  if (input.plan.mix != nullptr) spec.gguf = &gguf;
   if (input.max_shard_bytes > 0) spec.max_shard_bytes = input.max_shard_bytes;
   return spec;
 }
@@ -40,6 +43,8 @@ void compare(const std::string& name, const QuantizedMatrix& expected, const Qua
                          expected.rows, expected.cols);
   if (expected.codes != got.codes) throw internal_error("{}: codes differ when read back", name);
   if (expected.zeros != got.zeros) throw internal_error("{}: zeros differ when read back", name);
+  if (expected.offsets != got.offsets)
+    throw internal_error("{}: offsets differ when read back", name);
   if (expected.scales != got.scales) throw internal_error("{}: scales differ when read back", name);
 }
 
@@ -58,7 +63,10 @@ int64_t OutputStream::bytes_held(Backend& backend, int64_t weights) {
 OutputStream::OutputStream(const OutputStreamInput& input, std::string directory)
     : input_(input),
       directory_(std::move(directory)),
-      writer_(input.plan.format->open_writer(*input.plan.format, spec_of(input, directory_))) {
+      gguf_(input.plan.mix != nullptr ? gguf_contents(input.model, *input.plan.mix)
+                                      : GgufContents{}),
+      writer_(
+          input.plan.format->open_writer(*input.plan.format, spec_of(input, directory_, gguf_))) {
   for (const PlanRow& row : input_.plan.rows)
     if (!row.method.empty()) ++to_compare_[row.key.layer];
   for (int i = 0; i < threads_beside(input_.backend); ++i)
@@ -131,11 +139,25 @@ void OutputStream::process(const Linears& linears) {
   const auto start = Clock::now();
   throw_if_interrupted();
   for (const FinishedLinear& linear : linears) writer_->write(linear.module, linear.matrix);
-  std::call_once(rest_, [this] { writer_->write_rest(); });
+  std::call_once(rest_, [this] { write_rest(); });
   verify(linears);
   const std::lock_guard lock(mutex_);
   for (const FinishedLinear& linear : linears) --to_compare_[linear.key.layer];
   seconds_ += seconds_since(start);
+}
+
+// Tables of a GGUF are rounded beside the device, which is at work.
+void OutputStream::write_rest() {
+  const auto rounded = [](const PlannedModule& table) { return !table.skipped; };
+  if (std::ranges::any_of(input_.plan.tables, rounded)) {
+    const bool at_work = !threads_.empty();
+    const auto beside = at_work ? make_backend("cpu", {.threads = 1}) : nullptr;
+    for (const PlannedModule& table : input_.plan.tables)
+      if (rounded(table))
+        writer_->write(table.name, round_matrix(at_work ? *beside : input_.backend,
+                                                *input_.model.source, table));
+  }
+  writer_->write_rest();
 }
 
 void OutputStream::verify(const Linears& linears) const {

@@ -12,6 +12,7 @@
 #include <thread>
 #include <vector>
 
+#include "apps/gguf_contents.h"
 #include "apps/plan.h"
 #include "apps/stage_record.h"
 #include "backend/backend.h"
@@ -59,9 +60,11 @@ class OutputStream {
   void work();
   void process(const Linears& linears);
   void verify(const Linears& linears) const;
+  void write_rest();
 
   const OutputStreamInput input_;
   const std::string directory_;
+  const GgufContents gguf_;  // of a GGUF
   std::unique_ptr<ModelWriter> writer_;
   std::once_flag rest_;
 

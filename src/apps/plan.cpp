@@ -2,12 +2,14 @@
 #include "apps/plan.h"
 
 #include <algorithm>
+#include <cassert>
 
 #include "apps/dynamic_rules.h"
 #include "apps/name_filter.h"
 #include "base/error.h"
 #include "base/progress.h"
 #include "format/dense_tensors.h"
+#include "format/ggml_grids.h"
 #include "format/grid_limits.h"
 #include "quant/grid.h"
 
@@ -53,6 +55,19 @@ std::vector<TensorKey> linears_in_order(const ModelTensors& tensors) {
   return keys;
 }
 
+// A table of a GGUF, in its own type.
+void add_table([[maybe_unused]] const OpenedModel& model, const PlannedModule& table,
+               std::vector<TensorKey>& counted, Plan& plan) {
+  const TensorKey key{.role = table.role};
+  if (table.skipped && !table.dense) return;
+  counted.push_back(key);
+  plan.output_bytes +=
+      table.skipped
+          ? table.rows * table.cols * static_cast<int64_t>(size_of(*table.dense))
+          : plan.format->packed_plan(table.name, table.grid, table.rows, table.cols).front().bytes;
+  assert(model.tensors->has(key));
+}
+
 void add_sizes(const OpenedModel& model, Plan& plan) {
   double bits = 0, weights = 0;
   int64_t parameters = 0;
@@ -68,6 +83,7 @@ void add_sizes(const OpenedModel& model, Plan& plan) {
          plan.format->packed_plan(row.module, row.grid, row.rows, row.cols))
       plan.output_bytes += packed.bytes;
   }
+  for (const PlannedModule& table : plan.tables) add_table(model, table, quantized, plan);
   std::sort(quantized.begin(), quantized.end());
   for (const TensorKey& key : model.tensors->keys()) {
     const auto [rows, cols] = model.tensors->shape(key);
@@ -100,6 +116,29 @@ int64_t dense_output_bytes(const OpenedModel& model, const TensorKey& key) {
          static_cast<int64_t>(size_of(dense_type(*model.checkpoint, *model.source, stored)));
 }
 
+namespace {
+
+// What a row of the plan becomes in a GGUF whose user has not ruled on it.
+void choose_gguf_type(GgufPlan& types, PlanRow& row) {
+  const auto choice = types.choose(row.key, row.cols);
+  if (choice->grid)
+    row.grid = *choice->grid;
+  else
+    row.skip_reason = fmt::format("no quantized type has blocks that divide {} inputs", row.cols);
+}
+
+// The mix that was named, or the one that is the grid asked for.
+const GgufMix& mix_asked_for(const QuantizeOptions& options, const Grid& grid) {
+  const GgufMix& mix =
+      find_gguf_mix(options.gguf.type.empty() ? *ggml_type_of(grid) : options.gguf.type);
+  if (is_dense_ggml(mix.type))
+    throw usage_error("--gguf-type {}: is not quantized", mix.name)
+        .hint("halftone convert MODEL -o OUT --format gguf writes it.");
+  return mix;
+}
+
+}  // namespace
+
 Plan make_plan(const OpenedModel& model, const QuantizeOptions& options) {
   // A GGUF of rounded weights may be all that a user has; codes of our own kind never are.
   if (model.quantized() && !model.checkpoint->is_gguf())
@@ -117,6 +156,13 @@ Plan make_plan(const OpenedModel& model, const QuantizeOptions& options) {
                        .symmetric = options.symmetric,
                        .scales = stored_type(model)};
   plan.solver = solver_options(options, *plan.method, plan.format->grid(wanted));
+  std::optional<GgufPlan> types;
+  if (plan.format->name == "gguf") {
+    plan.mix = &mix_asked_for(options, plan.solver.fit.grid);
+    types.emplace(model, options.gguf, plan.mix);
+  } else if (options.gguf.given()) {
+    throw usage_error("--gguf-type, --embedding-type and --head-type are for --format gguf");
+  }
   NameFilter skip(options.skip, "--skip");
   DynamicRules dynamic(options.dynamic);
   for (const TensorKey& key : linears_in_order(*model.tensors)) {
@@ -127,8 +173,12 @@ Plan make_plan(const OpenedModel& model, const QuantizeOptions& options) {
       row.skip_reason = "--skip " + *pattern;
     } else if (!choice.skip.empty()) {
       row.skip_reason = "--dynamic " + choice.skip;
+    } else if (types && choice.grid == wanted) {
+      choose_gguf_type(*types, row);
     } else {
       row.grid = plan.format->grid(choice.grid);
+    }
+    if (row.skip_reason.empty()) {
       check_grid(row.grid, row.rows, row.cols, row.module);
       row.method = plan.method->name;
     }
@@ -144,6 +194,14 @@ Plan make_plan(const OpenedModel& model, const QuantizeOptions& options) {
     throw usage_error("--order {}: {} rounds each weight by itself, in no order", options.order,
                       plan.method->name)
         .hint("leave it out, or use --method gptq.");
+  if (types) {
+    plan.tables = plan_gguf_tables(model, *types);
+    plan.notes = types->notes();
+  }
+  if (plan.dense) {  // safetensors, whatever it is scaled for
+    plan.tables.clear();
+    plan.mix = nullptr;
+  }
   plan.format->check(plan.modules());
   add_sizes(model, plan);
   return plan;
@@ -151,7 +209,7 @@ Plan make_plan(const OpenedModel& model, const QuantizeOptions& options) {
 
 std::vector<std::string> warnings_of(const OpenedModel& model, const Plan& plan,
                                      const QuantizeOptions& options) {
-  std::vector<std::string> warnings;
+  std::vector<std::string> warnings = plan.notes;
   if (model.quantized())
     warnings.push_back(fmt::format(
         "{} holds weights that are rounded already ({}): better start from the original",
@@ -172,12 +230,17 @@ std::string Plan::text() const {
       fmt::format("format {} order {} damping {} search {} power {} steps {} block {}\n",
                   dense ? "dense" : format->name, static_cast<int>(solver.order), solver.damping,
                   search_name(solver), solver.fit.power, solver.fit.steps, solver.block);
+  for (const PlannedModule& table : tables)
+    text += fmt::format("{} skipped {} bits {} table {} superblock {} offsets {}\n", table.name,
+                        table.skipped, table.grid.bits, static_cast<int>(table.grid.table),
+                        table.grid.superblock, table.grid.offsets);
   for (const PlanRow& row : rows)
-    text +=
-        fmt::format("{} {}x{} {} bits {} group {} sym {} scales {} {} table {} {}\n", row.module,
-                    row.rows, row.cols, row.method.empty() ? "skip" : row.method, row.grid.bits,
-                    row.grid.group_size, row.grid.symmetric, static_cast<int>(row.grid.scales),
-                    row.grid.stores_offset, static_cast<int>(row.grid.table), row.skip_reason);
+    text += fmt::format(
+        "{} {}x{} {} bits {} group {} sym {} scales {} {} table {} offsets {} superblock {} {}\n",
+        row.module, row.rows, row.cols, row.method.empty() ? "skip" : row.method, row.grid.bits,
+        row.grid.group_size, row.grid.symmetric, static_cast<int>(row.grid.scales),
+        row.grid.stores_offset, static_cast<int>(row.grid.table), row.grid.offsets,
+        row.grid.superblock, row.skip_reason);
   return text;
 }
 
@@ -198,13 +261,16 @@ std::vector<ReaderVerdict> Plan::readers() const {
 }
 
 QuantizationSummary Plan::summary() const {
-  return {.modules = modules(),
+  std::vector<PlannedModule> all = modules();
+  all.insert(all.end(), tables.begin(), tables.end());
+  return {.modules = std::move(all),
           .damping = solver.damping,
           .act_order = solver.order == ColumnOrder::activation,
           .method = std::string(method->name)};
 }
 
 std::string Plan::grid_text() const {
+  if (mix != nullptr) return std::string(mix->name);
   const Grid main = main_grid();
   const auto others = std::count_if(rows.begin(), rows.end(), [&](const PlanRow& row) {
     return !row.method.empty() && row.grid != main;

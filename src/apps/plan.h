@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "apps/gguf_plan.h"
 #include "apps/open_model.h"
 #include "format/format.h"
 #include "quant/method.h"
@@ -39,6 +40,7 @@ struct QuantizeOptions {
   int64_t max_memory = 0;           // bytes of the device that computes, 0: no limit of ours
   int64_t max_host_memory = 0;      // bytes of the host, where they are not the same
   int64_t max_shard_bytes = 0;      // of a weight file, 0: the format's own limit
+  GgufOptions gguf;                 // of --format gguf
   bool resume = false, force = false, quiet = false;
   std::string program_version;  // part of the journal's fingerprint
 };
@@ -49,10 +51,14 @@ struct Plan {
   const Format* format = nullptr;
   bool dense = false;  // the output is the transformed model before it is rounded: --scales-only
   SolverOptions solver;
+  // Of a GGUF: embedding and head, what replaces types that rows do not fit, and the whole's name.
+  std::vector<PlannedModule> tables;
+  std::vector<std::string> notes;
+  const GgufMix* mix = nullptr;
   int64_t output_bytes = 0;  // weight files
   double bits_per_weight_linears = 0, bits_per_weight_file = 0;
   std::string text() const;  // canonical: part of the journal's fingerprint
-  std::vector<PlannedModule> modules() const;
+  std::vector<PlannedModule> modules() const;  // without the tables
   std::vector<ReaderVerdict> readers() const;  // who opens the output; of a dense one nobody asks
   QuantizationSummary summary() const;  // for the output's configuration
   Grid main_grid() const { return halftone::main_grid(modules()); }

@@ -302,6 +302,20 @@ void run_and_publish(const Job& job, const Calibration& calibration, const Estim
   }
 }
 
+// Grids that only some backends round to: said before the first layer.
+void check_backend(const Backend& backend, const Plan& plan) {
+  for (const PlanRow& row : plan.rows)
+    if (!row.method.empty() && !backend.solves(row.grid))
+      throw usage_error("{}: the {} backend cannot quantize to this type of GGUF yet", row.module,
+                        backend.info().backend)
+          .hint("use --device cpu, or --gguf-type Q4_0, Q5_0, Q6_K or Q8_0.");
+  for (const PlannedModule& table : plan.tables)
+    if (!table.skipped && !backend.solves(table.grid))
+      throw usage_error("{}: the {} backend cannot round to this type of GGUF yet", table.name,
+                        backend.info().backend)
+          .hint("use --device cpu, or another --embedding-type or --head-type.");
+}
+
 QuantizeOutcome quantize(const Job& given) {
   const auto start = Clock::now();
   MemoryWatch memory;
@@ -312,6 +326,7 @@ QuantizeOutcome quantize(const Job& given) {
   check_creatable(options.output);
   QuantizeOutcome outcome;
   outcome.plan = make_plan(model, options);
+  check_backend(given.backend, outcome.plan);
   warn(model, outcome.plan, options);
   for (const std::string& line : plan_lines(model, outcome.plan)) spdlog::info("{}", line);
   // The tokenizer's tables are as large as a block of a small model: not kept.
@@ -335,6 +350,12 @@ QuantizeOutcome quantize(const Job& given) {
   return outcome;
 }
 
+bool holds_gguf(const std::string& directory) {
+  for (const auto& entry : fs::directory_iterator(directory))
+    if (entry.path().extension() == ".gguf") return true;
+  return false;
+}
+
 }  // namespace
 
 void check_output(const QuantizeOptions& options, const OpenedModel& model) {
@@ -352,8 +373,10 @@ void check_place(const std::string& output, const OpenedModel& model, bool force
   if (!force)
     throw usage_error("{} exists", output).hint("pass --force to replace it, or another -o.");
   check_replaceable(output);
-  if (!fs::is_empty(output, none) && !fs::exists(output + "/config.json", none))
-    throw usage_error("{}: holds no config.json, so it is no model: not replaced", output)
+  if (!fs::is_empty(output, none) && !fs::exists(output + "/config.json", none) &&
+      !holds_gguf(output))
+    throw usage_error("{}: holds no config.json and no .gguf, so it is no model: not replaced",
+                      output)
         .hint("delete it yourself, or pass another -o.");
 }
 

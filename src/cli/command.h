@@ -53,6 +53,8 @@ void add_model(CLI::App& command, std::string& model, const std::string& names =
 void add_dtype(CLI::App& command, std::string& dtype);
 void add_size_option(CLI::App& command, const std::string& name, int64_t& bytes,
                      const std::string& what);
+// --gguf-type, --embedding-type, --head-type. Returns the first.
+CLI::Option* add_gguf_options(CLI::App& command, GgufOptions& options);
 void add_memory_option(CLI::App& command, QuantizeOptions& options);  // --max-memory
 void add_example(CLI::App& command, const std::string& text);         // below --help
 

@@ -22,14 +22,16 @@ class ConvertCommand : public Command {
     std::vector<std::string> names = {"safetensors"};
     for (const Format& format : formats()) names.emplace_back(format.name);
     take_one_of(
-        command->add_option("--format", options_.format,
-                            "What to write; safetensors: dense, the others: the codes as they are"),
+        command->add_option(
+            "--format", options_.format,
+            "What to write; safetensors: dense, gguf: either, the others: the codes as they are"),
         names)
         ->capture_default_str();
     take_one_of(command->add_option("--dtype", options_.dtype,
                                     "Of dense tensors; auto: as stored, bf16 from a GGUF"),
                 {"auto", "bf16", "f16", "f32"})
         ->capture_default_str();
+    add_gguf_options(*command, options_.gguf);
     command->add_flag("--requantize", options_.requantize,
                       "Round again what the format cannot hold as it is");
     add_size_option(*command, "--max-shard-size", options_.max_shard_bytes,
@@ -37,7 +39,8 @@ class ConvertCommand : public Command {
     command->add_flag("--force", options_.force, "Replace OUT");
     add_example(*command,
                 "halftone convert model.gguf -o model-bf16 --dtype bf16\n"
-                "  halftone convert model-gptq -o model-mlx --format mlx");
+                "  halftone convert model-gptq -o model-mlx --format mlx\n"
+                "  halftone convert model -o model-gguf --format gguf --gguf-type Q4_K_M");
     return command;
   }
 
@@ -48,6 +51,8 @@ class ConvertCommand : public Command {
     fmt::print("Wrote {}  {}\n", options_.output, human_bytes(outcome.bytes));
     if (outcome.repacked > 0)
       fmt::print("{} matrices with the codes, scales and zeros that they had\n", outcome.repacked);
+    if (outcome.rounded > 0) fmt::print("{} matrices rounded to nearest\n", outcome.rounded);
+    for (const std::string& note : outcome.notes) fmt::print("{}\n", note);
     if (outcome.requantized > 0) fmt::print("{} matrices rounded again\n", outcome.requantized);
     for (const ReaderVerdict& reader : outcome.readers)
       fmt::print("{:<13} {}{}\n", reader.reader, reader.opens ? "opens" : "refuses",

@@ -74,6 +74,7 @@ class QuantizeCommand : public Command {
     take_one_of(command.add_option("--format", options_.format, "What to write"),
                 names_of(formats()))
         ->capture_default_str();
+    gguf_type_ = add_gguf_options(command, options_.gguf);
     add_size_option(command, "--max-shard-size", options_.max_shard_bytes,
                     "Largest weight file, e.g. 2G (default: 4G)");
     command.add_flag("--force", options_.force, "Replace OUT; drop a journal that is in the way");
@@ -98,7 +99,8 @@ class QuantizeCommand : public Command {
     take_number_of(command.add_option("--bits,-b", options_.bits,
                                       "Bits of a code; 5 and 6 where --format holds them"),
                    {2, 3, 4, 5, 6, 8})
-        ->capture_default_str();
+        ->capture_default_str()
+        ->excludes(gguf_type_);
     take_whole_number(command.add_option("--group-size,-g", options_.group_size,
                                          "Inputs that share a scale; -1: all"),
                       1, int64_t{1} << 20, -1)
@@ -175,7 +177,8 @@ class QuantizeCommand : public Command {
   bool desc_act_value_ = true;
   double mse_value_ = 0;
   bool symmetric_ = false, asymmetric_ = false;
-  CLI::Option *samples_ = nullptr, *sym_ = nullptr, *desc_act_ = nullptr, *mse_ = nullptr;
+  CLI::Option *gguf_type_ = nullptr, *samples_ = nullptr, *sym_ = nullptr, *desc_act_ = nullptr,
+              *mse_ = nullptr;
 };
 
 }  // namespace

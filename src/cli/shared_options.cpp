@@ -93,6 +93,21 @@ void add_size_option(CLI::App& command, const std::string& name, int64_t& bytes,
   });
 }
 
+CLI::Option* add_gguf_options(CLI::App& command, GgufOptions& options) {
+  std::vector<std::string> mixes;
+  for (const GgufMix& mix : gguf_mixes()) mixes.emplace_back(mix.name);
+  CLI::Option* type = command
+                          .add_option("--gguf-type", options.type,
+                                      fmt::format("Of --format gguf: {}", fmt::join(mixes, ", ")))
+                          ->type_name("NAME");
+  command
+      .add_option("--embedding-type", options.embedding_type, "Of the embedding in a GGUF: Q8_0")
+      ->type_name("NAME");
+  command.add_option("--head-type", options.head_type, "Of the head in a GGUF: Q6_K")
+      ->type_name("NAME");
+  return type;
+}
+
 void add_memory_option(CLI::App& command, QuantizeOptions& options) {
   CLI::Option* option = command.add_option_function<std::string>(
       "--max-memory",

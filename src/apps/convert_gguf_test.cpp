@@ -1,0 +1,127 @@
+// Every family through a GGUF and back: weights, configuration, tokenizer; types and refusals.
+#include <gmock/gmock.h>
+
+#include <cmath>
+#include <filesystem>
+
+#include "apps/convert.h"
+#include "apps/gguf_contents.h"
+#include "apps/test_model_folder.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "text/tokenizer.h"
+
+namespace halftone {
+namespace {
+
+using ::testing::HasSubstr;
+
+std::vector<float> values_of(const OpenedModel& model, const TensorKey& key) {
+  const auto [rows, cols] = model.tensors->shape(key);
+  HostAllocator host;
+  const Tensor out(host, rows, cols, DType::f32);
+  model.tensors->read(key, out);
+  return {out.row<float>(0), out.row<float>(0) + rows * cols};
+}
+
+// The largest difference over all tensors, as a part of the largest value of each.
+double largest_difference(const OpenedModel& a, const OpenedModel& b) {
+  double most = 0;
+  EXPECT_EQ(a.tensors->keys(), b.tensors->keys());
+  for (const TensorKey& key : a.tensors->keys()) {
+    const auto x = values_of(a, key), y = values_of(b, key);
+    double size = 1e-9;
+    for (const float value : x) size = std::max<double>(size, std::abs(value));
+    for (size_t i = 0; i < x.size(); ++i)
+      most = std::max(most, std::abs(static_cast<double>(x[i]) - y[i]) / size);
+  }
+  return most;
+}
+
+struct Family : public ::testing::TestWithParam<const char*> {
+  TestModelFolder folder{GetParam(), true};
+
+  std::string convert_to(const std::string& name, const ConvertOptions& how) {
+    ConvertOptions options = how;
+    options.output = folder.path(name);
+    outcome = convert(folder.open(), options);
+    return options.output;
+  }
+  ConvertOutcome outcome;
+};
+
+TEST_P(Family, ComesBackFromF32) {
+  const std::string path = convert_to("f32", {.format = "gguf", .gguf = {.type = "F32"}});
+  const OpenedModel original = folder.open(), again = open_model(path);
+  EXPECT_TRUE(again.checkpoint->is_gguf());
+  EXPECT_LT(largest_difference(original, again), 1e-6) << "1 added to a gain, and taken away";
+  const ModelConfig &a = original.config(), &b = again.config();
+  EXPECT_EQ(a.heads, b.heads);
+  EXPECT_EQ(a.kv_heads, b.kv_heads);
+  EXPECT_EQ(a.max_positions, b.max_positions);
+  EXPECT_EQ(a.norm.epsilon, b.norm.epsilon);
+  EXPECT_EQ(a.rope.theta, b.rope.theta);
+  EXPECT_EQ(a.tied_embeddings, b.tied_embeddings);
+  const RopeTable rope = rope_table(a.rope, a.head_dim),
+                  rope_again = rope_table(b.rope, b.head_dim);
+  for (size_t i = 0; i < rope.frequencies.size(); ++i)
+    EXPECT_NEAR(rope.frequencies[i], rope_again.frequencies[i], 1e-5 * rope.frequencies[i]);
+  const Tokenizer tokenizer = Tokenizer::load(original.checkpoint->metadata());
+  const Tokenizer tokenizer_again = Tokenizer::load(again.checkpoint->metadata());
+  EXPECT_EQ(tokenizer.encode("abc xyz", true), tokenizer_again.encode("abc xyz", true));
+}
+
+TEST_P(Family, IsRoundedToTheTypesAskedFor) {
+  const std::string path =
+      convert_to("q", {.format = "gguf", .gguf = {.type = "Q8_0", .embedding_type = "F16"}});
+  EXPECT_GT(outcome.rounded, 0);
+  const OpenedModel again = open_model(path);
+  const double difference = largest_difference(folder.open(), again);
+  EXPECT_GT(difference, 1e-5);
+  EXPECT_LT(difference, 0.01);
+  EXPECT_EQ(again.tensors->stored({.layer = 0, .role = Role::q}).encoding, "Q8_0");
+  EXPECT_EQ(again.tensors->stored({.role = Role::embed}).encoding, "f16");
+  EXPECT_EQ(again.quantization, "GGUF Q8_0");
+}
+
+// Codes of a GGUF go into another GGUF and into a format of groups as they are.
+TEST_P(Family, KeepsCodesBetweenFormats) {
+  const std::string q4 = convert_to("q4", {.format = "gguf", .gguf = {.type = "Q4_0"}});
+  const OpenedModel first = open_model(q4);
+  const ConvertOutcome gguf = convert(first, {.output = folder.path("again"), .format = "gguf"});
+  EXPECT_EQ(gguf.requantized + gguf.rounded, 0);
+  EXPECT_EQ(largest_difference(first, open_model(folder.path("again"))), 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(Families, Family,
+                         ::testing::Values("llama", "mistral", "qwen2", "qwen3", "gemma3"),
+                         [](const auto& test) { return std::string(test.param); });
+
+TEST(ConvertGguf, SaysWhichRowsDoNotFit) {
+  const TestModelFolder folder;
+  const ConvertOutcome outcome = convert(
+      folder.open(), {.output = folder.path("k"), .format = "gguf", .gguf = {.type = "Q4_K_M"}});
+  ASSERT_FALSE(outcome.notes.empty());
+  EXPECT_THAT(outcome.notes[0], HasSubstr("blocks of 256, so"));
+}
+
+TEST(ConvertGguf, OptionsOfAGgufNeedOne) {
+  const TestModelFolder folder;
+  EXPECT_THROW(convert(folder.open(), {.output = folder.path("k"), .gguf = {.type = "Q4_0"}}),
+               Error);
+  EXPECT_THROW(convert(folder.open(),
+                       {.output = folder.path("k"), .format = "gguf", .gguf = {.type = "Q3_K_M"}}),
+               Error);
+  EXPECT_FALSE(std::filesystem::exists(folder.path("k")));
+}
+
+TEST(Modelfile, NamesTheFileAndTheTemplate) {
+  const std::string text = ollama_modelfile("{{ '<|im_start|>' }}", "a.gguf");
+  EXPECT_THAT(text, HasSubstr("FROM ./a.gguf\n"));
+  EXPECT_THAT(text, HasSubstr("<|im_start|>{{ .Role }}"));
+  EXPECT_THAT(text, HasSubstr("PARAMETER stop \"<|im_end|>\""));
+  EXPECT_THAT(ollama_modelfile("", "a.gguf"), testing::Not(HasSubstr("TEMPLATE")));
+}
+
+}  // namespace
+}  // namespace halftone

@@ -1,0 +1,19 @@
+// What a GGUF says of a model beside its weights: llama.cpp's keys, the tokenizer, the template,
+// rotary factors; and Ollama's Modelfile.
+#pragma once
+
+#include <string>
+
+#include "apps/gguf_plan.h"
+#include "format/gguf.h"
+
+namespace halftone {
+
+// Throws Error(usage) where the family has no name there, Error(bad_input) for a tokenizer that a
+// GGUF cannot hold.
+GgufContents gguf_contents(const OpenedModel& model, const GgufMix& mix);
+
+// `template_text`: the model's own, in Jinja; `file_name`: what stands beside it.
+std::string ollama_modelfile(const std::string& template_text, const std::string& file_name);
+
+}  // namespace halftone

@@ -1,0 +1,49 @@
+// Ollama's Modelfile. It has a template language of its own (Go's), so the usual formats are
+// written in it; for any other, Ollama looks the model's own template up among those it knows.
+#include "apps/gguf_contents.h"
+
+namespace halftone {
+namespace {
+
+struct ChatFormat {
+  std::string_view mark;  // in the Jinja template
+  std::string_view go_template;
+  std::initializer_list<std::string_view> stops;
+};
+
+constexpr std::string_view kChatMl =
+    "{{- range .Messages }}<|im_start|>{{ .Role }}\n"
+    "{{ .Content }}<|im_end|>\n"
+    "{{ end }}<|im_start|>assistant\n";
+constexpr std::string_view kLlama3 =
+    "{{- range .Messages }}<|start_header_id|>{{ .Role }}<|end_header_id|>\n\n"
+    "{{ .Content }}<|eot_id|>{{ end }}<|start_header_id|>assistant<|end_header_id|>\n\n";
+constexpr std::string_view kGemma =
+    "{{- range .Messages }}<start_of_turn>{{ if eq .Role \"assistant\" }}model{{ else }}user{{ end "
+    "}}\n"
+    "{{ .Content }}<end_of_turn>\n"
+    "{{ end }}<start_of_turn>model\n";
+constexpr std::string_view kMistral =
+    "{{- range .Messages }}{{ if eq .Role \"assistant\" }} {{ .Content }}</s>{{ else }}[INST] {{ "
+    ".Content }} [/INST]{{ end }}{{ end }}";
+
+const ChatFormat kFormats[] = {{"<|im_start|>", kChatMl, {"<|im_end|>"}},
+                               {"<|start_header_id|>", kLlama3, {"<|eot_id|>"}},
+                               {"<start_of_turn>", kGemma, {"<end_of_turn>"}},
+                               {"[INST]", kMistral, {"[INST]", "[/INST]"}}};
+
+}  // namespace
+
+std::string ollama_modelfile(const std::string& template_text, const std::string& file_name) {
+  std::string text = "# ollama create NAME -f Modelfile\nFROM ./" + file_name + "\n";
+  for (const ChatFormat& format : kFormats) {
+    if (template_text.find(format.mark) == std::string::npos) continue;
+    text += "TEMPLATE \"\"\"" + std::string(format.go_template) + "\"\"\"\n";
+    for (const std::string_view stop : format.stops)
+      text += "PARAMETER stop \"" + std::string(stop) + "\"\n";
+    break;
+  }
+  return text;
+}
+
+}  // namespace halftone

@@ -1,0 +1,16 @@
+// One matrix of a model rounded to nearest, panel by panel.
+#pragma once
+
+#include <string>
+
+#include "backend/backend.h"
+#include "format/model_writer.h"
+
+namespace halftone {
+
+// `module` of the source on its planned grid, scales by search (docs/methods.md §2). The backend
+// solves such grids.
+QuantizedMatrix round_matrix(Backend& backend, const WeightSource& source,
+                             const PlannedModule& module);
+
+}  // namespace halftone
