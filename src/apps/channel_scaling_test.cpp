@@ -4,6 +4,7 @@
 
 #include <gmock/gmock.h>
 
+#include "apps/quantize.h"
 #include "apps/test_model_folder.h"
 #include "base/file.h"
 
@@ -83,6 +84,22 @@ TEST_F(ChannelScalingTest, GoesOnToTheSameFactors) {
     }
     EXPECT_EQ(part.names(), whole.names());
   }
+}
+
+// Written in bf16, as its files are, the dense model is the same function up to that rounding.
+TEST_F(ChannelScalingTest, ScalesOnlyWritesADenseModelThatComputesTheSame) {
+  options_.method = "awq";
+  options_.scales_only = true;
+  options_.dtype = "f32";
+  const QuantizeOutcome outcome = quantize(*backend_, model_, options_);
+  EXPECT_EQ(outcome.loss.windows, 1);
+  EXPECT_LT(outcome.loss.kl_mean, 3e-4);
+  EXPECT_NEAR(outcome.loss.perplexity / outcome.loss.base_perplexity, 1, 1e-2);
+  const OpenedModel written = open_model(options_.output);
+  EXPECT_FALSE(written.quantized());
+  EXPECT_NE(read_file(options_.output + "/model.safetensors"),
+            read_file(folder_.model_path() + "/model.safetensors"));
+  EXPECT_FALSE(std::filesystem::exists(options_.output + ".journal"));
 }
 
 }  // namespace
