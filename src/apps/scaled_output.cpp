@@ -1,5 +1,7 @@
 #include "apps/scaled_output.h"
 
+#include <fmt/core.h>
+
 #include "apps/side_files.h"
 #include "apps/token_scores.h"
 #include "base/file.h"
