@@ -59,7 +59,7 @@ __device__ Partial merged(const Partial& a, const Partial& b) {
   return {lead.largest, lead.first, a.sum * of_a + b.sum * of_b, a.moved * of_a + b.moved * of_b};
 }
 
-// The whole block's, in thread 0.
+// The whole block's, in thread 0; the others have no part in the last step.
 __device__ Partial reduce(Partial partial) {
   __shared__ Partial parts[kThreads];
   __syncthreads();  // the parts before have been read
@@ -69,7 +69,7 @@ __device__ Partial reduce(Partial partial) {
     if (threadIdx.x < count)
       parts[threadIdx.x] = merged(parts[threadIdx.x], parts[threadIdx.x + count]);
   }
-  return parts[0];
+  return threadIdx.x == 0 ? parts[0] : partial;
 }
 
 template <int kWidth, bool kBase>
