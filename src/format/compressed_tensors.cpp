@@ -3,6 +3,7 @@
 
 #include <cassert>
 #include <cstring>
+#include <span>
 
 #include "format/bitstream.h"
 #include "format/stored_scales.h"
@@ -63,13 +64,15 @@ std::vector<TensorPlan> plan_compressed(const std::string& module, const Grid& g
   const int64_t groups = grid.groups(cols);
   const int64_t code_bytes = packed_bytes(cols, grid.bits);
   const int64_t zero_bytes = packed_bytes(rows, grid.bits);
+  const int64_t shape[2] = {rows, cols};
+  const auto shape_bytes = std::as_bytes(std::span(shape));
   std::vector<TensorPlan> plan = {
       {module + ".weight_packed", "I32", {rows, code_bytes / 4}, rows * code_bytes},
       {module + ".weight_scale",
        std::string(safetensors_name(grid.scales)),
        {rows, groups},
        rows * groups * bytes_of(grid.scales)},
-      {module + ".weight_shape", "I64", {2}, 16}};
+      {module + ".weight_shape", "I64", {2}, 16, {shape_bytes.begin(), shape_bytes.end()}}};
   if (!grid.symmetric)
     plan.push_back(
         {module + ".weight_zero_point", "I32", {zero_bytes / 4, groups}, zero_bytes * groups});

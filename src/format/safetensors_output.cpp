@@ -44,11 +44,13 @@ class SafetensorsOutput : public ModelWriter {
               return packed.count(name) == 0;
             },
             spec.dense),
-        writer_(spec.directory, plan(), spec.max_shard_bytes) {}
+        writer_(spec.directory, plan(), spec.max_shard_bytes) {
+    write_known();
+  }
 
   void write(const std::string& module, const QuantizedMatrix& matrix) override {
     for (const PackedTensor& tensor : format_->pack(module, matrix))
-      writer_.write(tensor.name, tensor.data);
+      if (known_.count(tensor.name) == 0) writer_.write(tensor.name, tensor.data);
   }
 
   void write_rest() override {
@@ -67,6 +69,15 @@ class SafetensorsOutput : public ModelWriter {
   }
 
  private:
+  // First of all, so that what is read back while the rest is being written has its shapes.
+  void write_known() {
+    for (const TensorPlan& tensor : plan()) {
+      if (tensor.value.empty()) continue;
+      writer_.write(tensor.name, tensor.value);
+      known_.insert(tensor.name);
+    }
+  }
+
   std::vector<TensorPlan> plan() const {
     std::vector<TensorPlan> tensors;
     for (const PlannedModule& module : spec_.summary.modules) {
@@ -100,6 +111,7 @@ class SafetensorsOutput : public ModelWriter {
   OutputSpec spec_;
   DenseTensors dense_;
   SafetensorsWriter writer_;
+  std::set<std::string> known_;  // written with the plan
   bool rest_written_ = false;
 };
 

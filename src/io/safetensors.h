@@ -39,6 +39,7 @@ struct TensorPlan {
   std::string type;  // "I32"
   std::vector<int64_t> shape;
   int64_t bytes = 0;
+  std::vector<std::byte> value = {};  // where it is known with the plan; else empty
 };
 
 // Writes shards of at most `max_shard_bytes` and, when there is more than one, the index. The plan

@@ -363,6 +363,17 @@ TEST_F(Commands, ConvertKeepsTheModel) {
   EXPECT_DOUBLE_EQ(perplexity(model_), perplexity(folder_.path("f32")));
 }
 
+TEST_F(Commands, EveryFormatIsWrittenWhileItIsReadBack) {
+  for (const char* format : {"gptq", "gptq_v2", "awq", "compressed-tensors"}) {
+    const std::string out = std::string("as-") + format;
+    const Outcome made = run(quantize(out, {"--format", format}));
+    ASSERT_EQ(made.code, 0) << format << ": " << made.err;
+    const Outcome read_back = run({"eval", folder_.path(out), "--text", text_, "--seq-len", "64",
+                                   "--windows", "2", "--json"});
+    EXPECT_EQ(read_back.code, 0) << format << ": " << read_back.err;
+  }
+}
+
 TEST_F(Commands, EveryFamilyQuantizes) {
   for (const auto& entry :
        std::filesystem::directory_iterator(std::string(HALFTONE_SOURCE_DIR) + "/tests/data/tiny")) {

@@ -68,7 +68,7 @@ void CpuBackend::fill(View x, float value) {
       case DType::u8:
         return fill_row(x.row<uint8_t>(row), x.cols, static_cast<uint8_t>(value));
       default:
-        assert(!"a type that backends compute with");
+        assert(false && "a type that backends compute with");
     }
   });
 }

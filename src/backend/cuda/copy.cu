@@ -155,7 +155,7 @@ void fill(Context& context, View x, float value) {
       launch(static_cast<uint8_t>(value));
       break;
     default:
-      assert(!"a type that backends compute with");
+      assert(false && "a type that backends compute with");
   }
   check_launch({"fill", {x.rows, x.cols}});
 }

@@ -112,7 +112,7 @@ void with_float_type(DType dtype, Body body) {
     case DType::f16:
       return body(TypeTag<__half>());
     default:
-      assert(!"f32, bf16 or f16");
+      assert(false && "f32, bf16 or f16");
   }
 }
 // The same where activations are f32 or bf16: half of the kernels.

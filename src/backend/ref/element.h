@@ -21,7 +21,7 @@ inline float load(ConstView x, int64_t row, int64_t col) {
     case DType::f16:
       return to_float(x.row<f16>(row)[col]);
     default:
-      assert(!"f32, bf16 or f16");
+      assert(false && "f32, bf16 or f16");
       return 0;
   }
 }
@@ -39,7 +39,7 @@ inline void store(View x, int64_t row, int64_t col, float value) {
       x.row<f16>(row)[col] = to_f16(value);
       break;
     default:
-      assert(!"f32, bf16 or f16");
+      assert(false && "f32, bf16 or f16");
   }
 }
 

@@ -19,7 +19,7 @@ double activate(Activation act, double x) {
       return 0.5 * x * (1 + std::tanh(inner));
     }
   }
-  assert(!"an Activation");
+  assert(false && "an Activation");
   return 0;
 }
 
