@@ -56,7 +56,12 @@ if [ "${newest#GLIBC_2.}" -gt 36 ]; then
   exit 1
 fi
 
-# It runs where nothing of it is installed, from a place of its own, without a variable of ours.
+# It runs from a place of its own without a variable of ours, and finds its own libraries there.
+strangers=$(env -i ldd "$folder/$name/bin/halftone" | awk '$2 == "=>" {print $1, $3}' | grep -Ev "$system" | grep -v " $folder/" || true)
+if [ -n "$strangers" ]; then
+  echo "bundle: taken from the system: $strangers" >&2
+  exit 1
+fi
 env -i "$folder/$name/bin/halftone" --version >/dev/null
 mkdir -p "$target"
 tar -C "$folder" --sort=name --owner=0 --group=0 --mtime='2000-01-01 UTC' -cf - "$name" | xz -T0 -9 >"$target/$name.tar.xz"
