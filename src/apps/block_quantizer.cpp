@@ -385,12 +385,10 @@ BlockQuantizerResult BlockQuantizer::run() {
     const ProfileScope scope(in_.profile, "journal");
     saver_->finish();
   }
-  BlockQuantizerResult result{.stages = {},
-                              .loss = in_.measure_loss ? measure_loss() : HeldOutLoss(),
-                              .saving_seconds = saver_ ? saver_->seconds() : 0,
-                              .seconds_before = seconds_before_};
-  result.stages = std::move(finished_);
-  return result;
+  return {.stages = std::move(finished_),
+          .loss = in_.measure_loss ? measure_loss() : HeldOutLoss(),
+          .saving_seconds = saver_ ? saver_->seconds() : 0,
+          .seconds_before = seconds_before_};
 }
 
 }  // namespace

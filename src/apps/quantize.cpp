@@ -239,6 +239,12 @@ void publish_scaled(const Job& job, const OpenedModel& scaled, const Calibration
   journal.remove();
 }
 
+Error with_journal(const Error& error, const Journal& journal) {
+  return Error(error.exit(), error.what())
+      .hint((error.hint().empty() ? "" : error.hint() + " ") + "Finished work is in " +
+            journal.path() + ": --resume goes on.");
+}
+
 // From the first layer, or the one where an interrupted run stopped, to the published output.
 void run_and_publish(const Job& job, const Calibration& calibration, const Estimate& estimate,
                      const MemoryWatch& memory, QuantizeOutcome& outcome) {
@@ -296,9 +302,7 @@ void run_and_publish(const Job& job, const Calibration& calibration, const Estim
     if (error.exit() == Exit::interrupted && error.hint().empty())
       stopped(journal, outcome.stages.empty() ? "" : "the last layer");
     if (error.exit() != Exit::resources) throw;
-    throw Error(Exit::resources, error.what())
-        .hint((error.hint().empty() ? "" : error.hint() + " ") + "Finished work is in " +
-              journal.path() + ": --resume goes on.");
+    throw with_journal(error, journal);
   }
 }
 
@@ -388,19 +392,6 @@ QuantizeOutcome quantize(Backend& backend, const OpenedModel& model, const Quant
 QuantizeOutcome quantize(Backend& backend, const OpenedModel& model, const QuantizeOptions& options,
                          const Calibration& calibration, Profile* profile) {
   return quantize({backend, model, options, &calibration, profile});
-}
-
-std::vector<const FinishedLinear*> worst_linears(const QuantizeOutcome& outcome, size_t count) {
-  std::vector<const FinishedLinear*> linears;
-  for (const StageRecord& stage : outcome.stages)
-    for (const FinishedLinear& linear : stage.linears)
-      if (linear.report.relative_error) linears.push_back(&linear);
-  std::stable_sort(linears.begin(), linears.end(),
-                   [](const FinishedLinear* a, const FinishedLinear* b) {
-                     return a->report.relative_error > b->report.relative_error;
-                   });
-  linears.resize(std::min(count, linears.size()));
-  return linears;
 }
 
 }  // namespace halftone
