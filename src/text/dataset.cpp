@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cassert>
 #include <numeric>
+#include <optional>
 #include <utility>
 
 #include "base/error.h"
@@ -107,6 +108,12 @@ void reserve_ids(const std::vector<TextFile>& files, int64_t most_ids, std::vect
 
 }  // namespace
 
+void Windows::append(std::span<const int32_t> sequence) {
+  if (starts.empty()) starts.push_back(0);
+  ids.insert(ids.end(), sequence.begin(), sequence.end());
+  starts.push_back(tokens());
+}
+
 void Windows::cut(std::optional<int32_t> bos, int64_t most) {
   tokens_in_text = static_cast<int64_t>(ids.size());
   const int64_t whole = tokens_in_text / length;
@@ -138,6 +145,46 @@ Windows cut_windows(const Tokenizer& tokenizer, const std::vector<TextFile>& fil
   return windows;
 }
 
+WholeDocuments take_documents(const Tokenizer& tokenizer, const std::vector<TextFile>& files,
+                              int64_t length) {
+  assert(length >= kShortestSequence);
+  constexpr size_t kPiece = size_t{64} << 10;
+  WholeDocuments taken;
+  taken.sequences.length = length;
+  taken.sequences.starts = {0};
+  std::optional<StreamEncoder> encoder;
+  std::vector<int32_t> ids;
+  const auto too_long = [&] { return static_cast<int64_t>(ids.size()) > length; };
+  const auto close = [&] {
+    if (!encoder) return;
+    if (!too_long()) encoder->finish(ids);
+    encoder.reset();
+    const std::optional<int32_t> bos = tokenizer.bos();
+    if (bos && !ids.empty() && ids.front() != *bos) ids.insert(ids.begin(), *bos);
+    taken.cut += too_long() ? 1 : 0;
+    if (too_long()) ids.resize(static_cast<size_t>(length));
+    if (static_cast<int64_t>(ids.size()) >= kShortestSequence)
+      taken.sequences.append(ids);
+    else
+      ++taken.left_out;
+    ids.clear();
+  };
+  for (const TextFile& file : files) {
+    visit_documents(file, [&](std::string_view part, bool first) {
+      if (first) {
+        close();
+        encoder.emplace(tokenizer);
+      }
+      for (size_t at = 0; at < part.size() && !too_long(); at += kPiece)
+        encoder->push(part.substr(at, kPiece), ids);
+      return true;
+    });
+    close();
+  }
+  taken.sequences.tokens_in_text = taken.sequences.tokens();
+  return taken;
+}
+
 Windows pick_windows(const Windows& all, int64_t first, int64_t count, uint64_t seed) {
   if (first < 0 || count < 0 || count > all.count() - first) {
     throw internal_error("windows [{}, {}) of {}", first, first + count, all.count());
@@ -148,12 +195,17 @@ Windows pick_windows(const Windows& all, int64_t first, int64_t count, uint64_t 
   for (size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[rng.below(i)]);
   Windows picked;
   picked.length = all.length;
-  picked.ids.reserve(static_cast<size_t>(count * all.length));
+  if (all.uneven()) picked.starts = {0};
+  int64_t tokens = 0;
+  for (int64_t i = first; i < first + count; ++i)
+    tokens += all.length_of(order[static_cast<size_t>(i)]);
+  picked.ids.reserve(static_cast<size_t>(tokens));
   for (int64_t i = first; i < first + count; ++i) {
-    const int32_t* window = all.window(order[static_cast<size_t>(i)]);
-    picked.ids.insert(picked.ids.end(), window, window + all.length);
+    const std::span<const int32_t> window = all.sequence(order[static_cast<size_t>(i)]);
+    picked.ids.insert(picked.ids.end(), window.begin(), window.end());
+    if (all.uneven()) picked.starts.push_back(picked.tokens());
   }
-  picked.tokens_in_text = static_cast<int64_t>(picked.ids.size());
+  picked.tokens_in_text = picked.tokens();
   return picked;
 }
 

@@ -206,6 +206,47 @@ TEST_F(Dataset, PicksDisjointWindowsBySeed) {
   EXPECT_THROW(pick_windows(all, 15, 6, 7), Error);
 }
 
+TEST_F(Dataset, DocumentsStayWhole) {
+  const std::string sixteen = "abcdefghijklmnop";
+  const TextFile lines = read_text_file(
+      write("a.jsonl", Json{{"text", sixteen + "q"}}.dump() + "\n" + Json{{"text", "abc"}}.dump() +
+                           "\n" + Json{{"text", "<s>" + sixteen + sixteen}}.dump() + "\n"));
+  const TextFile plain = read_text_file(write("b.txt", sixteen));
+  const WholeDocuments taken = take_documents(letters(true), {lines, plain}, 20);
+  const Windows& sequences = taken.sequences;
+  EXPECT_THAT(sequences.starts, ElementsAre(0, 18, 38, 55));
+  EXPECT_EQ(taken.cut, 1);       // 33 ids, of which BOS, in the text already, is one
+  EXPECT_EQ(taken.left_out, 1);  // "abc"
+  for (int64_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(sequences.sequence(i)[0], 27) << "BOS";
+    EXPECT_EQ(sequences.sequence(i)[1], 0) << "once";
+  }
+  const Windows without = take_documents(letters(false), {lines, plain}, 20).sequences;
+  EXPECT_THAT(without.starts, ElementsAre(0, 17, 37, 53));
+  EXPECT_EQ(without.window(0)[0], 0);
+}
+
+// Of a document that is longer than its sequence no more is tokenized than is taken.
+TEST_F(Dataset, ALongDocumentIsCut) {
+  const TextFile file = read_text_file(write("long.txt", std::string(3 << 20, 'a')));
+  const WholeDocuments taken = take_documents(letters(true), {file}, 100);
+  EXPECT_EQ(taken.sequences.count(), 1);
+  EXPECT_EQ(taken.sequences.length_of(0), 100);
+  EXPECT_EQ(taken.cut, 1);
+}
+
+TEST_F(Dataset, PicksUnevenSequencesWhole) {
+  Windows all;
+  for (int32_t i = 0; i < 20; ++i) all.append(std::vector<int32_t>(static_cast<size_t>(i + 1), i));
+  const Windows head = pick_windows(all, 0, 15, 7), tail = pick_windows(all, 15, 5, 7);
+  EXPECT_EQ(head.count(), 15);
+  EXPECT_EQ(head.tokens() + tail.tokens(), all.tokens());
+  for (const Windows* part : {&head, &tail})
+    for (int64_t i = 0; i < part->count(); ++i)
+      EXPECT_THAT(part->sequence(i), ::testing::Each(part->length_of(i) - 1));
+  EXPECT_EQ(pick_windows(all, 3, 0, 7).count(), 0);
+}
+
 TEST_F(Dataset, SeesOverlap) {
   std::string text, other;
   for (int i = 0; i < 2000; ++i) {
