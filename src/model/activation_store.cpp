@@ -10,6 +10,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
+#include <utility>
 
 #include "base/error.h"
 
@@ -64,9 +65,13 @@ void grow(Tensor& memory, int64_t elements, Allocate allocate) {
 
 }  // namespace
 
-ActivationStore::ActivationStore(Backend& backend, int64_t count, DType dtype,
+ActivationStore::ActivationStore(Backend& backend, std::vector<int64_t> rows, DType dtype,
                                  ActivationBudget& budget)
-    : backend_(backend), dtype_(dtype), budget_(budget), entries_(static_cast<size_t>(count)) {}
+    : backend_(backend),
+      dtype_(dtype),
+      budget_(budget),
+      rows_(std::move(rows)),
+      entries_(rows_.size()) {}
 
 ActivationStore::~ActivationStore() {
   release_copies();
@@ -90,28 +95,35 @@ void ActivationStore::vacate(Entry& entry) {
   entry = Entry();
 }
 
-// Whether this one is among those of its size that the device takes. With n left to be placed, of
-// which h must go elsewhere, those are drawn by multiples of the golden ratio: evenly, and h of n.
-bool ActivationStore::fits_device(const Entry& entry, int64_t bytes) const {
-  int64_t room = std::min(budget_.device_bytes, int64_t{1} << 60), left = 0;
-  for (const Entry& other : entries_) {
+// Whether this one is among those that the device takes. With n left to be placed, of whose bytes a
+// share must go elsewhere, those are drawn by multiples of the golden ratio: evenly, and that
+// share.
+bool ActivationStore::fits_device(int64_t index, int64_t bytes) const {
+  const Entry& entry = entries_[static_cast<size_t>(index)];
+  const int64_t own = entry.tier == Tier::device ? entry.capacity : 0;
+  if (bytes - own > budget_.device_bytes) return false;
+  int64_t room = std::min(budget_.device_bytes, int64_t{1} << 60), rows = 0;
+  double n = 0;
+  for (size_t i = 0; i < entries_.size(); ++i) {
+    const Entry& other = entries_[i];
     if (other.capacity >= bytes) continue;
-    ++left;
+    ++n;
+    rows += rows_[i];
     if (other.tier == Tier::device) room += other.capacity;
   }
-  const int64_t own = entry.tier == Tier::device ? entry.capacity : 0;
-  if (bytes > budget_.device_bytes + own) return false;
-  const auto n = static_cast<double>(left);
-  const double elsewhere = n - static_cast<double>(room / std::max<int64_t>(1, bytes));
+  const double left = static_cast<double>(rows) /
+                      static_cast<double>(rows_[static_cast<size_t>(index)]) *
+                      static_cast<double>(bytes);
   constexpr double kGolden = 0.6180339887498949;
-  return n * kGolden - std::floor(n * kGolden) >= elsewhere / n;
+  return n * kGolden - std::floor(n * kGolden) >= 1 - static_cast<double>(room) / left;
 }
 
 // What a larger matrix leaves behind in the file is lost to it: capacities only grow, so that
 // happens once.
-void ActivationStore::place(Entry& entry, int64_t bytes) {
+void ActivationStore::place(int64_t index, int64_t bytes) {
+  Entry& entry = entries_[static_cast<size_t>(index)];
   if (entry.tier != Tier::none && entry.capacity >= bytes) return;
-  const bool on_device = fits_device(entry, bytes);
+  const bool on_device = fits_device(index, bytes);
   vacate(entry);
   const auto elements = bytes / static_cast<int64_t>(size_of(dtype_));
   const bool elsewhere = bytes <= budget_.host_bytes || !budget_.spill_directory.empty();
@@ -164,7 +176,7 @@ ActivationStore::Copy& ActivationStore::vacant_copy(int64_t index) {
 View ActivationStore::make(int64_t index, int64_t rows, int64_t cols) {
   Entry& entry = entries_[static_cast<size_t>(index)];
   if (Copy* stale = copy_of(index)) stale->index = -1;
-  place(entry, rows * cols * static_cast<int64_t>(size_of(dtype_)));
+  place(index, rows * cols * static_cast<int64_t>(size_of(dtype_)));
   entry.rows = rows;
   entry.cols = cols;
   current_ = index;

@@ -24,9 +24,14 @@ struct ActivationBudget {
 
 class ActivationStore {
  public:
-  // `count` matrices of `dtype`. The file is nameless and lies in the budget's directory, so that
-  // nothing is left behind. `backend` and `budget` outlive it.
-  ActivationStore(Backend& backend, int64_t count, DType dtype, ActivationBudget& budget);
+  // Matrices of about so many rows each, of `dtype`. The file is nameless and lies in the budget's
+  // directory, so that nothing is left behind. `backend` and `budget` outlive it.
+  ActivationStore(Backend& backend, std::vector<int64_t> rows, DType dtype,
+                  ActivationBudget& budget);
+  // So many of one size.
+  ActivationStore(Backend& backend, int64_t count, DType dtype, ActivationBudget& budget)
+      : ActivationStore(backend, std::vector<int64_t>(static_cast<size_t>(count), 1), dtype,
+                        budget) {}
   ~ActivationStore();
   ActivationStore(const ActivationStore&) = delete;
   ActivationStore& operator=(const ActivationStore&) = delete;
@@ -63,8 +68,8 @@ class ActivationStore {
     Event left = 0;      // what was written has gone to the host
   };
 
-  bool fits_device(const Entry& entry, int64_t bytes) const;
-  void place(Entry& entry, int64_t bytes);
+  bool fits_device(int64_t index, int64_t bytes) const;
+  void place(int64_t index, int64_t bytes);
   void vacate(Entry& entry);
   void free_memory(Entry& entry);
   View shaped(const Entry& entry, View view) const;
@@ -78,6 +83,7 @@ class ActivationStore {
   Backend& backend_;
   DType dtype_;
   ActivationBudget& budget_;
+  const std::vector<int64_t> rows_;  // as was said: what is still to be placed
   std::vector<Entry> entries_;
   int64_t current_ = -1;        // made or opened last
   std::array<Copy, 2> copies_;  // used in turn: one at work, one on its way

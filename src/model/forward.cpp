@@ -100,6 +100,19 @@ Batch make_batch(std::span<const int32_t> ids, int64_t length) {
   return batch;
 }
 
+Batch make_batch(std::span<const std::span<const int32_t>> sequences) {
+  Batch batch;
+  batch.starts.push_back(0);
+  for (const std::span<const int32_t> sequence : sequences) {
+    batch.ids.insert(batch.ids.end(), sequence.begin(), sequence.end());
+    for (size_t i = 0; i < sequence.size(); ++i) batch.positions.push_back(static_cast<int32_t>(i));
+    batch.starts.push_back(batch.tokens());
+  }
+  batch.logit_rows.resize(batch.ids.size());
+  std::iota(batch.logit_rows.begin(), batch.logit_rows.end(), 0);
+  return batch;
+}
+
 int64_t batch_tokens(const Backend& backend, const ModelConfig& config) {
   constexpr int64_t kWide = 40'000;
   const bool wide = config.shape({.layer = 0, .role = Role::down}).second > kWide;

@@ -28,6 +28,8 @@ struct Batch {
 };
 // Whole sequences of `length` ids each (which divides their number); every row in logit_rows.
 Batch make_batch(std::span<const int32_t> ids, int64_t length);
+// The same of sequences of any lengths.
+Batch make_batch(std::span<const std::span<const int32_t>> sequences);
 
 // Rows of a pass over many sequences: what keeps the backend busy, and half of it where the MLP is
 // so wide (Llama-405B) that the Hessian of its output leaves little room.
