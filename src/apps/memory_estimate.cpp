@@ -10,6 +10,7 @@
 #include "apps/channel_scaling.h"
 #include "apps/output_stream.h"
 #include "apps/token_scores.h"
+#include "apps/window_stream.h"
 #include "model/forward.h"
 #include "quant/factor.h"
 #include "quant/gptq.h"
@@ -82,13 +83,11 @@ class Counter {
         x_(static_cast<int64_t>(size_of(input.compute))),
         // bf16 that is not multiplied as such is multiplied as f32.
         weight_(input.compute == DType::bf16 && input.backend.info().native_bf16 ? 2 : 4),
-        samples_(input.calibration.samples.count()),
-        held_out_(input.calibration.held_out.count()),
-        length_(input.options.seq_len),
+        samples_(input.calibration.samples.tokens()),
+        held_out_(input.calibration.held_out.tokens()),
         apart_(input.backend.place() != Place::host) {
-    const int64_t windows = std::max<int64_t>(1, batch_tokens(in_.backend, config_) / length_);
-    batch_ = length_ * std::min(windows, samples_);
-    held_out_batch_ = length_ * std::min(windows, held_out_);
+    batch_ = largest_batch(input.calibration.samples);
+    held_out_batch_ = largest_batch(input.calibration.held_out);
     const int64_t heads = config_.heads + config_.kv_heads;
     attention_ = heads * config_.head_dim * x_ + config_.hidden * 4;  // a token's q, k, normed
   }
@@ -96,6 +95,11 @@ class Counter {
   MemoryNeed count() const;
 
  private:
+  // Tokens.
+  int64_t largest_batch(const Windows& windows) const {
+    const auto batches = cut_batches(windows, batch_tokens(in_.backend, config_));
+    return batches.empty() ? 0 : batches.front().tokens;
+  }
   const StageShape& stage(int s) const { return stages_[static_cast<size_t>(s)]; }
   int64_t widest(int64_t StageShape::*width) const {
     return std::ranges::max_element(stages_, {}, width)->*width;
@@ -120,9 +124,9 @@ class Counter {
   const EstimateInput& in_;
   const ModelConfig& config_;
   const Stages stages_;
-  const int64_t x_, weight_;  // bytes of an activation, of a prepared weight's element
-  const int64_t samples_, held_out_, length_;
-  const bool apart_;  // the device has memory of its own
+  const int64_t x_, weight_;          // bytes of an activation, of a prepared weight's element
+  const int64_t samples_, held_out_;  // tokens
+  const bool apart_;                  // the device has memory of its own
   int64_t batch_ = 0, held_out_batch_ = 0, attention_ = 0;
 };
 
@@ -226,12 +230,11 @@ MemoryNeed Counter::count() const {
   const int64_t attn_width = stored_width(Stage::attn_out),
                 mlp_width = stored_width(Stage::mlp_out);
   const int64_t stored = std::max(attn_width, mlp_width);
-  need.residuals = samples_ * length_ * hidden * 4;
-  need.held_out_residuals = 2 * held_out_ * length_ * hidden * 4;
-  need.inputs = samples_ * length_ * stored * 2;
+  need.residuals = samples_ * hidden * 4;
+  need.held_out_residuals = 2 * held_out_ * hidden * 4;
+  need.inputs = samples_ * stored * 2;
   // A slot of the narrower stage is given up when the wider one comes.
-  need.inputs_on_disk =
-      need.inputs + (attn_width < mlp_width ? samples_ * length_ * attn_width * 2 : 0);
+  need.inputs_on_disk = need.inputs + (attn_width < mlp_width ? samples_ * attn_width * 2 : 0);
   const int64_t at_once = apart_ ? 2 : 1;  // one at work, one on its way
   need.residual_copies = at_once * (batch_ + 2 * held_out_batch_) * hidden * 4;
   need.input_copies = at_once * batch_ * stored * 2;

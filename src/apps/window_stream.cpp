@@ -5,36 +5,57 @@
 // linears run, from what is stored, when mlp_in's have, and only then does the residual change.
 #include "apps/window_stream.h"
 
+#include <algorithm>
+#include <map>
+#include <numeric>
+#include <span>
+
 namespace halftone {
 namespace {
 
 // A norm of the residual: cheaper to compute twice than to keep.
 bool recomputed(Stage stage) { return stage == Stage::attn_in || stage == Stage::mlp_in; }
 
-// The first window of each batch: as many whole windows as make up to `most` tokens, at least one.
-std::vector<int64_t> cut_batches(const Windows& windows, int64_t most) {
-  std::vector<int64_t> first{0};
-  int64_t tokens = 0;
-  for (int64_t w = 0; w < windows.count(); ++w) {
-    if (tokens > 0 && tokens + windows.length > most) {
-      first.push_back(w);
-      tokens = 0;
-    }
-    tokens += windows.length;
-  }
-  if (windows.count() > 0) first.push_back(windows.count());
-  return first;
+std::vector<int64_t> tokens_of(const std::vector<WindowBatch>& batches) {
+  std::vector<int64_t> tokens;
+  for (const WindowBatch& batch : batches) tokens.push_back(batch.tokens);
+  return tokens;
 }
 
 }  // namespace
 
+std::vector<WindowBatch> cut_batches(const Windows& windows, int64_t most) {
+  std::vector<int64_t> order(static_cast<size_t>(windows.count()));
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) {
+    return windows.length_of(a) > windows.length_of(b);
+  });
+  std::vector<WindowBatch> batches;
+  std::multimap<int64_t, size_t> rooms;  // of batches, by the tokens that they still take
+  for (const int64_t window : order) {
+    const int64_t length = windows.length_of(window);
+    const auto room = rooms.lower_bound(length);
+    const size_t at = room == rooms.end() ? batches.size() : room->second;
+    if (room == rooms.end())
+      batches.emplace_back();
+    else
+      rooms.erase(room);
+    batches[at].windows.push_back(window);
+    batches[at].tokens += length;
+    rooms.emplace(most - batches[at].tokens, at);
+  }
+  std::stable_sort(batches.begin(), batches.end(),
+                   [](const WindowBatch& a, const WindowBatch& b) { return a.tokens > b.tokens; });
+  return batches;
+}
+
 WindowStream::WindowStream(Forward& forward, const Windows& windows, ActivationBudget& budget)
     : forward_(forward),
       windows_(windows),
-      first_window_(cut_batches(windows, batch_tokens(forward.backend(), forward.config()))) {
+      batches_(cut_batches(windows, batch_tokens(forward.backend(), forward.config()))) {
   Backend& backend = forward.backend();
-  residuals_ = std::make_unique<ActivationStore>(backend, count(), DType::f32, budget);
-  inputs_ = std::make_unique<ActivationStore>(backend, count(), DType::bf16, budget);
+  residuals_ = std::make_unique<ActivationStore>(backend, tokens_of(batches_), DType::f32, budget);
+  inputs_ = std::make_unique<ActivationStore>(backend, tokens_of(batches_), DType::bf16, budget);
   for (int64_t b = 0; b < count(); ++b) {
     const Batch embedded = batch(b);
     forward.embed(embedded, residuals_->make(b, embedded.tokens(), forward.config().hidden));
@@ -43,10 +64,10 @@ WindowStream::WindowStream(Forward& forward, const Windows& windows, ActivationB
 }
 
 Batch WindowStream::batch(int64_t b) const {
-  const int64_t begin = first_window_[static_cast<size_t>(b)];
-  const int64_t end = first_window_[static_cast<size_t>(b) + 1];
-  const auto tokens = static_cast<size_t>((end - begin) * windows_.length);
-  return make_batch({windows_.window(begin), tokens}, windows_.length);
+  std::vector<std::span<const int32_t>> sequences;
+  for (const int64_t window : batches_[static_cast<size_t>(b)].windows)
+    sequences.push_back(windows_.sequence(window));
+  return make_batch(sequences);
 }
 
 View WindowStream::scratch(Tensor& tensor, int64_t rows, int64_t cols, DType dtype) {

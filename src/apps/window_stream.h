@@ -11,14 +11,22 @@
 
 namespace halftone {
 
+// Which windows go together: whole ones, up to `most` tokens, or one that is longer. Longest first,
+// each to the batch that it fills best, so that batches of uneven ones are near `most` too; those
+// of one length stay in their order. The batch of the most tokens comes first, so that what serves
+// it serves all.
+struct WindowBatch {
+  std::vector<int64_t> windows;
+  int64_t tokens = 0;
+};
+std::vector<WindowBatch> cut_batches(const Windows& windows, int64_t most);
+
 class WindowStream {
  public:
-  // Embeds every window. Short ones go together, as many as keep the backend busy. All arguments
-  // outlive it.
+  // Embeds every window, in batches that keep the backend busy. All arguments outlive it.
   WindowStream(Forward& forward, const Windows& windows, ActivationBudget& budget);
 
-  // Batches of whole windows, in order.
-  int64_t count() const { return static_cast<int64_t>(first_window_.size()) - 1; }
+  int64_t count() const { return static_cast<int64_t>(batches_.size()); }
   Batch batch(int64_t b) const;
 
   // The input of `next`'s linears for batch b, (tokens, input_width) in the compute dtype. When
@@ -46,7 +54,7 @@ class WindowStream {
 
   Forward& forward_;
   const Windows& windows_;
-  std::vector<int64_t> first_window_;  // of each batch, and the number of windows
+  const std::vector<WindowBatch> batches_;
   std::unique_ptr<ActivationStore> residuals_, inputs_;
   // One batch's; input_ and output_ of the stage that runs, result_ of what joins the residual,
   // next_input_ of the stage that follows, so that a pass over the batches allocates once.

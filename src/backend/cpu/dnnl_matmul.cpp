@@ -18,8 +18,9 @@ constexpr int64_t kLayoutRows = 256;
 // large enough that a call's overhead does not count.
 constexpr int64_t kSliceElements = int64_t{1} << 18;
 
-// More than a model has shapes: only a server's odd prompt lengths get there.
-constexpr size_t kMostKernels = 1024;
+// More than a model has shapes: only a server's odd prompt lengths get there, and calibration on
+// hundreds of documents of uneven length.
+constexpr size_t kMostKernels = 2048;
 
 memory::data_type type_of(DType dtype) {
   assert(dtype == DType::f32 || dtype == DType::bf16);
