@@ -328,8 +328,8 @@ void BlockQuantizer::run_held_out(int layer) {
 }
 
 HeldOutLoss BlockQuantizer::measure_loss() {
-  HeldOutLoss loss;
-  loss.windows = in_.calibration.held_out.count();
+  const Windows& windows = in_.calibration.held_out;
+  HeldOutLoss loss{.windows = windows.count(), .windows_text = windows_text(windows)};
   if (loss.windows == 0) return loss;
   const ProfileScope scope(in_.profile, "held-out loss");
   TokenScores scores;

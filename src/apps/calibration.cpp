@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <optional>
+#include <utility>
 
 #include "base/error.h"
 #include "base/interrupt.h"
@@ -39,7 +40,14 @@ std::vector<std::string> calibration_paths(const Plan& plan, const QuantizeOptio
 }
 
 std::string hash_of_ids(const Windows& windows) {
-  return Sha256().add(std::as_bytes(std::span(windows.ids))).hex();
+  Sha256 hash;
+  hash.add(std::as_bytes(std::span(windows.ids)));
+  return hash.add(std::as_bytes(std::span(windows.starts))).hex();
+}
+
+// "1 document", "1,204 documents".
+std::string count_text(int64_t count, const std::string& what) {
+  return fmt::format("{} {}{}", human_count(count), what, count == 1 ? "" : "s");
 }
 
 std::string describe(const std::vector<TextFile>& files, const Windows& all) {
@@ -74,6 +82,13 @@ std::optional<Parts> part(const QuantizeOptions& options, int64_t available) {
 [[noreturn]] void too_short(const QuantizeOptions& options, const Windows& all,
                             const std::string& names) {
   const int64_t available = all.count();
+  if (all.uneven())
+    throw bad_input("calibration: {} holds {} of at least {} tokens; expected {}", names,
+                    count_text(available, "document"), kShortestSequence,
+                    options.samples_given ? std::to_string(options.samples) : "two")
+        .hint(
+            "pass JSON lines, one document each (--calib may be repeated), fewer --samples, or "
+            "--sequences packed.");
   throw bad_input("calibration: {} holds {} tokens; {} sample{} of {} need {}", names,
                   human_count(all.tokens_in_text), options.samples, options.samples == 1 ? "" : "s",
                   human_count(options.seq_len), human_count(options.samples * options.seq_len))
@@ -81,6 +96,20 @@ std::optional<Parts> part(const QuantizeOptions& options, int64_t available) {
           available > 0
               ? fmt::format("pass --samples {}, or more text (--calib may be repeated).", available)
               : "pass more text (--calib may be repeated) or a smaller --seq-len.");
+}
+
+// All that the texts hold, as they are to be run; says what was left of documents.
+Windows read_windows(const Tokenizer& tokenizer, const std::vector<TextFile>& files,
+                     const QuantizeOptions& options, std::vector<std::string>& notes) {
+  if (options.sequences != "whole") return cut_windows(tokenizer, files, options.seq_len);
+  WholeDocuments taken = take_documents(tokenizer, files, options.seq_len);
+  if (taken.cut > 0)
+    notes.push_back(fmt::format("{} cut at {} tokens (--seq-len)",
+                                count_text(taken.cut, "document"), human_count(options.seq_len)));
+  if (taken.left_out > 0)
+    notes.push_back(fmt::format("{} of fewer than {} tokens left out",
+                                count_text(taken.left_out, "document"), kShortestSequence));
+  return std::move(taken.sequences);
 }
 
 // A method that samples nothing is measured on the windows that one which samples leaves, so that
@@ -93,6 +122,28 @@ Parts part_without_samples(const QuantizeOptions& options, int64_t available) {
 }
 
 }  // namespace
+
+std::string windows_text(const Windows& windows) {
+  const int64_t count = windows.count();
+  if (count == 0) return "no windows";
+  if (!windows.uneven())
+    return fmt::format("{} of {} tokens", count_text(count, "window"), human_count(windows.length));
+  int64_t shortest = windows.length_of(0), longest = shortest;
+  for (int64_t i = 1; i < count; ++i) {
+    shortest = std::min(shortest, windows.length_of(i));
+    longest = std::max(longest, windows.length_of(i));
+  }
+  return fmt::format("{} of {} to {} tokens, {} in all", count_text(count, "sequence"),
+                     human_count(shortest), human_count(longest), human_count(windows.tokens()));
+}
+
+std::string calibration_text(const Calibration& calibration) {
+  if (calibration.samples.count() == 0)
+    return fmt::format("{}: {} to measure on", calibration.source,
+                       windows_text(calibration.held_out));
+  return fmt::format("{} from {}, {} held out", windows_text(calibration.samples),
+                     calibration.source, calibration.held_out.count());
+}
 
 std::string fetched_text(const std::string& name) { return fetch_cache() + "/texts/" + name; }
 
@@ -116,7 +167,7 @@ Calibration read_calibration(const Tokenizer& tokenizer, const Plan& plan,
     hash.add(file.sha256);
     files.push_back(std::move(file));
   }
-  const Windows all = cut_windows(tokenizer, files, options.seq_len);
+  const Windows all = read_windows(tokenizer, files, options, calibration.notes);
   calibration.sha256 = hash.hex();
   calibration.source = describe(files, all);
   Parts parts;
@@ -128,8 +179,9 @@ Calibration read_calibration(const Tokenizer& tokenizer, const Plan& plan,
     parts = *found;
     calibration.samples = pick_windows(all, 0, parts.samples, options.seed);
     if (parts.samples < options.samples)
-      calibration.note = fmt::format("the text holds {} windows: {} to calibrate on, {} held out",
-                                     all.count(), parts.samples, parts.held_out);
+      calibration.notes.push_back(
+          fmt::format("the text holds {} {}: {} to calibrate on, {} held out", all.count(),
+                      all.uneven() ? "documents" : "windows", parts.samples, parts.held_out));
   }
   calibration.held_out = pick_windows(all, parts.samples, parts.held_out, options.seed);
   const size_t ids = static_cast<size_t>(all.tokens_in_text) + calibration.samples.ids.size() +

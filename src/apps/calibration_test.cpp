@@ -12,6 +12,7 @@
 namespace halftone {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using Ids = std::vector<int32_t>;
 
@@ -63,7 +64,7 @@ TEST_F(CalibrationTest, SamplesAndHeldOutWindowsAreApart) {
   const Calibration calibration = read(100, 32, true);
   EXPECT_EQ(calibration.samples.count(), 32);
   EXPECT_EQ(calibration.held_out.count(), 2);  // one in sixteen
-  EXPECT_EQ(calibration.note, "");
+  EXPECT_TRUE(calibration.notes.empty());
   std::set<Ids> picked;
   for (const Windows* part : {&calibration.samples, &calibration.held_out})
     for (const Ids& window : windows_of(*part))
@@ -111,8 +112,9 @@ TEST_F(CalibrationTest, WithoutASampleCountAllThereIsIsUsedAndSaid) {
   const Calibration calibration = read(40, 128, false);
   EXPECT_EQ(calibration.samples.count(), 38);
   EXPECT_EQ(calibration.held_out.count(), 2);
-  EXPECT_EQ(calibration.note, "the text holds 40 windows: 38 to calibrate on, 2 held out");
-  EXPECT_EQ(read(200, 128, false).note, "");
+  EXPECT_THAT(calibration.notes,
+              ElementsAre("the text holds 40 windows: 38 to calibrate on, 2 held out"));
+  EXPECT_TRUE(read(200, 128, false).notes.empty());
 }
 
 TEST_F(CalibrationTest, AtMostEightWindowsAreHeldOut) {

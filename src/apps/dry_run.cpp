@@ -97,6 +97,7 @@ std::string dry_run(Backend& backend, const OpenedModel& model, const QuantizeOp
     out["bits_per_weight_linears"] = plan.bits_per_weight_linears;
     out["bits_per_weight_file"] = plan.bits_per_weight_file;
     out["samples"] = calibration.samples.count();
+    out["calibration_tokens"] = calibration.samples.tokens();
     out["held_out"] = calibration.held_out.count();
     out["peak_memory_bytes"] = estimate.memory_bytes + estimate.kept_bytes;
     out["kept_for_reuse_bytes"] = estimate.kept_bytes;  // of the peak: given up under a limit
@@ -114,12 +115,8 @@ std::string dry_run(Backend& backend, const OpenedModel& model, const QuantizeOp
   for (const std::string& line : plan_lines(model, plan)) text += line + "\n";
   for (const std::string& warning : warnings_of(model, plan, options))
     text += "Warning   " + warning + "\n";
-  if (!calibration.source.empty())
-    text +=
-        fmt::format("Text      {} window{} of {} tokens from {}, {} held out\n",
-                    calibration.samples.count(), calibration.samples.count() == 1 ? "" : "s",
-                    human_count(options.seq_len), calibration.source, calibration.held_out.count());
-  if (!calibration.note.empty()) text += "          " + calibration.note + "\n";
+  if (!calibration.source.empty()) text += "Text      " + calibration_text(calibration) + "\n";
+  for (const std::string& note : calibration.notes) text += "          " + note + "\n";
   text += fmt::format(
       "Needs     {}\n          at least {}\nTime      about {} ({} a layer, measured on one)\n",
       memory_text(estimate), least_text(estimate), human_seconds(time.seconds),

@@ -2,6 +2,7 @@
 #include "apps/estimate.h"
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 
 #include "apps/block_quantizer.h"
@@ -139,13 +140,40 @@ void count_text(const EstimateInput& input, int64_t outside, const Limit& host,
   estimate.least_bytes = std::max(estimate.least_bytes, text);
 }
 
-// The first windows that Hessians are made of; those to measure on where there are no others.
+// Those windows a token of which costs what one of all windows does: of about the length
+// Σ length² / Σ length, as attention grows with its square.
+Windows typical_windows(const Windows& all, int64_t count) {
+  if (!all.uneven()) return pick_windows(all, 0, std::min(count, all.count()), 0);
+  double squares = 0;
+  std::vector<int64_t> order;
+  for (int64_t i = 0; i < all.count(); ++i) {
+    squares += std::pow(static_cast<double>(all.length_of(i)), 2);
+    order.push_back(i);
+  }
+  const double typical = squares / static_cast<double>(std::max<int64_t>(1, all.tokens()));
+  std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) {
+    return std::abs(static_cast<double>(all.length_of(a)) - typical) <
+           std::abs(static_cast<double>(all.length_of(b)) - typical);
+  });
+  order.resize(static_cast<size_t>(std::min(count, all.count())));
+  Windows few{.length = all.length};
+  for (const int64_t i : order) few.append(all.sequence(i));
+  return few;
+}
+
+// Of the windows that Hessians are made of, or of those to measure on where there are no others.
 Calibration few_windows(const Calibration& all, int64_t count) {
   Calibration few;
-  const bool sampled = all.samples.count() > 0;
-  const Windows& from = sampled ? all.samples : all.held_out;
-  (sampled ? few.samples : few.held_out) = pick_windows(from, 0, std::min(count, from.count()), 0);
+  if (all.samples.count() > 0)
+    few.samples = typical_windows(all.samples, count);
+  else
+    few.held_out = typical_windows(all.held_out, count);
   return few;
+}
+
+// What the time of a pass over them is proportional to.
+double passed_tokens(const Calibration& calibration) {
+  return static_cast<double>(calibration.samples.tokens() + 2 * calibration.held_out.tokens());
 }
 
 void probe(const EstimateInput& input, const Calibration& windows, Profile* profile) {
@@ -214,20 +242,19 @@ TimeEstimate estimate_time(const EstimateInput& input) {
   // The first time kernels are generated, and pages of the file and of memory come: not timed.
   probe(input, few_windows(calibration, 1), nullptr);
   const Calibration few = few_windows(calibration, kProbeWindows);
-  const double probed = static_cast<double>(few.samples.count() + 2 * few.held_out.count());
+  const double probed = passed_tokens(few);
   Profile profile;
   const auto start = Clock::now();
   probe(input, few, &profile);
   const double total = seconds_since(start);
-  // What a layer costs however many windows there are; the rest is the windows'.
+  // What a layer costs however many tokens there are; the rest is the windows'.
   double solving = 0;
   for (const char* stage : kPerLayerStages)
     if (const auto row = profile.rows().find(stage); row != profile.rows().end())
       solving += row->second.seconds;
-  const double windows =
-      static_cast<double>(calibration.samples.count() + 2 * calibration.held_out.count());
   TimeEstimate estimate;
-  estimate.seconds_per_layer = solving + (probed > 0 ? (total - solving) / probed * windows : 0);
+  estimate.seconds_per_layer =
+      solving + (probed > 0 ? (total - solving) / probed * passed_tokens(calibration) : 0);
   estimate.seconds = estimate.seconds_per_layer * static_cast<double>(input.model.config().layers);
   return estimate;
 }

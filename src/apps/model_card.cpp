@@ -25,13 +25,13 @@ std::string loss_section(const QuantizeOutcome& outcome) {
   const HeldOutLoss& loss = outcome.loss;
   if (loss.windows == 0) return "Not measured: no calibration window was left to hold out.\n";
   return fmt::format(
-      "On {} calibration windows of {} tokens that were held out ({} predictions):\n\n"
+      "On {} of the calibration text that were held out ({} predictions):\n\n"
       "| | original | quantized |\n| --- | --- | --- |\n"
       "| perplexity | {:.4f} | {:.4f} |\n"
       "| KL divergence to the original | | {:.5f} ± {:.5f} |\n"
       "| same top token | | {:.2f} % |\n",
-      loss.windows, outcome.seq_len, human_count(loss.tokens), loss.base_perplexity,
-      loss.perplexity, loss.kl_mean, loss.kl_stderr, 100 * loss.top1_agreement);
+      loss.windows_text, human_count(loss.tokens), loss.base_perplexity, loss.perplexity,
+      loss.kl_mean, loss.kl_stderr, 100 * loss.top1_agreement);
 }
 
 std::string layer_errors(const QuantizeOutcome& outcome) {
@@ -71,8 +71,8 @@ std::string model_card(const OutputInput& input) {
                       plan.method->name, plan.grid_text(), plan.bits_per_weight_linears);
   if (!outcome.scaling.empty()) text += "- " + outcome.scaling + "\n";
   if (outcome.samples > 0)
-    text += fmt::format("- calibrated on {} windows of {} tokens, SHA-256 of the text {}\n",
-                        outcome.samples, outcome.seq_len, outcome.calibration_sha256);
+    text += fmt::format("- calibrated on {}, SHA-256 of the text {}\n", outcome.samples_text,
+                        outcome.calibration_sha256);
   text += fmt::format("- SHA-256 of the original's tensors and configuration {}\n",
                       outcome.model_fingerprint);
   text += "- the same again: `halftone quantize --config quantize.toml -o OUT`\n\n## Loss\n\n";
@@ -119,6 +119,8 @@ std::string reproduction_config(const QuantizeOptions& options, const OpenedMode
     text += fmt::format("dynamic = {}\n", quoted(absolute(options.output + "/dynamic.json")));
   if (!calibration.empty()) text += fmt::format("calib = {}\n", list(calibration));
   if (options.samples_given) text += fmt::format("samples = {}\n", options.samples);
+  if (options.sequences != "packed")
+    text += fmt::format("sequences = {}\n", quoted(options.sequences));
   text += fmt::format("seq-len = {}\nseed = {}\ndamp = {}\n", options.seq_len, options.seed,
                       options.damping);
   if (!options.order.empty()) text += fmt::format("order = {}\n", quoted(options.order));

@@ -12,6 +12,7 @@ Json to_json(const QuantizeOutcome& outcome) {
   if (!outcome.scaling.empty()) json["scaling"] = outcome.scaling;
   json["samples"] = outcome.samples;
   json["seq_len"] = outcome.seq_len;
+  json["calibration"] = outcome.samples_text;
   json["calibration_sha256"] = outcome.calibration_sha256;
   json["held_out_windows"] = outcome.loss.windows;
   if (outcome.loss.windows > 0) {

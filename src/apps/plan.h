@@ -32,6 +32,7 @@ struct QuantizeOptions {
   std::vector<std::string> dynamic;      // rules of single modules, or files of them
   std::vector<std::string> calibration;  // files
   int64_t samples = 128, seq_len = 2048;
+  std::string sequences = "packed";  // windows of seq_len; "whole": a document each, cut at seq_len
   bool samples_given = false;
   uint64_t seed = 0;
   double damping = 0.01;
@@ -57,10 +58,10 @@ struct Plan {
   const GgufMix* mix = nullptr;
   int64_t output_bytes = 0;  // weight files
   double bits_per_weight_linears = 0, bits_per_weight_file = 0;
-  std::string text() const;  // canonical: part of the journal's fingerprint
+  std::string text() const;                    // canonical: part of the journal's fingerprint
   std::vector<PlannedModule> modules() const;  // without the tables
   std::vector<ReaderVerdict> readers() const;  // who opens the output; of a dense one nobody asks
-  QuantizationSummary summary() const;  // for the output's configuration
+  QuantizationSummary summary() const;         // for the output's configuration
   Grid main_grid() const { return halftone::main_grid(modules()); }
   std::string grid_text() const;  // "4 bits, groups of 128, symmetric", and how many differ
 };

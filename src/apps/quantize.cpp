@@ -79,6 +79,7 @@ Journal::Fingerprint fingerprint_of(const Backend& backend, const QuantizeOutcom
       {"calibration", calibration.ids_sha256},
       {"samples", std::to_string(outcome.samples)},
       {"seq-len", std::to_string(outcome.seq_len)},
+      {"sequences", options.sequences},
       {"seed", std::to_string(options.seed)},
       {"method", std::string(outcome.plan.method->name)},
       {"bits", std::to_string(options.bits)},
@@ -115,17 +116,9 @@ void identify(Journal& journal, Journal::Fingerprint fingerprint, ModelHash& has
     journal.identify(std::function<Journal::Fingerprint()>(whole)());
 }
 
-void announce(const QuantizeOutcome& outcome, const Calibration& calibration,
-              const Estimate& estimate, const Backend& backend) {
-  if (!calibration.source.empty() && outcome.samples == 0)
-    spdlog::info("Text      {}: {} window{} of {} tokens to measure on", calibration.source,
-                 calibration.held_out.count(), calibration.held_out.count() == 1 ? "" : "s",
-                 human_count(outcome.seq_len));
-  else if (!calibration.source.empty())
-    spdlog::info("Text      {} window{} of {} tokens from {}, {} held out", outcome.samples,
-                 outcome.samples == 1 ? "" : "s", human_count(outcome.seq_len), calibration.source,
-                 calibration.held_out.count());
-  if (!calibration.note.empty()) spdlog::info("          {}", calibration.note);
+void announce(const Calibration& calibration, const Estimate& estimate, const Backend& backend) {
+  if (!calibration.source.empty()) spdlog::info("Text      {}", calibration_text(calibration));
+  for (const std::string& note : calibration.notes) spdlog::info("          {}", note);
   spdlog::info("Machine   {}; {}", backend.info().device, memory_text(estimate));
   if (estimate.activations.host_bytes > 0)
     spdlog::info("          {} of activations go to the host's memory",
@@ -176,7 +169,7 @@ std::vector<int32_t> verification_ids(const Calibration& calibration, const Mode
       calibration.held_out.count() > 0 ? calibration.held_out : calibration.samples;
   constexpr int64_t kTokens = 128;
   std::vector<int32_t> ids;
-  const int64_t count = windows.count() > 0 ? std::min(kTokens, windows.length) : kTokens;
+  const int64_t count = windows.count() > 0 ? std::min(kTokens, windows.length_of(0)) : kTokens;
   for (int64_t i = 0; i < count; ++i)
     ids.push_back(windows.count() > 0 ? windows.window(0)[i]
                                       : static_cast<int32_t>(i % config.vocab));
@@ -340,13 +333,14 @@ QuantizeOutcome quantize(const Job& given) {
           : read_calibration(Tokenizer::load(model.checkpoint->metadata()), outcome.plan, options);
   outcome.samples = calibration.samples.count();
   outcome.seq_len = options.seq_len;
+  outcome.samples_text = windows_text(calibration.samples);
   outcome.calibration_source = calibration.source;
   outcome.calibration_sha256 = calibration.sha256;
   const DType compute = compute_dtype(options.dtype, given.backend);
   const Estimate estimate =
       estimate_resources({given.backend, model, outcome.plan, calibration, compute, options});
   apply_limits(given.backend, estimate);
-  announce(outcome, calibration, estimate, given.backend);
+  announce(calibration, estimate, given.backend);
   run_and_publish({given.backend, model, options, given.calibration, given.profile}, calibration,
                   estimate, memory, outcome);
   outcome.seconds = outcome.seconds_before + seconds_since(start);

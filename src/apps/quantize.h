@@ -13,6 +13,7 @@ struct Calibration;
 // KL to the original on calibration windows that no Hessian has seen.
 struct HeldOutLoss {
   int64_t windows = 0, tokens = 0;
+  std::string windows_text;  // "8 windows of 2,048 tokens"
   double kl_mean = 0, kl_stderr = 0, top1_agreement = 0;
   double perplexity = 0, base_perplexity = 0;
 };
@@ -22,6 +23,7 @@ struct QuantizeOutcome {
   Plan plan;
   std::vector<StageRecord> stages;  // in order, without their matrices
   int64_t samples = 0, seq_len = 0;
+  std::string samples_text;  // "128 windows of 2,048 tokens"
   std::string calibration_source, calibration_sha256, model_fingerprint;
   std::string scaling;  // what the method's transform came to; empty without one
   HeldOutLoss loss;

@@ -70,8 +70,7 @@ ReportFacts settings_of(const QuantizeOutcome& outcome, const QuantizeOptions& o
       {"scale search",
        search_name(plan.solver) == "power" ? "power 2.4" : std::string(search_name(plan.solver))},
       {"damping", fmt::format("{:.3g}", plan.solver.damping)},
-      {"calibration", fmt::format("{} windows of {} tokens from {}", outcome.samples,
-                                  human_count(outcome.seq_len), outcome.calibration_source)},
+      {"calibration", outcome.samples_text + " from " + outcome.calibration_source},
       {"seed", std::to_string(options.seed)},
       {"format", std::string(plan.format->name)}};
 }
@@ -204,8 +203,7 @@ void write_quantize_report(const Backend& backend, const OpenedModel& model,
   const HeldOutLoss& loss = outcome.loss;
   const ModelSize size = measure_size(model);
   if (loss.windows > 0) {
-    input.measured_on = fmt::format("{} calibration windows of {} tokens that were held out",
-                                    loss.windows, human_count(outcome.seq_len));
+    input.measured_on = loss.windows_text + " of the calibration text that were held out";
     ReportRow base{.label = "original",
                    .base = true,
                    .bytes = size.file_bytes,

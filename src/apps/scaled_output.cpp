@@ -2,6 +2,7 @@
 
 #include <fmt/core.h>
 
+#include "apps/calibration.h"
 #include "apps/side_files.h"
 #include "apps/token_scores.h"
 #include "base/file.h"
@@ -28,12 +29,11 @@ std::string card(const OutputInput& input) {
       "Made by Halftone from `{}`: a dense model that computes the same, and whose weights "
       "rounding "
       "to {} hurts less ({}).\n\n"
-      "- {}\n- searched on {} windows of {} tokens, SHA-256 of the text {}\n"
+      "- {}\n- searched on {}, SHA-256 of the text {}\n"
       "- SHA-256 of the original's tensors and configuration {}\n"
       "- the same again: `halftone quantize --config quantize.toml -o OUT`\n",
       input.model.name(), input.model.name(), outcome.plan.grid_text(), outcome.plan.method->name,
-      outcome.scaling, outcome.samples, outcome.seq_len, outcome.calibration_sha256,
-      outcome.model_fingerprint);
+      outcome.scaling, outcome.samples_text, outcome.calibration_sha256, outcome.model_fingerprint);
 }
 
 }  // namespace
@@ -57,18 +57,18 @@ HeldOutLoss compare_models(Backend& backend, const OpenedModel& original,
                            const OpenedModel& written, const Windows& windows, DType compute) {
   HeldOutLoss loss;
   loss.windows = windows.count();
+  loss.windows_text = windows_text(windows);
   if (loss.windows == 0) return loss;
   StreamedModel model(backend, written, compute), base(backend, original, compute);
   TokenScores scores;
   for (int64_t i = 0; i < windows.count(); ++i) {
     throw_if_interrupted();
-    const auto length = static_cast<size_t>(windows.length);
-    const Batch batch = make_batch({windows.window(i), length}, windows.length);
+    const Batch batch = make_batch(windows.sequence(i), windows.length_of(i));
     const Tensor residual = model.forward.run(batch), base_residual = base.forward.run(batch);
     score_rows({.forward = &model.forward, .residual = residual},
                {.forward = &base.forward, .residual = base_residual},
-               std::span(batch.logit_rows).first(length - 1), std::span(batch.ids).subspan(1),
-               scores);
+               std::span(batch.logit_rows).first(batch.ids.size() - 1),
+               std::span(batch.ids).subspan(1), scores);
   }
   const ScoreSummary summary = summarize(scores);
   loss.tokens = scores.count();

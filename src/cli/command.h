@@ -55,8 +55,9 @@ void add_size_option(CLI::App& command, const std::string& name, int64_t& bytes,
                      const std::string& what);
 // --gguf-type, --embedding-type, --head-type. Returns the first.
 CLI::Option* add_gguf_options(CLI::App& command, GgufOptions& options);
-void add_memory_option(CLI::App& command, QuantizeOptions& options);  // --max-memory
-void add_example(CLI::App& command, const std::string& text);         // below --help
+void add_memory_option(CLI::App& command, QuantizeOptions& options);     // --max-memory
+void add_sequences_option(CLI::App& command, QuantizeOptions& options);  // --sequences
+void add_example(CLI::App& command, const std::string& text);            // below --help
 
 // Give an option the type that --help shows and a check that says what it got and what it expected,
 // then, where there is one, the valid value nearest to it. They return the option.

@@ -147,12 +147,14 @@ class QuantizeCommand : public Command {
         ->allow_extra_args(false)
         ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
     samples_ = take_whole_number(command.add_option("--samples,--nsamples", options_.samples,
-                                                    "Windows to calibrate on"),
+                                                    "Windows or documents to calibrate on"),
                                  1)
                    ->capture_default_str();
-    take_whole_number(command.add_option("--seq-len,--seqlen", options_.seq_len, "Tokens a window"),
+    take_whole_number(command.add_option("--seq-len,--seqlen", options_.seq_len,
+                                         "Tokens a window, or the most of a whole document"),
                       16)
         ->capture_default_str();
+    add_sequences_option(command, options_);
     take_whole_number(command.add_option("--seed", options_.seed, "Of the choice of windows"), 0)
         ->capture_default_str();
   }

@@ -108,6 +108,13 @@ CLI::Option* add_gguf_options(CLI::App& command, GgufOptions& options) {
   return type;
 }
 
+void add_sequences_option(CLI::App& command, QuantizeOptions& options) {
+  take_one_of(command.add_option("--sequences", options.sequences,
+                                 "packed: windows of --seq-len; whole: a document each, uneven"),
+              {"packed", "whole"})
+      ->capture_default_str();
+}
+
 void add_memory_option(CLI::App& command, QuantizeOptions& options) {
   CLI::Option* option = command.add_option_function<std::string>(
       "--max-memory",

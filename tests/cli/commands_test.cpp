@@ -46,6 +46,33 @@ TEST_F(Commands, QuantizeWritesAWholeDirectoryAndNothingBesideIt) {
   EXPECT_EQ(config["quantization_config"]["bits"], 4);
 }
 
+// A document each, as long as it is; said, written down, and part of what a journal is for.
+TEST_F(Commands, WholeDocumentsCalibrate) {
+  std::string lines;
+  for (int i = 1; i <= 30; ++i)
+    lines += Json{{"text", make_text(i, static_cast<unsigned>(i))}}.dump() + "\n";
+  const std::string chats = folder_.write("chats.jsonl", lines);
+  std::vector<std::string> whole = {"quantize",     model_,  "-o",        folder_.path("out"),
+                                    "--group-size", "16",    "--calib",   chats,
+                                    "--sequences",  "whole", "--seq-len", "200",
+                                    "--samples",    "24"};
+  std::vector<std::string> dry = whole;
+  dry.push_back("--dry-run");
+  const Outcome planned = run(dry);
+  ASSERT_EQ(planned.code, 0) << planned.err;
+  EXPECT_THAT(planned.out, HasSubstr("24 sequences of "));
+  EXPECT_THAT(planned.out, HasSubstr(" documents cut at 200 tokens"));
+  const Outcome made = run(whole);
+  ASSERT_EQ(made.code, 0) << made.err;
+  EXPECT_THAT(made.err, HasSubstr("24 sequences of "));
+  EXPECT_THAT(read(folder_.path("out/quantize.toml")), HasSubstr("sequences = \"whole\"\n"));
+  EXPECT_THAT(read(folder_.path("out/README.md")), HasSubstr("calibrated on 24 sequences of "));
+  const Outcome again = run({"quantize", "--config", folder_.path("out/quantize.toml"), "-o",
+                             folder_.path("again"), "-q"});
+  ASSERT_EQ(again.code, 0) << again.err;
+  EXPECT_EQ(tree(folder_.path("again")), tree(folder_.path("out")));
+}
+
 TEST_F(Commands, TheLogHoldsALinePerLinear) {
   ASSERT_EQ(run(quantize("out")).code, 0);
   const std::string log = read(folder_.path("out.log.jsonl"));
