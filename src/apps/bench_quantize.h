@@ -44,7 +44,8 @@ struct BenchTask {
 
 struct BenchQuantizeResult {
   std::string shape, device;
-  int64_t layers = 0, layers_measured = 0, samples = 0, seq_len = 0;
+  int64_t layers = 0, layers_measured = 0, samples = 0, seq_len = 0, tokens = 0;
+  std::string samples_text;  // "128 windows of 2,048 tokens"
   std::vector<BenchStage> stages;
   std::vector<BenchTask> tasks;
   double everything_else = 0;    // seconds a layer

@@ -61,8 +61,7 @@ std::string bench_table(const BenchQuantizeResult& result) {
                       operation_rate(ceilings.products), name_of(ceilings.product_type),
                       operation_rate(ceilings.f32_products), byte_rate(ceilings.copy),
                       byte_rate(ceilings.upload));
-  text += fmt::format("{}; {} samples of {} random tokens\n", result.device, result.samples,
-                      human_count(result.seq_len));
+  text += fmt::format("{}; {}, random\n", result.device, result.samples_text);
   return text;
 }
 
@@ -94,6 +93,7 @@ Json to_json(const BenchQuantizeResult& result) {
           {"layers_measured", result.layers_measured},
           {"samples", result.samples},
           {"seq_len", result.seq_len},
+          {"tokens", result.tokens},
           {"seconds", result.seconds},
           {"seconds_error", maybe(result.seconds_error)},
           {"seconds_measured", result.seconds_measured},

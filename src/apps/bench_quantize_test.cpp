@@ -63,5 +63,28 @@ TEST(BenchQuantize, CountsWhatAStageDoes) {
   EXPECT_GT(*stage->of_ceiling, 0);
 }
 
+// Lengths as conversations have them: not one window's, and counted as they are.
+TEST(BenchQuantize, UnevenSequences) {
+  const TemporaryDirectory folder;
+  const auto backend = make_backend("cpu", {.threads = 2});
+  BenchQuantizeOptions options = tiny_options(folder.path());
+  options.layers = 1;
+  options.quantize.samples = 40;
+  options.quantize.seq_len = 128;
+  options.quantize.sequences = "whole";
+  const BenchQuantizeResult result = bench_quantize(*backend, options);
+  EXPECT_GT(result.tokens, 40 * 128 / 8);
+  EXPECT_LT(result.tokens, 40 * 128 / 2);
+  EXPECT_THAT(bench_table(result), HasSubstr("40 sequences of 16 to "));
+  EXPECT_EQ(to_json(result)["tokens"], result.tokens);
+  const auto stage = std::find_if(result.stages.begin(), result.stages.end(),
+                                  [](const BenchStage& each) { return each.name == "Hessians"; });
+  ASSERT_NE(stage, result.stages.end());
+  const Json config = read_json_file(options.shape + "/config.json");
+  const double hidden = config["hidden_size"], intermediate = config["intermediate_size"];
+  const double each = 3 * hidden * (hidden + 1) + intermediate * (intermediate + 1);
+  EXPECT_DOUBLE_EQ(stage->operations, static_cast<double>(result.tokens) * each);
+}
+
 }  // namespace
 }  // namespace halftone

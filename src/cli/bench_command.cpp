@@ -49,11 +49,13 @@ class BenchCommand : public Command {
         1);
     add_method_options(*command);
     take_whole_number(
-        command->add_option("--samples", options_.quantize.samples, "Windows to calibrate on"), 1)
+        command->add_option("--samples", options_.quantize.samples, "Sequences to calibrate on"), 1)
         ->capture_default_str();
     take_whole_number(
-        command->add_option("--seq-len", options_.quantize.seq_len, "Tokens a window"), 16)
+        command->add_option("--seq-len", options_.quantize.seq_len, "Tokens of each, or at most"),
+        16)
         ->capture_default_str();
+    add_sequences_option(*command, options_.quantize);
     command
         ->add_option("--workdir", options_.workdir,
                      "Where model and output lie meanwhile (default: in memory, where it has room)")
@@ -63,6 +65,8 @@ class BenchCommand : public Command {
     add_device_options(*command, device_);
     command->add_flag("--json", json_, "The same facts as JSON");
     add_example(*command, "halftone bench quantize --shape qwq-32b --layers 8");
+    add_example(*command,
+                "halftone bench quantize --shape qwq-32b --sequences whole --seq-len 8192");
   }
 
   void add_method_options(CLI::App& command) {
