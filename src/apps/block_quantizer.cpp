@@ -329,8 +329,7 @@ void BlockQuantizer::run_held_out(int layer) {
 
 HeldOutLoss BlockQuantizer::measure_loss() {
   const Windows& windows = in_.calibration.held_out;
-  HeldOutLoss loss{.windows = windows.count(), .windows_text = windows_text(windows)};
-  if (loss.windows == 0) return loss;
+  if (windows.count() == 0) return {};
   const ProfileScope scope(in_.profile, "held-out loss");
   TokenScores scores;
   for (int64_t b = 0; b < held_out_.count(); ++b) {
@@ -348,18 +347,7 @@ HeldOutLoss BlockQuantizer::measure_loss() {
                {.forward = &dense_forward_, .residual = held_out_dense_.residual(b)}, rows, targets,
                scores);
   }
-  const ScoreSummary summary = summarize(scores);
-  if (summary.not_finite + summary.base_not_finite > 0)
-    throw bad_input("the {} model's predictions on the held-out windows are not finite",
-                    summary.base_not_finite > 0 ? "original" : "quantized")
-        .hint("it overflows in this type: try --dtype f32.");
-  loss.tokens = scores.count();
-  loss.kl_mean = summary.kl_mean;
-  loss.kl_stderr = summary.kl_stderr;
-  loss.top1_agreement = summary.top1_agreement;
-  loss.perplexity = summary.perplexity;
-  loss.base_perplexity = summary.base_perplexity;
-  return loss;
+  return held_out_loss(scores, windows, "quantized");
 }
 
 BlockQuantizerResult BlockQuantizer::run() {

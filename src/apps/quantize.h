@@ -1,6 +1,7 @@
 // calibrate → quantize → pack → write → verify, with a journal (design §3, "a weight's way").
 #pragma once
 
+#include "apps/held_out_loss.h"
 #include "apps/plan.h"
 #include "apps/stage_record.h"
 #include "base/json.h"
@@ -9,14 +10,6 @@
 namespace halftone {
 
 struct Calibration;
-
-// KL to the original on calibration windows that no Hessian has seen.
-struct HeldOutLoss {
-  int64_t windows = 0, tokens = 0;
-  std::string windows_text;  // "8 windows of 2,048 tokens"
-  double kl_mean = 0, kl_stderr = 0, top1_agreement = 0;
-  double perplexity = 0, base_perplexity = 0;
-};
 
 // What came out, for the screen, --json, the model card and the report.
 struct QuantizeOutcome {

@@ -27,8 +27,7 @@ std::string card(const OutputInput& input) {
   return fmt::format(
       "---\nlibrary_name: transformers\ntags:\n- halftone\n---\n# {}, channels scaled\n\n"
       "Made by Halftone from `{}`: a dense model that computes the same, and whose weights "
-      "rounding "
-      "to {} hurts less ({}).\n\n"
+      "rounding to {} hurts less ({}).\n\n"
       "- {}\n- searched on {}, SHA-256 of the text {}\n"
       "- SHA-256 of the original's tensors and configuration {}\n"
       "- the same again: `halftone quantize --config quantize.toml -o OUT`\n",
@@ -55,10 +54,7 @@ int64_t write_scaled_model(const OutputInput& input, const std::string& director
 
 HeldOutLoss compare_models(Backend& backend, const OpenedModel& original,
                            const OpenedModel& written, const Windows& windows, DType compute) {
-  HeldOutLoss loss;
-  loss.windows = windows.count();
-  loss.windows_text = windows_text(windows);
-  if (loss.windows == 0) return loss;
+  if (windows.count() == 0) return {};
   StreamedModel model(backend, written, compute), base(backend, original, compute);
   TokenScores scores;
   for (int64_t i = 0; i < windows.count(); ++i) {
@@ -70,14 +66,7 @@ HeldOutLoss compare_models(Backend& backend, const OpenedModel& original,
                std::span(batch.logit_rows).first(batch.ids.size() - 1),
                std::span(batch.ids).subspan(1), scores);
   }
-  const ScoreSummary summary = summarize(scores);
-  loss.tokens = scores.count();
-  loss.kl_mean = summary.kl_mean;
-  loss.kl_stderr = summary.kl_stderr;
-  loss.top1_agreement = summary.top1_agreement;
-  loss.perplexity = summary.perplexity;
-  loss.base_perplexity = summary.base_perplexity;
-  return loss;
+  return held_out_loss(scores, windows, "scaled");
 }
 
 }  // namespace halftone
