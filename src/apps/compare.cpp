@@ -59,7 +59,6 @@ class Comparer {
   void run_cell(Cell& cell, const std::string& parent, SharedBase& base);
   bool made_before(const Cell& cell) const;
   void quantize_cell(Cell& cell);
-  void note_base(const Evaluation& evaluation);
   std::string progress_line(const Cell& cell) const;
 
   Backend& backend_;
@@ -147,7 +146,7 @@ void Comparer::run_cell(Cell& cell, const std::string& parent, SharedBase& base)
   for (const std::string& note : cell.row.evaluation.notes)
     if (std::find(result_.notes.begin(), result_.notes.end(), note) == result_.notes.end())
       result_.notes.push_back(note);
-  note_base(cell.row.evaluation);
+  if (result_.rows.empty()) result_.base = base_of(cell.row.evaluation);
   if (options_.directory.empty()) {
     fs::remove_all(cell.options.output);
     fs::remove(cell.options.output + ".log.jsonl");
@@ -170,20 +169,6 @@ void Comparer::quantize_cell(Cell& cell) {
   cell.row.seconds = outcome.seconds;
   cell.row.peak_memory_bytes = outcome.peak_memory_bytes;
   if (cell.row.samples > 0) cell.row.samples = outcome.samples;
-}
-
-void Comparer::note_base(const Evaluation& evaluation) {
-  if (!result_.rows.empty()) return;
-  Evaluation& base = result_.base;
-  base.protocol = evaluation.protocol;
-  base.seq_len = evaluation.seq_len;
-  base.windows = evaluation.windows;
-  base.tokens = evaluation.tokens;
-  base.perplexity = *evaluation.base_perplexity;
-  base.perplexity_stderr = *evaluation.base_perplexity_stderr;
-  base.size_bytes = evaluation.base_size_bytes;
-  base.bits_per_weight_linears = evaluation.base_bits_per_weight_linears;
-  base.bits_per_weight_file = evaluation.base_bits_per_weight_file;
 }
 
 Comparison Comparer::run() {

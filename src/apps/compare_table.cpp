@@ -50,11 +50,6 @@ bool is_best(const Comparison& comparison, const CompareRow& row) {
   return others > 0;
 }
 
-std::string perplexity_cell(const Evaluation& e) {
-  return e.perplexity < 1e5 ? fmt::format("{:.3f} ± {:.3f}", e.perplexity, e.perplexity_stderr)
-                            : fmt::format("{:.2e} ± {:.0e}", e.perplexity, e.perplexity_stderr);
-}
-
 std::string line(std::string text) {
   text.erase(text.find_last_not_of(' ') + 1);
   return text + "\n";
@@ -70,18 +65,19 @@ std::string compare_table(const Comparison& comparison) {
   const Evaluation& base = comparison.base;
   text += line(fmt::format("{:<9}{:>4}{:>7}{:>13.3f}{:>9}  {:<18}", "original", "", "",
                            base.bits_per_weight_linears, human_bytes(base.size_bytes),
-                           perplexity_cell(base)));
+                           perplexity_cell(base.perplexity, base.perplexity_stderr)));
   for (const CompareRow& row : comparison.rows) {
     const Evaluation& e = row.evaluation;
     std::string more = apart(row, samples);
     if (is_best(comparison, row))
       more += fmt::format("{}← least loss at {} bits", more.empty() ? "" : "  ", row.bits);
-    text += line(fmt::format(
-        "{:<9}{:>4}{:>7}{:>13.3f}{:>9}  {:<18}{:<19}{:>7.1f} %{:>13}{:>9}   {}", row.method,
-        row.bits, row.group_size, e.bits_per_weight_linears, human_bytes(e.size_bytes),
-        perplexity_cell(e), fmt::format("{:.4f} ± {:.4f}", *e.kl_mean, *e.kl_stderr),
-        100 * *e.top1_agreement, row.seconds > 0 ? human_seconds(row.seconds) : "",
-        row.peak_memory_bytes > 0 ? human_bytes(row.peak_memory_bytes) : "", more));
+    text += line(
+        fmt::format("{:<9}{:>4}{:>7}{:>13.3f}{:>9}  {:<18}{:<19}{:>7.1f} %{:>13}{:>9}   {}",
+                    row.method, row.bits, row.group_size, e.bits_per_weight_linears,
+                    human_bytes(e.size_bytes), perplexity_cell(e.perplexity, e.perplexity_stderr),
+                    fmt::format("{:.4f} ± {:.4f}", *e.kl_mean, *e.kl_stderr),
+                    100 * *e.top1_agreement, row.seconds > 0 ? human_seconds(row.seconds) : "",
+                    row.peak_memory_bytes > 0 ? human_bytes(row.peak_memory_bytes) : "", more));
   }
   text +=
       fmt::format("{} protocol: {} windows of {}, {} tokens scored\n", base.protocol,

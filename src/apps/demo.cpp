@@ -241,17 +241,6 @@ std::string table(const Evaluation& base, const std::vector<Contender>& contende
   return text;
 }
 
-// What an evaluation of a model against another says of that other.
-Evaluation base_of(const Evaluation& against) {
-  Evaluation base;
-  base.size_bytes = against.base_size_bytes;
-  base.bits_per_weight_linears = against.base_bits_per_weight_linears;
-  base.bits_per_weight_file = against.base_bits_per_weight_file;
-  base.perplexity = *against.base_perplexity;
-  base.perplexity_stderr = *against.base_perplexity_stderr;
-  return base;
-}
-
 void write_page(const Backend& backend, const OpenedModel& original, const DemoOptions& demo,
                 const Story& story) {
   ReportInput input = report_of(backend, original, story.outcome, story.options);

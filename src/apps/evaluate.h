@@ -66,7 +66,11 @@ class SharedBase {
 Evaluation evaluate(Backend& backend, const OpenedModel& model, const OpenedModel* base,
                     const std::string& text_path, const EvaluateOptions& options,
                     Profile* profile = nullptr);
+// What an evaluation against a base says of that base.
+Evaluation base_of(const Evaluation& against);
 Json to_json(const Evaluation& evaluation);
+// "20.180 ± 0.142"; large ones with powers of ten.
+std::string perplexity_cell(double value, double error);
 std::string evaluation_table(const Evaluation& evaluation, const std::string& device);
 
 }  // namespace halftone

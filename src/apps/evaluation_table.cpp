@@ -32,12 +32,6 @@ std::string with_error(double value, double error) {
   return fmt::format("{:.4g} ± {:.2g}", value, error);
 }
 
-// A broken model's perplexity runs to any number of digits.
-std::string perplexity_cell(double value, double error) {
-  return value < 1e5 ? fmt::format("{:.3f} ± {:.3f}", value, error)
-                     : fmt::format("{:.2e} ± {:.0e}", value, error);
-}
-
 std::string change_of_size(const Evaluation& e) {
   if (e.size_bytes == e.base_size_bytes) return "the same";
   const double ratio = static_cast<double>(e.base_size_bytes) / static_cast<double>(e.size_bytes);
@@ -76,6 +70,26 @@ std::string against(const Evaluation& e) {
 }
 
 }  // namespace
+
+std::string perplexity_cell(double value, double error) {
+  // A broken model's perplexity runs to any number of digits.
+  return value < 1e5 ? fmt::format("{:.3f} ± {:.3f}", value, error)
+                     : fmt::format("{:.2e} ± {:.0e}", value, error);
+}
+
+Evaluation base_of(const Evaluation& against) {
+  Evaluation base;
+  base.protocol = against.protocol;
+  base.seq_len = against.seq_len;
+  base.windows = against.windows;
+  base.tokens = against.tokens;
+  base.perplexity = *against.base_perplexity;
+  base.perplexity_stderr = *against.base_perplexity_stderr;
+  base.size_bytes = against.base_size_bytes;
+  base.bits_per_weight_linears = against.base_bits_per_weight_linears;
+  base.bits_per_weight_file = against.base_bits_per_weight_file;
+  return base;
+}
 
 Json to_json(const Evaluation& e) {
   Json json;
