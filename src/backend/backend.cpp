@@ -27,19 +27,15 @@ std::unique_ptr<Weight> Backend::prepare(const CodeView& weight, DType compute) 
   const int64_t rows = weight.codes.rows, cols = weight.codes.cols, groups = weight.scales.cols;
   QuantizedMatrix matrix{.rows = rows, .cols = cols};
   matrix.group_of.assign(weight.group_of.begin(), weight.group_of.end());
-  matrix.codes.resize(static_cast<size_t>(rows * cols));
-  matrix.scales.resize(static_cast<size_t>(rows * groups));
-  download(weight.codes, View{matrix.codes.data(), rows, cols, cols, DType::u8});
-  download(weight.scales, View{matrix.scales.data(), rows, groups, groups, DType::f32});
   matrix.grid.table = weight.table;
   matrix.grid.offsets = weight.zeros.dtype == DType::f32;
-  if (matrix.grid.offsets) {
-    matrix.offsets.resize(matrix.scales.size());
+  matrix.resize(groups);
+  download(weight.codes, View{matrix.codes.data(), rows, cols, cols, DType::u8});
+  download(weight.scales, View{matrix.scales.data(), rows, groups, groups, DType::f32});
+  if (matrix.grid.offsets)
     download(weight.zeros, View{matrix.offsets.data(), rows, groups, groups, DType::f32});
-  } else {
-    matrix.zeros.resize(matrix.scales.size());
+  else
     download(weight.zeros, View{matrix.zeros.data(), rows, groups, groups, DType::u8});
-  }
   return prepare(matrix, compute);
 }
 

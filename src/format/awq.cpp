@@ -129,9 +129,7 @@ QuantizedMatrix unpack_awq(const AwqLinear& linear, int64_t row_begin, int64_t r
   matrix.grid = linear.grid;
   matrix.rows = row_end - row_begin;
   matrix.cols = linear.cols;
-  matrix.codes.resize(static_cast<size_t>(matrix.rows * matrix.cols));
-  matrix.scales.resize(static_cast<size_t>(matrix.rows * groups));
-  matrix.zeros.resize(matrix.scales.size());
+  matrix.resize(groups);
   unpack_weight(linear, row_begin, row_end, matrix);
   for (int64_t row = row_begin; row < row_end; ++row) {
     const NibblePlace place = place_of(row);

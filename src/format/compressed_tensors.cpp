@@ -106,9 +106,7 @@ QuantizedMatrix unpack_compressed(const CompressedLinear& linear, int64_t row_be
   matrix.rows = row_end - row_begin;
   matrix.cols = linear.cols;
   matrix.group_of = linear.group_of;
-  matrix.codes.resize(static_cast<size_t>(matrix.rows * matrix.cols));
-  matrix.scales.resize(static_cast<size_t>(matrix.rows * groups));
-  matrix.zeros.resize(matrix.scales.size());
+  matrix.resize(groups);
   for (int64_t row = row_begin; row < row_end; ++row) {
     unpack_row(linear, row, matrix.codes.data() + (row - row_begin) * matrix.cols);
     for (int64_t group = 0; group < groups; ++group) {

@@ -161,12 +161,9 @@ std::optional<QuantizedMatrix> GgufWeights::quantized(std::string_view name) con
   matrix.grid = *tensor.stored.grid;
   matrix.rows = tensor.stored.rows;
   matrix.cols = tensor.stored.cols;
-  matrix.codes.resize(static_cast<size_t>(matrix.rows * matrix.cols));
-  matrix.scales.resize(static_cast<size_t>(matrix.rows * matrix.grid.groups(matrix.cols)));
-  if (matrix.grid.offsets)
-    matrix.offsets.resize(matrix.scales.size());
-  else
-    matrix.zeros.assign(matrix.scales.size(), static_cast<uint8_t>(matrix.grid.symmetric_zero()));
+  matrix.resize(matrix.grid.groups(matrix.cols));
+  std::fill(matrix.zeros.begin(), matrix.zeros.end(),
+            static_cast<uint8_t>(matrix.grid.symmetric_zero()));
   for (int64_t row = 0; row < matrix.rows; ++row) {
     const int64_t stored = tensor.interleaved_heads == 0
                                ? row

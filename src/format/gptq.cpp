@@ -140,9 +140,7 @@ QuantizedMatrix unpack_gptq(const GptqLinear& linear, int64_t row_begin, int64_t
   matrix.rows = row_end - row_begin;
   matrix.cols = linear.cols;
   matrix.group_of = linear.group_of;
-  matrix.codes.resize(static_cast<size_t>(matrix.rows * matrix.cols));
-  matrix.scales.resize(static_cast<size_t>(matrix.rows * groups));
-  matrix.zeros.resize(matrix.scales.size());
+  matrix.resize(groups);
   unpack_weight(linear, row_begin, matrix);
   for (int64_t group = 0; group < groups; ++group) {
     const std::byte* zeros = linear.qzeros + group * (linear.rows * bits / kWordBits) * 4;

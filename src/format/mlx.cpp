@@ -106,9 +106,7 @@ QuantizedMatrix unpack_mlx(const MlxLinear& linear, int64_t row_begin, int64_t r
   matrix.grid = linear.grid;
   matrix.rows = row_end - row_begin;
   matrix.cols = linear.cols;
-  matrix.codes.resize(static_cast<size_t>(matrix.rows * matrix.cols));
-  matrix.scales.resize(static_cast<size_t>(matrix.rows * groups));
-  matrix.zeros.resize(matrix.scales.size());
+  matrix.resize(groups);
   for (int64_t row = row_begin; row < row_end; ++row)
     unpack_codes(linear.weight + row * bytes, linear.cols, bits,
                  matrix.codes.data() + (row - row_begin) * matrix.cols);

@@ -16,17 +16,13 @@ template <class Read>
 QuantizedMatrix DeviceMatrix::read_with(Read read) const {
   const int64_t rows = codes.rows(), cols = codes.cols(), groups = scales.cols();
   QuantizedMatrix matrix{.grid = grid, .rows = rows, .cols = cols};
-  matrix.codes.resize(static_cast<size_t>(rows * cols));
-  matrix.scales.resize(static_cast<size_t>(rows * groups));
+  matrix.resize(groups);
   read(codes, View{matrix.codes.data(), rows, cols, cols, DType::u8});
   read(scales, View{matrix.scales.data(), rows, groups, groups, DType::f32});
-  if (grid.offsets) {
-    matrix.offsets.resize(matrix.scales.size());
+  if (grid.offsets)
     read(zeros, View{matrix.offsets.data(), rows, groups, groups, DType::f32});
-  } else {
-    matrix.zeros.resize(matrix.scales.size());
+  else
     read(zeros, View{matrix.zeros.data(), rows, groups, groups, DType::u8});
-  }
   return matrix;
 }
 

@@ -12,6 +12,11 @@ Hessian::Hessian(Backend& backend, int64_t inputs)
   backend_.fill(sum_, 0);
 }
 
+Hessian::Hessian(Backend& backend, Tensor sum, int64_t tokens)
+    : backend_(backend), sum_(std::move(sum)), tokens_(tokens) {
+  assert(sum_.rows() == sum_.cols());
+}
+
 void Hessian::accumulate(ConstView x, ConstView row_weights) {
   assert(x.cols == inputs());
   backend_.accumulate_hessian(x, row_weights, sum_);

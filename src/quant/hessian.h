@@ -12,6 +12,8 @@ namespace halftone {
 class Hessian {
  public:
   Hessian(Backend& backend, int64_t inputs);
+  // One that was summed over `tokens` tokens before: its lower triangle (inputs, inputs), f32.
+  Hessian(Backend& backend, Tensor sum, int64_t tokens);
 
   // x (n, inputs), n calibration tokens; row_weights (1, n) or empty.
   void accumulate(ConstView x, ConstView row_weights = {});

@@ -83,6 +83,15 @@ double Grid::bits_per_weight(int64_t cols) const {
   return bits + per_group * static_cast<double>(groups(cols)) / columns;
 }
 
+void QuantizedMatrix::resize(int64_t groups) {
+  codes.resize(static_cast<size_t>(rows * cols));
+  scales.resize(static_cast<size_t>(rows * groups));
+  if (grid.offsets)
+    offsets.resize(scales.size());
+  else
+    zeros.resize(scales.size());
+}
+
 float QuantizedMatrix::value(int64_t row, int64_t col) const {
   const size_t at = static_cast<size_t>(row * groups() + group(col));
   const float level = grid.level(codes[static_cast<size_t>(row * cols + col)]);

@@ -59,10 +59,10 @@ struct Grid {
 struct QuantizedMatrix {
   Grid grid;
   int64_t rows = 0, cols = 0;
-  std::vector<uint8_t> codes;     // rows·cols, one a byte, row-major
-  std::vector<float> scales;      // rows·groups, row-major, values of grid.scales
-  std::vector<uint8_t> zeros;     // rows·groups; empty where the grid has offsets
-  std::vector<int32_t> group_of;  // cols: the group of each column; empty: column / group_size
+  std::vector<uint8_t> codes;       // rows·cols, one a byte, row-major
+  std::vector<float> scales;        // rows·groups, row-major, values of grid.scales
+  std::vector<uint8_t> zeros;       // rows·groups; empty where the grid has offsets
+  std::vector<int32_t> group_of;    // cols: the group of each column; empty: column / group_size
   std::vector<float> offsets = {};  // rows·groups where the grid has them
 
   int64_t groups() const { return rows == 0 ? 0 : static_cast<int64_t>(scales.size()) / rows; }
@@ -70,6 +70,8 @@ struct QuantizedMatrix {
     return group_of.empty() ? col / grid.group_width(cols) : group_of[static_cast<size_t>(col)];
   }
   float value(int64_t row, int64_t col) const;
+  // Gives codes, scales and zeros (or offsets) their sizes for `groups` groups a row, all zero.
+  void resize(int64_t groups);
   bool operator==(const QuantizedMatrix&) const = default;
 };
 
