@@ -44,7 +44,8 @@ class SafetensorsOutput : public ModelWriter {
               return packed.count(name) == 0;
             },
             spec.dense),
-        writer_(spec.directory, plan(), spec.max_shard_bytes) {
+        plan_(plan()),
+        writer_(spec.directory, plan_, spec.max_shard_bytes) {
     write_known();
   }
 
@@ -71,7 +72,7 @@ class SafetensorsOutput : public ModelWriter {
  private:
   // First of all, so that what is read back while the rest is being written has its shapes.
   void write_known() {
-    for (const TensorPlan& tensor : plan()) {
+    for (const TensorPlan& tensor : plan_) {
       if (tensor.value.empty()) continue;
       writer_.write(tensor.name, tensor.value);
       known_.insert(tensor.name);
@@ -110,6 +111,7 @@ class SafetensorsOutput : public ModelWriter {
   const Format* format_;
   OutputSpec spec_;
   DenseTensors dense_;
+  const std::vector<TensorPlan> plan_;
   SafetensorsWriter writer_;
   std::set<std::string> known_;  // written with the plan
   bool rest_written_ = false;
