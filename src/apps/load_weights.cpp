@@ -1,16 +1,15 @@
 // Small models are loaded before a bar could be read: none is drawn for them.
 #include "apps/load_weights.h"
 
-#include <chrono>
 #include <optional>
 
+#include "base/clock.h"
 #include "base/progress.h"
 
 namespace halftone {
 
 std::unique_ptr<WeightProvider> load_weights(Backend& backend, const OpenedModel& model,
                                              DType compute, bool quiet) {
-  using Clock = std::chrono::steady_clock;
   constexpr std::chrono::milliseconds kSilent{500};
   const auto start = Clock::now();
   std::optional<Progress> progress;

@@ -1,7 +1,8 @@
 #include "apps/stage_saver.h"
 
-#include <chrono>
 #include <utility>
+
+#include "base/clock.h"
 
 namespace halftone {
 
@@ -53,7 +54,7 @@ void StageSaver::work() {
       waiting_.pop_front();
       busy_ = true;
     }
-    const auto start = std::chrono::steady_clock::now();
+    const auto start = Clock::now();
     try {
       keep(std::move(next.stage), next.ready);
     } catch (...) {
@@ -61,8 +62,7 @@ void StageSaver::work() {
       failure_ = std::current_exception();
       waiting_.clear();
     }
-    const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start;
-    seconds_ += spent.count();
+    seconds_ += seconds_since(start);
   }
 }
 

@@ -55,13 +55,6 @@ std::optional<std::string_view> ggml_type_of(const Grid& grid) {
   return std::nullopt;
 }
 
-std::string ggml_grid_types() {
-  std::string list;
-  for (const GgmlPacking& row : ggml_packings())
-    list += (list.empty() ? "" : ", ") + std::string(row.name);
-  return list;
-}
-
 std::string ggml_obstacle(std::string_view type, const QuantizedMatrix& matrix) {
   const GgmlPacking* row = find_ggml_packing(type);
   assert(row != nullptr);

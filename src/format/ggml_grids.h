@@ -17,8 +17,6 @@ namespace halftone {
 std::optional<Grid> ggml_grid(std::string_view type);
 // The type whose grid this is; nothing where there is none.
 std::optional<std::string_view> ggml_type_of(const Grid& grid);
-// "Q8_0, Q4_0, …": the types with grids.
-std::string ggml_grid_types();
 
 // Why blocks of `type` cannot store these very values; empty when they can. Groups may be wider
 // than the type's, by whole multiples.
