@@ -419,7 +419,7 @@ TEST_F(BadInput, UnknownFlagsOfEveryCommand) {
 
 // Until its handler stands, a signal ends it as any program, without a word: so that is waited for.
 TEST_F(BadInput, AnInterruptEndsAnEvaluation) {
-  const std::string text = folder_.write("long.txt", make_text(5000));
+  const std::string text = folder_.write("long.txt", make_text(50000));
   Running program({"eval", model_, "--text", text, "--seq-len", "64"});
   while (program.alive() && !program.catches(SIGINT))
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
