@@ -97,12 +97,26 @@ void fill_weights(const SyntheticTensor& tensor, const std::array<bf16, kTable>&
   });
 }
 
+bool is_outlier(int64_t channel) { return channel % kOutlierEvery == kFirstOutlier; }
+
+// What reads a norm's output takes as much less of its outliers, as trained weights do. Else a few
+// channels would decide what all tokens become, and deep layers' Hessians would be of low rank.
+void shrink_outliers(const SyntheticTensor& tensor, std::span<bf16> weights) {
+  const Stage stage = stage_of(tensor.key.role);
+  if (stage != Stage::attn_in && stage != Stage::mlp_in) return;
+  for (int64_t col = kFirstOutlier; col < tensor.cols; col += kOutlierEvery)
+    for (int64_t row = 0; row < tensor.rows; ++row) {
+      bf16& weight = weights[static_cast<size_t>(row * tensor.cols + col)];
+      weight = to_bf16(to_float(weight) / kOutlier);
+    }
+}
+
 void fill_gain(const SyntheticTensor& tensor, float offset, std::span<bf16> out) {
   const Role role = tensor.key.role;
   const bool before_linears = role == Role::attn_norm || role == Role::mlp_norm;
   for (int64_t i = 0; i < tensor.count(); ++i) {
-    const bool loud = before_linears && i % kOutlierEvery == kFirstOutlier;
-    out[static_cast<size_t>(i)] = to_bf16((loud ? kOutlier : 1) - offset);
+    const bool outlier = before_linears && is_outlier(i);
+    out[static_cast<size_t>(i)] = to_bf16((outlier ? kOutlier : 1) - offset);
   }
 }
 
@@ -148,6 +162,8 @@ void write_synthetic_model(const Json& json, const std::string& directory, Threa
         fill_gain(tensor, config.norm.gain_offset, all);
       else
         fill_weights(tensor, table, all, threads);
+      if (is_linear(tensor.key.role) && tensor.key.part == Part::weight)
+        shrink_outliers(tensor, all);
     }
     // The writer has a place for each tensor: several go to theirs at once.
     threads.parallel_for(static_cast<int64_t>(end - begin), 1, [&](int64_t i, int64_t) {

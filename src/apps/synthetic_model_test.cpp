@@ -58,6 +58,16 @@ TEST(SyntheticModel, WeightsAreNormalAndGainsHaveAnOutlier) {
   const auto count = static_cast<double>(weights.size());
   EXPECT_NEAR(sum / count, 0, 4 * .02 / std::sqrt(count));
   EXPECT_NEAR(squares / count, .02 * .02, 4 * .02 * .02 * std::sqrt(2 / count));
+  // The channel whose gain is an outlier is read that much more quietly.
+  const std::vector<float> queries = values_of(model, {.layer = 1, .role = Role::q});
+  const int64_t cols = model.config().hidden, rows = static_cast<int64_t>(queries.size()) / cols;
+  double loud = 0, next = 0;
+  for (int64_t row = 0; row < rows; ++row) {
+    loud += std::abs(queries[static_cast<size_t>(row * cols + 7)]);
+    next += std::abs(queries[static_cast<size_t>(row * cols + 8)]);
+  }
+  EXPECT_GT(loud, 0);
+  EXPECT_LT(loud, next / 8);
   const std::vector<float> gains = values_of(model, {.layer = 1, .role = Role::mlp_norm});
   EXPECT_EQ(std::count(gains.begin(), gains.end(), 20.f), 1);
   EXPECT_EQ(std::count(gains.begin(), gains.end(), 1.f), static_cast<int64_t>(gains.size()) - 1);
