@@ -206,6 +206,16 @@ TEST_P(UnevenSequencesTest, TheEstimateHoldsForTheLongest) {
   measure(least);
 }
 
+TEST_P(UnevenSequencesTest, TimeIsMeasuredOnThem) {
+  const auto backend = make();
+  const TimeEstimate time =
+      estimate_time({*backend, model_, plan_, calibration_, DType::f32, options_});
+  EXPECT_GT(time.seconds_per_layer, 0);
+  calibration_.held_out = {};
+  EXPECT_GT(estimate_time({*backend, model_, plan_, calibration_, DType::f32, options_}).seconds,
+            0);
+}
+
 INSTANTIATE_TEST_SUITE_P(Backends, UnevenSequencesTest, ::testing::Values("device", "ref", "cpu"),
                          [](const auto& test) { return std::string(test.param); });
 

@@ -26,9 +26,10 @@ class CompareCommand : public Command {
                                           "Measure on the first N windows"),
                       1);
     take_whole_number(command->add_option("--seq-len,--seqlen", options_.quantize.seq_len,
-                                          "Tokens of a calibration window"),
+                                          "Tokens of a calibration window, or at most"),
                       16)
         ->capture_default_str();
+    add_sequences_option(*command, options_.quantize);
     take_whole_number(
         command->add_option("--seed", options_.quantize.seed, "Of the choice of windows"), 0)
         ->capture_default_str();
