@@ -2,49 +2,25 @@
 // the Hessian of the stage after it.
 #include "apps/block_quantizer.h"
 
-#include <algorithm>
 #include <chrono>
-#include <cmath>
-#include <map>
 #include <optional>
 #include <set>
 
+#include "apps/linear_solver.h"
+#include "apps/loud_channels.h"
 #include "apps/stage_saver.h"
 #include "apps/token_scores.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/interrupt.h"
 #include "base/log.h"
-#include "quant/clip.h"
-#include "quant/gptq.h"
 #include "quant/hessian.h"
 
 namespace halftone {
 namespace {
 
-constexpr size_t kLoudest = 4;
 // Of the work on a stage, for the progress bar: what is spent in the windows; the rest is solving.
 constexpr double kShareOfWindows = 0.85;
-
-// Root mean squares of a stage's input channels, from the diagonal of its Hessian.
-void note_channels(const Hessian& hessian, StageRecord& record) {
-  const int64_t n = hessian.inputs();
-  const std::vector<float>& sums = hessian.diagonal();
-  std::vector<LoudChannel> channels(static_cast<size_t>(n));
-  for (int64_t i = 0; i < n; ++i)
-    channels[static_cast<size_t>(i)] = {
-        i, std::sqrt(double{sums[static_cast<size_t>(i)]} / static_cast<double>(hessian.tokens()))};
-  const auto louder = [](const LoudChannel& a, const LoudChannel& b) {
-    return std::tuple(-a.rms, a.channel) < std::tuple(-b.rms, b.channel);
-  };
-  const auto median = channels.begin() + static_cast<std::ptrdiff_t>(channels.size() / 2);
-  std::nth_element(channels.begin(), median, channels.end(), louder);
-  record.typical_rms = median->rms;
-  const auto count = static_cast<std::ptrdiff_t>(std::min(kLoudest, channels.size()));
-  std::partial_sort(channels.begin(), channels.begin() + count, channels.end(), louder);
-  channels.resize(static_cast<size_t>(count));
-  record.loudest = std::move(channels);
-}
 
 class BlockQuantizer {
  public:
@@ -58,6 +34,7 @@ class BlockQuantizer {
   };
 
   std::vector<StagePlan> stages_of(int layer) const;
+  StagePlan head_stage() const;
   bool needs_hessian(const StagePlan& stage) const;
   bool in_journal(const StageId& id) const { return resumable_.contains(record_name(id)); }
   int64_t layers() const { return in_.layers > 0 ? in_.layers : config_.layers; }
@@ -67,16 +44,22 @@ class BlockQuantizer {
   SolvedStage solve(const StagePlan& stage, std::optional<Hessian> hessian);
   StageRecord solve_and_save(const StagePlan& stage, std::optional<Hessian> hessian);
   StageRecord read_finished(const StagePlan& stage);
-  using Moments = std::map<int64_t, GroupMoments>;  // by the groups' width
-  Moments moments_of(const StagePlan& stage, const Hessian& hessian) const;
-  SolveResult solve_linear(const PlanRow& row, const Factor* factor, const Moments& moments);
+  StageMoments moments_of(const StagePlan& stage, const Hessian& hessian) const;
   bool shares_dense(const TensorKey& key) const;
   void announce(const StagePlan& stage);
-  void load(const TensorKey& key, View weight);
+  void load(const TensorKey& key, int64_t row_begin, View rows);
+  // Whether something runs through its quantized linears.
+  bool runs_on(const StageId& id) const { return id != kHeadStage || held_out_.count() > 0; }
+  void quantize_layer(int layer);
+  void quantize_head();
   std::vector<TensorKey> linears_of(int layer) const;
   void report(const StageRecord& record, bool resumed);
   void run_held_out(int layer);
   HeldOutLoss measure_loss();
+  // Stages of the whole work, and those before this one.
+  double stages() const { return static_cast<double>(layers() * kStages + head_rows()); }
+  double stages_before(const StageId& id) const;
+  int64_t head_rows() const { return head_stage().rows.empty() ? 0 : 1; }
   void step(const StageId& id, double within);
 
   const BlockQuantizerInput& in_;
@@ -129,11 +112,23 @@ bool BlockQuantizer::needs_hessian(const StagePlan& stage) const {
   return in_.plan.method->needs_hessian && !stage.rows.empty() && !in_journal(stage.id);
 }
 
+// A probe of some layers leaves the head out.
+BlockQuantizer::StagePlan BlockQuantizer::head_stage() const {
+  StagePlan stage{.id = kHeadStage, .rows = {}};
+  for (const PlanRow& row : in_.plan.rows)
+    if (row.key.role == Role::head && !row.method.empty() && in_.layers == 0)
+      stage.rows.push_back(&row);
+  return stage;
+}
+
+double BlockQuantizer::stages_before(const StageId& id) const {
+  if (id == kHeadStage) return static_cast<double>(layers() * kStages);
+  return static_cast<double>(id.layer * kStages + static_cast<int>(id.stage));
+}
+
 void BlockQuantizer::step(const StageId& id, double within) {
   throw_if_interrupted();
-  const double stages = static_cast<double>(layers() * kStages);
-  const double before = static_cast<double>(id.layer * kStages + static_cast<int>(id.stage));
-  if (in_.on_step) in_.on_step((before + within) / stages, id);
+  if (in_.on_step) in_.on_step((stages_before(id) + within) / stages(), id);
 }
 
 // Whether the weight that the original model multiplies with is the one that is to be quantized,
@@ -147,16 +142,22 @@ bool BlockQuantizer::shares_dense(const TensorKey& key) const {
 // What solving this stage takes comes while its Hessian is filled.
 void BlockQuantizer::announce(const StagePlan& stage) {
   std::vector<TensorKey> keys;
-  if (!in_.load_ahead) return;
+  if (!in_.load_ahead || stage.id == kHeadStage) return;
   for (const PlanRow* row : stage.rows)
     if (held_out_.count() > 0 || (shares_dense(row->key) && !in_journal(stage.id)))
       keys.push_back(row->key);
   dense_->prefetch(keys);
 }
 
-void BlockQuantizer::load(const TensorKey& key, View weight) {
-  if (shares_dense(key) && in_.backend.restore(*dense_->linear(key)->weight, weight)) return;
-  reader_.upload(key, weight);
+void BlockQuantizer::load(const TensorKey& key, int64_t row_begin, View rows) {
+  const bool shared = key.role != Role::head && shares_dense(key);
+  // What comes ahead is not counted here, but waited for.
+  const int64_t stored = shared ? 0 : in_.model.tensors->stored(key).bytes;
+  const double share =
+      static_cast<double>(rows.rows) / static_cast<double>(in_.model.tensors->shape(key).first);
+  const ProfileScope scope(in_.profile, "load weights", 0, share * static_cast<double>(stored));
+  if (shared && in_.backend.restore(*dense_->linear(key)->weight, rows)) return;
+  reader_.upload(key, rows, row_begin);
 }
 
 std::optional<Hessian> BlockQuantizer::approach(const StageId* done, const StagePlan& stage) {
@@ -176,10 +177,9 @@ std::optional<Hessian> BlockQuantizer::approach(const StageId* done, const Stage
   return hessian;
 }
 
-// What a search of clipped ranges looks at, while the Hessian is there.
-BlockQuantizer::Moments BlockQuantizer::moments_of(const StagePlan& stage,
-                                                   const Hessian& hessian) const {
-  Moments moments;
+// While the Hessian is there.
+StageMoments BlockQuantizer::moments_of(const StagePlan& stage, const Hessian& hessian) const {
+  StageMoments moments;
   if (!in_.plan.solver.clip) return moments;
   for (const PlanRow* row : stage.rows) {
     const int64_t width = row->grid.group_width(row->cols);
@@ -188,31 +188,11 @@ BlockQuantizer::Moments BlockQuantizer::moments_of(const StagePlan& stage,
   return moments;
 }
 
-SolveResult BlockQuantizer::solve_linear(const PlanRow& row, const Factor* factor,
-                                         const Moments& moments) {
-  const Tensor weight = in_.backend.allocate(row.rows, row.cols, DType::f32);
-  {
-    // What comes ahead is not counted here, but waited for.
-    const int64_t stored = shares_dense(row.key) ? 0 : in_.model.tensors->stored(row.key).bytes;
-    const ProfileScope scope(in_.profile, "load weights", 0, static_cast<double>(stored));
-    load(row.key, weight);
-  }
-  // Each column's error goes, once, to all columns before it.
-  const auto rows = static_cast<double>(row.rows), cols = static_cast<double>(row.cols);
-  const ProfileScope scope(in_.profile, "solve", factor ? rows * cols * cols : 0);
-  SolverOptions options = in_.plan.solver;
-  options.profile = in_.profile;
-  options.fit.grid = row.grid;
-  const auto found = moments.find(row.grid.group_width(row.cols));
-  if (found != moments.end()) options.moments = &found->second;
-  return find_method(row.method).solve(in_.backend, weight, factor, options);
-}
-
 SolvedStage BlockQuantizer::solve(const StagePlan& stage, std::optional<Hessian> hessian) {
   SolvedStage solved{.record = {.id = stage.id}, .matrices = {}};
   StageRecord& record = solved.record;
   std::optional<Factor> factor;
-  Moments moments;
+  StageMoments moments;
   std::string trouble;
   auto start = Clock::now();
   if (hessian) {
@@ -227,11 +207,15 @@ SolvedStage BlockQuantizer::solve(const StagePlan& stage, std::optional<Hessian>
       trouble = "activations overflowed: rounded to nearest instead";
     }
   }
+  const LinearSolver solver{
+      in_.backend, in_.plan.solver,
+      [this](const TensorKey& key, int64_t row_begin, View rows) { load(key, row_begin, rows); },
+      in_.profile};
   for (const PlanRow* row : stage.rows) {
     throw_if_interrupted();
     PlanRow how = *row;
     if (!trouble.empty()) how.method = "rtn";
-    SolveResult result = solve_linear(how, factor ? &*factor : nullptr, moments);
+    SolveResult result = solver.solve(how, factor ? &*factor : nullptr, moments);
     if (!trouble.empty()) {
       result.report.note = trouble;
       spdlog::warn("{}: {}", row->module, trouble);
@@ -247,7 +231,7 @@ SolvedStage BlockQuantizer::solve(const StagePlan& stage, std::optional<Hessian>
 
 StageRecord BlockQuantizer::solve_and_save(const StagePlan& stage, std::optional<Hessian> hessian) {
   SolvedStage solved = solve(stage, std::move(hessian));
-  for (size_t i = 0; i < solved.matrices.size(); ++i) {
+  for (size_t i = 0; runs_on(stage.id) && i < solved.matrices.size(); ++i) {
     const auto values = static_cast<double>(solved.matrices[i].rows() * solved.matrices[i].cols());
     const ProfileScope scope(in_.profile, "prepare quantized weights", 0,
                              values * static_cast<double>(1 + size_of(in_.compute)));
@@ -270,6 +254,7 @@ StageRecord BlockQuantizer::read_finished(const StagePlan& stage) {
   since_ = Clock::now();
   StageRecord record = without_matrices(kept.record);
   for (const FinishedLinear& linear : kept.record.linears) {
+    if (!runs_on(stage.id)) continue;
     const ProfileScope scope(in_.profile, "prepare quantized weights");
     quantized_.set(linear.key, in_.backend.prepare(linear.matrix, in_.compute));
   }
@@ -278,11 +263,9 @@ StageRecord BlockQuantizer::read_finished(const StagePlan& stage) {
 }
 
 void BlockQuantizer::report(const StageRecord& record, bool resumed) {
-  const double stages = static_cast<double>(layers() * kStages);
-  const double at =
-      static_cast<double>(record.id.layer * kStages + static_cast<int>(record.id.stage) + 1);
+  const double at = stages_before(record.id) + 1;
   for (const FinishedLinear& linear : record.linears)
-    if (in_.on_linear) in_.on_linear(linear, at / stages, resumed);
+    if (in_.on_linear) in_.on_linear(linear, at / stages(), resumed);
 }
 
 void BlockQuantizer::finish_stage(const StagePlan& stage, std::optional<Hessian> hessian) {
@@ -350,24 +333,37 @@ HeldOutLoss BlockQuantizer::measure_loss() {
   return held_out_loss(scores, windows, "quantized");
 }
 
-BlockQuantizerResult BlockQuantizer::run() {
-  for (int layer = 0; layer < layers(); ++layer) {
-    std::optional<StageId> done;
-    for (const StagePlan& stage : stages_of(layer)) {
-      if (in_.on_stage) in_.on_stage(stage.id, false);
-      std::optional<Hessian> hessian = approach(done ? &*done : nullptr, stage);
-      if (in_.on_stage) in_.on_stage(stage.id, true);
-      finish_stage(stage, std::move(hessian));
-      done = stage.id;
-    }
-    for (int64_t b = 0; b < samples_.count(); ++b) {
-      throw_if_interrupted();
-      samples_.finish_block(b, *done);
-    }
-    run_held_out(layer);
-    quantized_.clear(layer);
-    dense_->release_layer(layer);
+void BlockQuantizer::quantize_layer(int layer) {
+  std::optional<StageId> done;
+  for (const StagePlan& stage : stages_of(layer)) {
+    if (in_.on_stage) in_.on_stage(stage.id, false);
+    std::optional<Hessian> hessian = approach(done ? &*done : nullptr, stage);
+    if (in_.on_stage) in_.on_stage(stage.id, true);
+    finish_stage(stage, std::move(hessian));
+    done = stage.id;
   }
+  for (int64_t b = 0; b < samples_.count(); ++b) {
+    throw_if_interrupted();
+    samples_.finish_block(b, *done);
+  }
+  run_held_out(layer);
+  quantized_.clear(layer);
+  dense_->release_layer(layer);
+}
+
+// Behind the last block, from the final norm's output.
+void BlockQuantizer::quantize_head() {
+  const StagePlan stage = head_stage();
+  if (stage.rows.empty()) return;
+  std::optional<Hessian> hessian = needs_hessian(stage) ? approach(nullptr, stage) : std::nullopt;
+  samples_.release();
+  forward_.release_scratch();
+  finish_stage(stage, std::move(hessian));
+}
+
+BlockQuantizerResult BlockQuantizer::run() {
+  for (int layer = 0; layer < layers(); ++layer) quantize_layer(layer);
+  quantize_head();
   samples_.release();  // makes room for the head and its logits
   if (saver_) {
     const ProfileScope scope(in_.profile, "journal");

@@ -62,6 +62,8 @@ std::vector<StageId> stages_of(const ChannelScalingInput& input) {
   std::vector<StageId> stages;
   for (int layer = 0; layer < layers_of(input); ++layer)
     for (int s = 0; s < kStages; ++s) stages.push_back({layer, static_cast<Stage>(s)});
+  // A probe of some layers leaves the head out.
+  if (input.layers == 0 && !rows_of(input.plan, kHeadStage).empty()) stages.push_back(kHeadStage);
   return stages;
 }
 
@@ -107,10 +109,11 @@ class ChannelScaler {
 
 void ChannelScaler::step(const StageId& id, int64_t window) {
   throw_if_interrupted();
-  const double before = static_cast<double>(id.layer * kStages + static_cast<int>(id.stage));
+  const int64_t last = layers_of(in_) * kStages;
+  const double before = static_cast<double>(
+      id == kHeadStage ? last : id.layer * kStages + static_cast<int64_t>(id.stage));
   const double within = static_cast<double>(window) / static_cast<double>(samples_.count());
-  if (in_.on_step)
-    in_.on_step((before + within) / static_cast<double>(layers_of(in_) * kStages), id);
+  if (in_.on_step) in_.on_step((before + within) / static_cast<double>(last + 1), id);
 }
 
 Hessian ChannelScaler::approach(const StageId* done, const StageId& id) {
@@ -221,8 +224,7 @@ TransformedModel transform_model(const ChannelScalingInput& input, bool quiet) {
   Progress progress("Scaling", 1, quiet);
   ChannelScalingInput shown = input;
   shown.on_step = [&](double fraction, const StageId& id) {
-    progress.update(fraction,
-                    fmt::format("layer {}/{}  {}", id.layer + 1, layers, name_of(id.stage)));
+    progress.update(fraction, place_text(id, layers));
   };
   const std::vector<StageScales> stages = find_channel_scales(shown);
   transformed.text = scaling_text(stages);

@@ -70,6 +70,8 @@ std::vector<std::string> plan_lines(const OpenedModel& model, const Plan& plan) 
                   plan.dense ? "dense, scaled for " + plan.grid_text() : plan.grid_text(),
                   plan.method->name, plan.bits_per_weight_linears,
                   count.skipped > 0 ? fmt::format("; {} skipped", count.skipped) : ""));
+  if (const std::string head = head_text(model, plan); !head.empty())
+    lines.push_back("          " + head);
   for (const PlannedModule& table : plan.tables)
     lines.push_back(fmt::format("          {}: {}", table.name, gguf_type_text(table)));
   lines.push_back(fmt::format("Output    about {} ({:.2f} bits a weight over the whole file)",

@@ -196,6 +196,19 @@ void probe(const EstimateInput& input, const Calibration& windows, Profile* prof
                      .measure_loss = false});
 }
 
+// The head's quantized weights, as a multiple of the probed layer's: weight by weight they cost the
+// same.
+double head_share(const Plan& plan) {
+  double probed = 0, head = 0;
+  for (const PlanRow& row : plan.rows) {
+    if (row.method.empty()) continue;
+    const auto weights = static_cast<double>(row.rows * row.cols);
+    if (row.key.layer == 0) probed += weights;
+    if (row.key.role == Role::head) head += weights;
+  }
+  return probed > 0 ? head / probed : 0;
+}
+
 }  // namespace
 
 Estimate estimate_resources(const EstimateInput& input) {
@@ -256,6 +269,7 @@ TimeEstimate estimate_time(const EstimateInput& input) {
   estimate.seconds_per_layer =
       solving + (probed > 0 ? (total - solving) / probed * passed_tokens(calibration) : 0);
   estimate.seconds = estimate.seconds_per_layer * static_cast<double>(input.model.config().layers);
+  estimate.seconds += solving * head_share(input.plan);
   return estimate;
 }
 

@@ -81,23 +81,25 @@ std::vector<std::string> GgufPlan::notes() const {
   return notes;
 }
 
-std::vector<PlannedModule> plan_gguf_tables(const OpenedModel& model, GgufPlan& plan) {
+std::vector<PlannedModule> plan_gguf_tables(const OpenedModel& model, GgufPlan& plan,
+                                            bool head_is_row) {
   std::vector<PlannedModule> tables;
   for (const TensorKey& key : model.tensors->keys()) {
-    if (key.part != Part::weight || (key.role != Role::embed && key.role != Role::head)) continue;
+    const bool table = key.role == Role::embed || (key.role == Role::head && !head_is_row);
+    if (key.part != Part::weight || !table) continue;
     const auto [rows, cols] = model.tensors->shape(key);
     const std::string name = model.tensors->name(key);
-    PlannedModule table{.name = name.substr(0, name.rfind('.')),
-                        .role = key.role,
-                        .rows = rows,
-                        .cols = cols,
-                        .skipped = true};
+    PlannedModule planned{.name = name.substr(0, name.rfind('.')),
+                          .role = key.role,
+                          .rows = rows,
+                          .cols = cols,
+                          .skipped = true};
     if (const auto choice = plan.choose(key, cols)) {
-      table.skipped = !choice->grid;
-      table.dense = choice->dense;
-      if (choice->grid) table.grid = *choice->grid;
+      planned.skipped = !choice->grid;
+      planned.dense = choice->dense;
+      if (choice->grid) planned.grid = *choice->grid;
     }
-    tables.push_back(std::move(table));
+    tables.push_back(std::move(planned));
   }
   return tables;
 }

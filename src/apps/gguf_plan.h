@@ -51,7 +51,9 @@ class GgufPlan {
 };
 
 // Embedding and head of the model as modules of a GGUF: with a grid, or skipped with a dense type.
-std::vector<PlannedModule> plan_gguf_tables(const OpenedModel& model, GgufPlan& plan);
+// Not the head where that is a row of the plan.
+std::vector<PlannedModule> plan_gguf_tables(const OpenedModel& model, GgufPlan& plan,
+                                            bool head_is_row);
 
 // The mix whose type holds most of the weights: what the file says of itself. All dense: F16, BF16
 // or F32.

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "apps/channel_scaling.h"
+#include "apps/linear_solver.h"
 #include "apps/output_stream.h"
 #include "apps/token_scores.h"
 #include "apps/window_stream.h"
@@ -120,6 +121,8 @@ class Counter {
   int64_t scale_search(int s) const;
   int64_t held_out() const;
   int64_t head() const;
+  int64_t solve_head() const;
+  const PlanRow* head_row() const;  // null: the head is not quantized
 
   const EstimateInput& in_;
   const ModelConfig& config_;
@@ -212,6 +215,31 @@ int64_t Counter::blocks(const Copies& copies, bool ahead) const {
   return peak;
 }
 
+const PlanRow* Counter::head_row() const {
+  for (const PlanRow& row : in_.plan.rows)
+    if (row.key.role == Role::head && !row.method.empty()) return &row;
+  return nullptr;
+}
+
+// The head's codes, its factor and a panel's weights; then the codes on their way to the journal
+// and the output, and what the held-out windows run through.
+int64_t Counter::solve_head() const {
+  const PlanRow* row = head_row();
+  if (row == nullptr) return 0;
+  const int64_t n = row->cols, codes = code_bytes(*row);
+  const int64_t panel = LinearSolver::panel_rows(in_.backend, row->key, row->rows, n);
+  const bool hessian = in_.plan.method->needs_hessian;
+  const int64_t squares = hessian ? 12 * n * n : 0;
+  const int64_t factor = hessian ? 4 * n * n + 4 * kFactorBlock * n : 0;
+  const int64_t split = apart_ ? 6 * kSpan * (n + panel) : 0;
+  const int64_t moments = in_.plan.solver.clip ? 4 * n * row->grid.group_width(n) : 0;
+  const int64_t solving =
+      codes + factor + moments + split + panel * ((4 + 4 + 4 + 1 + 1) * n + 4 * kFactorBlock);
+  const int64_t prepared = held_out_ > 0 ? row->rows * n * weight_ : 0;
+  const int64_t saving = apart_ ? codes : 3 * codes;
+  return std::max({squares, solving, prepared + saving});
+}
+
 int64_t Counter::head() const {
   const int64_t weights = config_.vocab * config_.hidden;
   const TensorKey own{.role = Role::head}, tied{.role = Role::embed};
@@ -220,8 +248,11 @@ int64_t Counter::head() const {
   const int64_t tile = std::min(std::max<int64_t>(16, kTileElements / config_.vocab),
                                 std::max<int64_t>(held_out_batch_, 1));
   const int64_t logits = (held_out_ > 0 ? 2 : 1) * tile * config_.vocab * 4;
-  return weights * (weight_ + (mapped ? 0 : x_)) + logits + tile * config_.hidden * 2 * (4 + x_) +
-         kTiles;
+  // Of a quantized head the original stands beside it.
+  const int64_t heads = head_row() == nullptr ? 1 : 2;
+  const int64_t measured = weights * (heads * weight_ + (mapped ? 0 : x_)) + logits +
+                           tile * config_.hidden * 2 * (4 + x_) + kTiles;
+  return std::max(measured, solve_head());
 }
 
 MemoryNeed Counter::count() const {
@@ -251,7 +282,8 @@ MemoryNeed Counter::count() const {
   need.head = standing + head();
   // A stage's codes, and their record in the journal or what is packed of them; on a device's host
   // more stages, on their way to the output.
-  const int64_t codes = widest(&StageShape::weights);
+  int64_t codes = widest(&StageShape::weights);
+  if (apart_ && head_row() != nullptr) codes = std::max(codes, config_.vocab * hidden);
   need.outside = kProgram + 2 * codes;
   if (apart_) need.outside += OutputStream::bytes_held(in_.backend, codes);
   const int64_t widest_input = widest(&StageShape::inputs);

@@ -69,6 +69,8 @@ std::string model_card(const OutputInput& input) {
                       input.model.name(), plan.main_grid().bits, input.model.name());
   text += fmt::format("- method {}, {}\n- {:.3f} bits a weight in the quantized linears\n",
                       plan.method->name, plan.grid_text(), plan.bits_per_weight_linears);
+  if (const std::string head = head_text(input.model, plan); !head.empty())
+    text += "- " + head + "\n";
   if (!outcome.scaling.empty()) text += "- " + outcome.scaling + "\n";
   if (outcome.samples > 0)
     text += fmt::format("- calibrated on {}, SHA-256 of the text {}\n", outcome.samples_text,
@@ -125,6 +127,7 @@ std::string reproduction_config(const QuantizeOptions& options, const OpenedMode
                       options.damping);
   if (!options.order.empty()) text += fmt::format("order = {}\n", quoted(options.order));
   if (options.scales_only) text += "scales-only = true\n";
+  if (options.lm_head) text += "lm-head = true\n";
   if (!options.scale_search.empty())
     text += fmt::format("scale-search = {}\n", quoted(options.scale_search));
   if (options.max_shard_bytes > 0)

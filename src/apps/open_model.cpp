@@ -5,10 +5,35 @@
 
 #include "base/error.h"
 #include "format/open_weights.h"
+#include "tensor/renamed_copy.h"
 
 namespace halftone {
 
-OpenedModel open_model(const std::string& model) {
+namespace {
+
+// The name of a tied head's tensor, if it had one.
+std::string head_name(const ModelTensors& tensors) {
+  const TensorKey embed{.role = Role::embed}, head{.role = Role::head};
+  for (const Prefix& prefix : tensors.arch().prefixes)
+    if (tensor_name(tensors.arch(), embed, prefix) == tensors.name(embed))
+      return *tensor_name(tensors.arch(), head, prefix);
+  return *tensor_name(tensors.arch(), head);
+}
+
+void untie(OpenedModel& model) {
+  const std::string embedding = model.tensors->name({.role = Role::embed});
+  const std::string head = head_name(*model.tensors);
+  ModelConfig config = model.config();
+  config.tied_embeddings = false;
+  model.tensors.reset();
+  model.source = std::make_unique<RenamedCopy>(std::move(model.source), embedding, head);
+  model.tensors = std::make_unique<ModelTensors>(*model.source, config);
+  model.own_head = true;
+}
+
+}  // namespace
+
+OpenedModel open_model(const std::string& model, bool own_head) {
   OpenedModel opened;
   opened.checkpoint = std::make_unique<Checkpoint>(Checkpoint::open(model));
   const ModelConfig config = read_config(opened.checkpoint->metadata());
@@ -16,6 +41,7 @@ OpenedModel open_model(const std::string& model) {
   opened.source = std::move(weights.source);
   opened.quantization = std::move(weights.quantization);
   opened.tensors = std::make_unique<ModelTensors>(*opened.source, config);
+  if (own_head && config.tied_embeddings) untie(opened);
   return opened;
 }
 

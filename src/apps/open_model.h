@@ -17,13 +17,15 @@ struct OpenedModel {
   std::unique_ptr<WeightSource> source;  // dense, GPTQ or GGUF
   std::unique_ptr<ModelTensors> tensors;
   std::string quantization;  // empty when dense; "gptq 4-bit g128 sym", "GGUF Q4_K_M"
+  bool own_head = false;     // the head has a tensor of its own here, and is tied in the files
   bool quantized() const { return !quantization.empty(); }
   const ModelConfig& config() const { return tensors->config(); }
   const std::string& name() const { return checkpoint->name(); }
 };
 
-// Throws Error(usage) when there is no such model, Error(bad_input) when it is broken.
-OpenedModel open_model(const std::string& model);
+// Throws Error(usage) when there is no such model, Error(bad_input) when it is broken. `own_head`:
+// a head that is tied to the embedding becomes a tensor with the same values, and the model untied.
+OpenedModel open_model(const std::string& model, bool own_head = false);
 
 // Bits a weight of the quantizable linears, and of all weight files over all parameters.
 struct ModelSize {

@@ -68,7 +68,7 @@ OutputStream::OutputStream(const OutputStreamInput& input, std::string directory
       writer_(
           input.plan.format->open_writer(*input.plan.format, spec_of(input, directory_, gguf_))) {
   for (const PlanRow& row : input_.plan.rows)
-    if (!row.method.empty()) ++to_compare_[row.key.layer];
+    if (!row.method.empty()) ++to_compare_[place_of(row.key)];
   for (int i = 0; i < threads_beside(input_.backend); ++i)
     threads_.emplace_back([this] { work(); });
 }
@@ -81,6 +81,10 @@ OutputStream::~OutputStream() {
   }
   changed_.notify_all();
   for (std::thread& thread : threads_) thread.join();
+}
+
+int OutputStream::place_of(const TensorKey& key) const {
+  return key.layer < 0 ? static_cast<int>(input_.model.config().layers) : key.layer;
 }
 
 void OutputStream::add(StageRecord stage) {
@@ -142,7 +146,7 @@ void OutputStream::process(const Linears& linears) {
   std::call_once(rest_, [this] { write_rest(); });
   verify(linears);
   const std::lock_guard lock(mutex_);
-  for (const FinishedLinear& linear : linears) --to_compare_[linear.key.layer];
+  for (const FinishedLinear& linear : linears) --to_compare_[place_of(linear.key)];
   seconds_ += seconds_since(start);
 }
 
@@ -173,7 +177,8 @@ int OutputStream::layers_compared() const {
   const std::lock_guard lock(mutex_);
   for (const auto& [layer, left] : to_compare_)
     if (left != 0) return layer;
-  return to_compare_.empty() ? 0 : to_compare_.rbegin()->first + 1;
+  const auto layers = static_cast<int>(input_.model.config().layers);
+  return to_compare_.empty() ? 0 : std::min(layers, to_compare_.rbegin()->first + 1);
 }
 
 int64_t OutputStream::finish() {

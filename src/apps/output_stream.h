@@ -54,6 +54,8 @@ class OutputStream {
  private:
   // That a backend leaves for this; 0: the caller's own.
   static int threads_beside(Backend& backend);
+  // Where a linear counts: the head behind all layers.
+  int place_of(const TensorKey& key) const;
 
   using Linears = std::vector<FinishedLinear>;
   void enqueue(Linears linears);
@@ -72,7 +74,7 @@ class OutputStream {
   std::condition_variable changed_;
   std::deque<Linears> waiting_;
   int64_t weights_held_ = 0, most_weights_ = 0;
-  std::map<int, int64_t> to_compare_;  // modules of each layer
+  std::map<int, int64_t> to_compare_;  // modules of each layer, and of the head
   bool stopping_ = false;
   double seconds_ = 0;
   std::exception_ptr failure_;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <climits>
 
 #include "apps/dynamic_rules.h"
 #include "apps/name_filter.h"
@@ -44,14 +45,18 @@ SolverOptions solver_options(const QuantizeOptions& options, const Method& metho
   return solver;
 }
 
-std::vector<TensorKey> linears_in_order(const ModelTensors& tensors) {
+// The head last.
+std::vector<TensorKey> linears_in_order(const ModelTensors& tensors, bool head) {
   std::vector<TensorKey> keys;
   for (const TensorKey& key : tensors.keys())
-    if (is_linear(key.role) && key.part == Part::weight) keys.push_back(key);
-  std::stable_sort(keys.begin(), keys.end(), [](const TensorKey& a, const TensorKey& b) {
-    return std::tuple(a.layer, stage_of(a.role), a.expert, a.role) <
-           std::tuple(b.layer, stage_of(b.role), b.expert, b.role);
-  });
+    if ((is_linear(key.role) || (head && key.role == Role::head)) && key.part == Part::weight)
+      keys.push_back(key);
+  const auto place = [](const TensorKey& key) {
+    return std::tuple(key.layer < 0 ? INT_MAX : key.layer, stage_of(key.role), key.expert,
+                      key.role);
+  };
+  std::stable_sort(keys.begin(), keys.end(),
+                   [&](const TensorKey& a, const TensorKey& b) { return place(a) < place(b); });
   return keys;
 }
 
@@ -87,7 +92,8 @@ void add_sizes(const OpenedModel& model, Plan& plan) {
   std::sort(quantized.begin(), quantized.end());
   for (const TensorKey& key : model.tensors->keys()) {
     const auto [rows, cols] = model.tensors->shape(key);
-    parameters += rows * cols;
+    // A head that was tied counts as the embedding does: once.
+    if (key.role != Role::head || !model.own_head) parameters += rows * cols;
     if (std::binary_search(quantized.begin(), quantized.end(), key)) continue;
     plan.output_bytes += dense_output_bytes(model, key);
   }
@@ -123,6 +129,9 @@ void choose_gguf_type(GgufPlan& types, PlanRow& row) {
   const auto choice = types.choose(row.key, row.cols);
   if (choice->grid)
     row.grid = *choice->grid;
+  else if (row.key.role == Role::head)
+    throw usage_error("--lm-head: the head's type is a dense one")
+        .hint("pass a quantized --head-type (Q8_0, Q6_K …), or leave --lm-head out.");
   else
     row.skip_reason = fmt::format("no quantized type has blocks that divide {} inputs", row.cols);
 }
@@ -139,6 +148,12 @@ const GgufMix& mix_asked_for(const QuantizeOptions& options, const Grid& grid) {
 
 // What could be planned, but would come to nothing.
 void check_sense(const Plan& plan, const QuantizeOptions& options) {
+  if (options.lm_head && options.scales_only)
+    throw usage_error("--lm-head: --scales-only quantizes nothing").hint("leave one of them out.");
+  for (const PlanRow& row : plan.rows)
+    if (row.key.role == Role::head && row.method.empty())
+      throw usage_error("--lm-head: {} is left dense by {}", row.module, row.skip_reason)
+          .hint("leave one of them out.");
   if (std::all_of(plan.rows.begin(), plan.rows.end(),
                   [](const PlanRow& row) { return row.method.empty(); }))
     throw usage_error("nothing is left to quantize: all {} linears are skipped", plan.rows.size())
@@ -177,7 +192,7 @@ Plan make_plan(const OpenedModel& model, const QuantizeOptions& options) {
   }
   NameFilter skip(options.skip, "--skip");
   DynamicRules dynamic(options.dynamic);
-  for (const TensorKey& key : linears_in_order(*model.tensors)) {
+  for (const TensorKey& key : linears_in_order(*model.tensors, options.lm_head)) {
     PlanRow row{.key = key, .module = module_of(*model.tensors, key)};
     std::tie(row.rows, row.cols) = model.tensors->shape(key);
     const DynamicRules::Choice choice = dynamic.choose(row.module, wanted);
@@ -200,7 +215,7 @@ Plan make_plan(const OpenedModel& model, const QuantizeOptions& options) {
   dynamic.check_all_used();
   check_sense(plan, options);
   if (types) {
-    plan.tables = plan_gguf_tables(model, *types);
+    plan.tables = plan_gguf_tables(model, *types, options.lm_head);
     plan.notes = types->notes();
   }
   if (plan.dense) {  // safetensors, whatever it is scaled for
@@ -210,6 +225,25 @@ Plan make_plan(const OpenedModel& model, const QuantizeOptions& options) {
   plan.format->check(plan.modules());
   add_sizes(model, plan);
   return plan;
+}
+
+std::string head_text(const OpenedModel& model, const Plan& plan) {
+  for (const PlanRow& row : plan.rows) {
+    if (row.key.role != Role::head || row.method.empty()) continue;
+    int64_t bytes = 0;
+    for (const TensorPlan& packed :
+         plan.format->packed_plan(row.module, row.grid, row.rows, row.cols))
+      bytes += packed.bytes;
+    const std::string grid =
+        plan.mix != nullptr ? std::string(*ggml_type_of(row.grid)) : halftone::grid_text(row.grid);
+    const int64_t dense = model.own_head ? 0 : model.tensors->stored(row.key).bytes;
+    return fmt::format("{}: {} ({:.3f} bits a weight), {}; {}", row.module, grid,
+                       row.grid.bits_per_weight(row.cols), human_bytes(bytes),
+                       model.own_head ? "it was the embedding, which stays: that much more in the "
+                                        "file, and less to read for each token"
+                                      : "dense it has " + human_bytes(dense));
+  }
+  return "";
 }
 
 std::vector<std::string> warnings_of(const OpenedModel& model, const Plan& plan,

@@ -38,6 +38,7 @@ struct QuantizeOptions {
   double damping = 0.01;
   std::string order, scale_search;  // empty: the recipe's
   bool scales_only = false;         // the method's transform alone: a dense model
+  bool lm_head = false;             // the head is quantized, too
   int64_t max_memory = 0;           // bytes of the device that computes, 0: no limit of ours
   int64_t max_host_memory = 0;      // bytes of the host, where they are not the same
   int64_t max_shard_bytes = 0;      // of a weight file, 0: the format's own limit
@@ -70,9 +71,13 @@ struct Plan {
 // dense_type().
 int64_t dense_output_bytes(const OpenedModel& model, const TensorKey& key);
 
-// Throws Error(usage) for a grid that does not fit, Error(bad_input) for a model that is quantized.
-// and Error(usage) when nothing would be quantized.
+// Throws Error(usage) for a grid that does not fit and when nothing would be quantized,
+// Error(bad_input) for a model that is quantized. With options.lm_head the model was opened with a
+// head of its own.
 Plan make_plan(const OpenedModel& model, const QuantizeOptions& options);
+
+// What quantizing the head changes in the file, for people; empty where it stays as it is.
+std::string head_text(const OpenedModel& model, const Plan& plan);
 
 // What is allowed but looks like a mistake.
 std::vector<std::string> warnings_of(const OpenedModel& model, const Plan& plan,

@@ -149,8 +149,10 @@ BlockQuantizerResult run_blocks(BlockQuantizerInput input, const QuantizeOptions
                             options.quiet, options.resume, memory);
   input.on_linear = [&](const FinishedLinear& linear, double fraction, bool resumed) {
     progress.linear(linear, fraction, resumed);
-    last = fmt::format("layer {} of {}, {}", linear.key.layer + 1, input.model.config().layers,
-                       name_of(stage_of(linear.key.role)));
+    last = linear.key.layer < 0
+               ? std::string("the head")
+               : fmt::format("layer {} of {}, {}", linear.key.layer + 1,
+                             input.model.config().layers, name_of(stage_of(linear.key.role)));
   };
   input.on_step = [&](double fraction, const StageId& id) { progress.step(fraction, id); };
   try {

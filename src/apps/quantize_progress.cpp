@@ -23,8 +23,7 @@ QuantizeProgress::QuantizeProgress(const std::string& log_path, int64_t layers, 
 QuantizeProgress::~QuantizeProgress() { std::fclose(log_); }
 
 void QuantizeProgress::step(double fraction, const StageId& id) {
-  progress_.update(fraction,
-                   fmt::format("layer {}/{}  {}", id.layer + 1, layers_, name_of(id.stage)));
+  progress_.update(fraction, place_text(id, layers_));
 }
 
 void QuantizeProgress::linear(const FinishedLinear& linear, double fraction, bool resumed) {
@@ -45,11 +44,12 @@ void QuantizeProgress::linear(const FinishedLinear& linear, double fraction, boo
   std::fprintf(log_, "%s\n", line.dump().c_str());
   std::fflush(log_);
 
-  const std::string text =
-      fmt::format("layer {}/{}  {}  {}→{}  {}  damping {:.3g}  {:.2f} s  peak {}",
-                  linear.key.layer + 1, layers_, name_of(linear.key.role), linear.matrix.cols,
-                  linear.matrix.rows, error_text(linear.report), linear.report.damping,
-                  linear.seconds, human_bytes(memory_.peak()));
+  const std::string text = fmt::format(
+      "{}{}  {}→{}  {}  damping {:.3g}  {:.2f} s  peak {}",
+      linear.key.layer < 0 ? std::string()
+                           : fmt::format("layer {}/{}  ", linear.key.layer + 1, layers_),
+      name_of(linear.key.role), linear.matrix.cols, linear.matrix.rows, error_text(linear.report),
+      linear.report.damping, linear.seconds, human_bytes(memory_.peak()));
   spdlog::debug("{}{}{}", text, linear.report.note.empty() ? "" : "; ", linear.report.note);
   progress_.update(fraction, text);
 }

@@ -152,7 +152,7 @@ std::string scaling_text(const std::vector<StageScales>& stages) {
 }
 
 OpenedModel scale_model(const OpenedModel& model, const std::vector<StageScales>& stages) {
-  OpenedModel scaled = open_model(model.checkpoint->path());
+  OpenedModel scaled = open_model(model.checkpoint->path(), model.own_head);
   scaled.tensors.reset();
   auto source = std::make_unique<ChangedSource>(std::move(scaled.source));
   ModelChanger changer(*model.tensors, *source);

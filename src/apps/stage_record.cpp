@@ -149,7 +149,7 @@ void put_id(Writer& out, const StageId& id) {
 StageId get_id(Reader& in) {
   StageId id;
   in.get(id.layer);
-  id.stage = in.get_enum(Stage::mlp_out);
+  id.stage = in.get_enum(Stage::head);
   in.get(id.expert);
   return id;
 }
@@ -292,8 +292,14 @@ size_t size_of(const StageRecord& record) {
 }  // namespace
 
 std::string record_name(const StageId& id) {
+  if (id == kHeadStage) return "head";
   return fmt::format("layer {} {}{}", id.layer, name_of(id.stage),
                      id.expert < 0 ? "" : fmt::format(" expert {}", id.expert));
+}
+
+std::string place_text(const StageId& id, int64_t layers) {
+  if (id == kHeadStage) return "head";
+  return fmt::format("layer {}/{}  {}", id.layer + 1, layers, name_of(id.stage));
 }
 
 std::string error_text(const SolveReport& report) {

@@ -35,9 +35,10 @@ struct StageRecord {
   double seconds = 0;                // of wall clock, since the stage before it was finished
 };
 
-std::string record_name(const StageId& id);         // "layer 3 attn_out", "layer 3 mlp_in expert 7"
-std::string error_text(const SolveReport& report);  // "error 2.1e-03", "error not measured"
-StageRecord without_matrices(const StageRecord& stage);  // the shapes stay
+std::string record_name(const StageId& id);  // "layer 3 attn_out", "layer 3 mlp_in expert 7"
+std::string place_text(const StageId& id, int64_t layers);  // "layer 4/32  attn_out", "head"
+std::string error_text(const SolveReport& report);          // "error 2.1e-03", "error not measured"
+StageRecord without_matrices(const StageRecord& stage);     // the shapes stay
 // Little-endian, codes packed to their width; deserialize(serialize(r)) == r. deserialize throws
 // Error(bad_input) when the bytes are not such a record. `threads` (may be null) pack.
 std::vector<std::byte> serialize(const StageRecord& record, ThreadPool* threads = nullptr);

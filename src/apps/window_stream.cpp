@@ -14,7 +14,9 @@ namespace halftone {
 namespace {
 
 // A norm of the residual: cheaper to compute twice than to keep.
-bool recomputed(Stage stage) { return stage == Stage::attn_in || stage == Stage::mlp_in; }
+bool recomputed(Stage stage) {
+  return stage == Stage::attn_in || stage == Stage::mlp_in || stage == Stage::head;
+}
 
 std::vector<int64_t> tokens_of(const std::vector<WindowBatch>& batches) {
   std::vector<int64_t> tokens;

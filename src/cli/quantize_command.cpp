@@ -49,7 +49,7 @@ class QuantizeCommand : public Command {
     options_.program_version = version_text();
     const auto backend = open_device(device_);
     settle(options_, *backend);
-    const OpenedModel model = open_model(model_);
+    const OpenedModel model = open_model(model_, options_.lm_head);
     if (dry_run_) return dry(*backend, model);
     for (const std::string& path : {report_, profile_})
       if (!path.empty()) check_writable(path);
@@ -91,6 +91,8 @@ class QuantizeCommand : public Command {
     take_one_of(command.add_option("--method", options_.method, "The solver; rtn: just rounding"),
                 names_of(methods()))
         ->capture_default_str();
+    command.add_flag("--lm-head", options_.lm_head,
+                     "Quantize the head, too; one that is the embedding becomes its own tensor");
     command.add_flag("--scales-only", options_.scales_only,
                      "Write the dense model that the method's transform makes");
     take_one_of(command.add_option("--recipe", options_.recipe, "The steps around the solver"),

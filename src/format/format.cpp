@@ -15,8 +15,8 @@
 namespace halftone {
 
 std::span<const Format> formats() {
-  static const std::array kFormats = {kGptqFormat, kGptqV2Format, kAwqFormat,
-                                      kCompressedTensorsFormat, kGgufFormat, kMlxFormat};
+  static const std::array kFormats = {
+      kGptqFormat, kGptqV2Format, kAwqFormat, kCompressedTensorsFormat, kGgufFormat, kMlxFormat};
   return kFormats;
 }
 
@@ -39,9 +39,12 @@ std::vector<PackedTensor> empty_tensors(std::vector<TensorPlan> plan) {
 }
 
 Grid main_grid(std::span<const PlannedModule> modules) {
+  const bool blocks = std::any_of(modules.begin(), modules.end(), [](const PlannedModule& module) {
+    return !module.skipped && is_linear(module.role);
+  });
   std::vector<std::pair<Grid, int64_t>> weights;  // of each grid
   for (const PlannedModule& module : modules) {
-    if (module.skipped) continue;
+    if (module.skipped || (blocks && !is_linear(module.role))) continue;
     auto same = std::find_if(weights.begin(), weights.end(),
                              [&](const auto& entry) { return entry.first == module.grid; });
     if (same == weights.end()) same = weights.insert(weights.end(), {module.grid, 0});
@@ -51,6 +54,12 @@ Grid main_grid(std::span<const PlannedModule> modules) {
   return std::max_element(weights.begin(), weights.end(),
                           [](const auto& a, const auto& b) { return a.second < b.second; })
       ->first;
+}
+
+bool quantizes_head(std::span<const PlannedModule> modules) {
+  return std::any_of(modules.begin(), modules.end(), [](const PlannedModule& module) {
+    return module.role == Role::head && !module.skipped;
+  });
 }
 
 bool one_grid(std::span<const PlannedModule> modules) {

@@ -67,8 +67,10 @@ struct Format {
 std::span<const Format> formats();
 const Format& find_format(std::string_view name);  // throws Error(usage), lists the known
 
-// The grid that most weights have, skipped modules aside; the default one when all are skipped.
+// The grid that most weights of the blocks have, skipped modules aside; of the head when those are
+// all, the default one when nothing is quantized.
 Grid main_grid(std::span<const PlannedModule> modules);
 bool one_grid(std::span<const PlannedModule> modules);  // whether no quantized module has another
+bool quantizes_head(std::span<const PlannedModule> modules);
 
 }  // namespace halftone

@@ -71,9 +71,7 @@ Json configuration(const QuantizationSummary& summary, GptqVersion version) {
   config["group_size"] = main.group_size;
   config["desc_act"] = summary.scattered_groups;
   config["sym"] = main.symmetric;
-  config["lm_head"] = std::any_of(
-      summary.modules.begin(), summary.modules.end(),
-      [](const PlannedModule& module) { return module.role == Role::head && !module.skipped; });
+  config["lm_head"] = quantizes_head(summary.modules);
   config["pack_dtype"] = "int32";
   Json rules = dynamic_rules(summary, main);
   if (!rules.empty()) config["dynamic"] = std::move(rules);

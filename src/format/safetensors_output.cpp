@@ -24,6 +24,13 @@ std::set<std::string> packed_weights(const OutputSpec& spec) {
   return names;
 }
 
+// A quantized head is a tensor of its own, whatever it was.
+void untie(Json& config) {
+  config["tie_word_embeddings"] = false;
+  if (const auto text = config.find("text_config"); text != config.end() && text->is_object())
+    (*text)["tie_word_embeddings"] = false;
+}
+
 // Transformers 5 moved rope_theta into rope_parameters; mlx-lm and others look where it was, and
 // take 10,000 when they do not find it.
 void keep_old_names(Json& config) {
@@ -97,6 +104,7 @@ class SafetensorsOutput : public ModelWriter {
     if (spec_.dense)
       config[config.contains("dtype") ? "dtype" : "torch_dtype"] = torch_name(*spec_.dense);
     keep_old_names(config);
+    if (quantizes_head(spec_.summary.modules)) untie(config);
     if (format_ != nullptr) {
       const Json quantization = format_->configuration(spec_.summary);
       for (const std::string_view key : format_->config_keys)

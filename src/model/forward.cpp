@@ -17,6 +17,7 @@ std::span<const Role> roles_of(Stage stage) {
   static constexpr Role kAttnOut[] = {Role::o};
   static constexpr Role kMlpIn[] = {Role::gate, Role::up};
   static constexpr Role kMlpOut[] = {Role::down};
+  static constexpr Role kHead[] = {Role::head};
   switch (stage) {
     case Stage::attn_in:
       return kAttnIn;
@@ -26,6 +27,8 @@ std::span<const Role> roles_of(Stage stage) {
       return kMlpIn;
     case Stage::mlp_out:
       return kMlpOut;
+    case Stage::head:
+      return kHead;
   }
   return {};
 }
@@ -193,6 +196,9 @@ void Forward::stage_input(const StageId& id, const Batch& batch, ConstView resid
                                 config_.activation, x);
       break;
     }
+    case Stage::head:
+      normalize({.role = Role::final_norm}, residual, x);
+      break;
   }
 }
 

@@ -49,9 +49,9 @@ class Forward {
   DType compute() const { return compute_; }
   // Whether the MLP reads the residual that attention read.
   bool parallel() const;
-  // (inputs) of a stage's linears, and their outputs together: q, k, v; o; gate, up; down. They lie
-  // one after the other, each contiguous (matrix products write whole rows fastest), in a matrix of
-  // tokens × output_width elements whose rows mean nothing.
+  // (inputs) of a stage's linears, and their outputs together: q, k, v; o; gate, up; down; head.
+  // They lie one after the other, each contiguous (matrix products write whole rows fastest), in a
+  // matrix of tokens × output_width elements whose rows mean nothing.
   int64_t input_width(Stage stage) const;
   int64_t output_width(Stage stage) const;
 
@@ -63,9 +63,10 @@ class Forward {
   //   attn_out  attention over previous = q, k, v         (rotated, normed, cached here)
   //   mlp_in    norm(residual)
   //   mlp_out   act(gate) · up, previous = gate, up
+  //   head      norm(residual)
   void stage_input(const StageId& id, const Batch& batch, ConstView residual, ConstView previous,
                    View x);
-  // The stage's linears: y (tokens, output_width) contiguous, f32 or compute dtype.
+  // The linears of a block's stage: y (tokens, output_width) contiguous, f32 or compute dtype.
   void stage_linears(const StageId& id, ConstView x, View y);
   // What attn_out and mlp_out do with their result: out := residual + [norm](y), all (tokens,
   // hidden).

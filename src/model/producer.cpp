@@ -15,6 +15,8 @@ Role producer_role(Stage stage) {
       return Role::mlp_norm;
     case Stage::mlp_out:
       return Role::up;
+    case Stage::head:
+      return Role::final_norm;
   }
   return Role::attn_norm;
 }
@@ -43,7 +45,8 @@ std::optional<Producer> producer_of(const ModelTensors& tensors, const StageId& 
 
 std::vector<TensorKey> linears_of(const ModelTensors& tensors, const StageId& id) {
   std::vector<TensorKey> keys;
-  for (const Role role : {Role::q, Role::k, Role::v, Role::o, Role::gate, Role::up, Role::down}) {
+  for (const Role role :
+       {Role::q, Role::k, Role::v, Role::o, Role::gate, Role::up, Role::down, Role::head}) {
     const TensorKey key{.layer = id.layer, .role = role, .expert = id.expert};
     if (stage_of(role) == id.stage && tensors.has(key)) keys.push_back(key);
   }

@@ -192,6 +192,7 @@ SolveResult solve_gptq(Backend& backend, ConstView weight, const Factor* factor,
   SolveResult result{{backend, options.fit.grid, weight.rows, weight.cols}, {}};
   const LayerError loss = solve_panels(backend, {*factor, options}, weight, result.matrix);
   result.report.relative_error = loss.relative();
+  result.report.energy = loss.energy;
   result.report.damping = factor->damping;
   result.report.dead_columns = static_cast<int>(factor->dead.size());
   result.report.note = factor->note;

@@ -38,6 +38,7 @@ class Factor;
 // What one matrix came to.
 struct SolveReport {
   std::optional<double> relative_error;  // tr(Δ H Δᵀ) / tr(W H Wᵀ); none without a Hessian
+  double energy = 0;                     // tr(W H Wᵀ), where relative_error is there
   double damping = 0;                    // used, as a fraction of the mean diagonal
   int dead_columns = 0;                  // inputs that calibration never moved
   std::string note;  // "factored in f64; damping raised to 0.04", "fell back to rtn: …"

@@ -18,7 +18,9 @@ SolveResult solve_rtn(Backend& backend, ConstView weight, const Factor* factor,
   }
   backend.encode(weight, matrix.grid, matrix.view());
   if (factor != nullptr && factor->usable()) {
-    result.report.relative_error = layer_error(backend, weight, matrix.view(), *factor).relative();
+    const LayerError loss = layer_error(backend, weight, matrix.view(), *factor);
+    result.report.relative_error = loss.relative();
+    result.report.energy = loss.energy;
     result.report.dead_columns = static_cast<int>(factor->dead.size());
   }
   return result;

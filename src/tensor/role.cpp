@@ -77,14 +77,18 @@ std::string_view name_of(Stage stage) {
       return "mlp_in";
     case Stage::mlp_out:
       return "mlp_out";
+    case Stage::head:
+      return "head";
   }
   assert(false);
   return "";
 }
 
 Stage stage_of(Role role) {
-  assert(is_linear(role));
+  assert(is_linear(role) || role == Role::head);
   switch (role) {
+    case Role::head:
+      return Stage::head;
     case Role::q:
     case Role::k:
     case Role::v:

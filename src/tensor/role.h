@@ -47,16 +47,18 @@ struct TensorKey {
   auto operator<=>(const TensorKey&) const = default;
 };
 
-// The four places of a block where a group of linears takes its input.
+// The four places of a block where a group of linears takes its input, and the one behind the
+// blocks.
 enum class Stage : uint8_t {
   attn_in,   // q, k, v
   attn_out,  // o
   mlp_in,    // gate, up
-  mlp_out    // down
+  mlp_out,   // down
+  head       // in no layer: what the final norm makes
 };
-inline constexpr int kStages = 4;
+inline constexpr int kStages = 4;  // of a block
 std::string_view name_of(Stage stage);
-Stage stage_of(Role role);  // of a linear
+Stage stage_of(Role role);  // of a linear, or the head
 
 struct StageId {
   int layer = 0;
@@ -64,5 +66,6 @@ struct StageId {
   int expert = -1;
   auto operator<=>(const StageId&) const = default;
 };
+inline constexpr StageId kHeadStage{.layer = -1, .stage = Stage::head};
 
 }  // namespace halftone
