@@ -106,7 +106,8 @@ void DynamicRules::check_all_used() const {
       throw usage_error("--dynamic '{}' matches no linear of this model", rule.text)
           .hint(
               "an expression is matched from the start of names such as "
-              "model.layers.0.mlp.down_proj: begin it with .* to match further on.");
+              "model.layers.0.mlp.down_proj: begin it with .* to match further on; lm_head is one "
+              "with --lm-head alone.");
 }
 
 }  // namespace halftone

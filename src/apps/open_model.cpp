@@ -51,7 +51,7 @@ ModelSize measure_size(const OpenedModel& model) {
   double linear_bits = 0, linear_weights = 0;
   for (const TensorKey& key : model.tensors->keys()) {
     const auto [rows, cols] = model.tensors->shape(key);
-    size.parameters += rows * cols;
+    if (key.role != Role::head || !model.own_head) size.parameters += rows * cols;
     if (!is_linear(key.role) || key.part != Part::weight) continue;
     const StoredTensor& stored = model.tensors->stored(key);
     linear_bits += stored.bits_per_weight() * static_cast<double>(rows * cols);

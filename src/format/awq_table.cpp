@@ -41,7 +41,10 @@ Json configuration(const QuantizationSummary& summary) {
   Json dense = Json::array();
   for (const PlannedModule& module : summary.modules)
     if (module.skipped) dense.push_back(module.name);
-  if (!dense.empty()) dense.push_back("lm_head");  // which readers know by themselves otherwise
+  const bool head = quantizes_head(summary.modules);
+  if (head) config["lm_head"] = true;
+  // Which readers know by themselves where nothing else stays dense.
+  if (!dense.empty() && !head) dense.push_back("lm_head");
   config["modules_to_not_convert"] = dense.empty() ? Json() : std::move(dense);
   return config;
 }
@@ -64,7 +67,9 @@ std::vector<ReaderVerdict> verdicts_of(const Grid& grid) {
 }
 
 std::vector<ReaderVerdict> readers(std::span<const PlannedModule> modules) {
-  return verdicts_of_all(modules, verdicts_of);
+  std::vector<ReaderVerdict> verdicts = verdicts_of_all(modules, verdicts_of);
+  refuse_quantized_head(verdicts, modules, {"Transformers"}, "it never replaces that");
+  return verdicts;
 }
 
 }  // namespace

@@ -97,7 +97,9 @@ std::vector<ReaderVerdict> verdicts_of(const Grid& grid) {
 }
 
 std::vector<ReaderVerdict> readers(std::span<const PlannedModule> modules) {
-  return verdicts_of_all(modules, verdicts_of);
+  std::vector<ReaderVerdict> verdicts = verdicts_of_all(modules, verdicts_of);
+  refuse_quantized_head(verdicts, modules, {"SGLang"}, "it loads that as if it were dense");
+  return verdicts;
 }
 
 }  // namespace

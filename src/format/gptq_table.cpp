@@ -134,6 +134,7 @@ std::vector<ReaderVerdict> readers(std::span<const PlannedModule> modules) {
   for (ReaderVerdict& verdict : verdicts)
     if (verdict.reader == "Transformers" && verdict.opens && !uniform)
       verdict = {verdict.reader, false, "not all linears alike: it knows no rules for single ones"};
+  refuse_quantized_head(verdicts, modules, {"Transformers"}, "it replaces linears of blocks");
   return verdicts;
 }
 

@@ -94,6 +94,15 @@ std::vector<ReaderVerdict> verdicts_of_all(
   return all;
 }
 
+void refuse_quantized_head(std::vector<ReaderVerdict>& verdicts,
+                           std::span<const PlannedModule> modules,
+                           std::initializer_list<std::string_view> readers, std::string_view why) {
+  if (!quantizes_head(modules)) return;
+  for (ReaderVerdict& verdict : verdicts)
+    if (verdict.opens && std::find(readers.begin(), readers.end(), verdict.reader) != readers.end())
+      verdict = {verdict.reader, false, fmt::format("a quantized head: {}", why)};
+}
+
 std::string grid_text(const Grid& grid) {
   return fmt::format(
       "{} bits, {}, {}", grid.bits,

@@ -33,6 +33,11 @@ std::vector<ReaderVerdict> verdicts_of_all(
     std::span<const PlannedModule> modules,
     const std::function<std::vector<ReaderVerdict>(const Grid&)>& verdicts_of);
 
+// Makes refusals of the verdicts of `readers` where the head is quantized.
+void refuse_quantized_head(std::vector<ReaderVerdict>& verdicts,
+                           std::span<const PlannedModule> modules,
+                           std::initializer_list<std::string_view> readers, std::string_view why);
+
 // "4 bits, groups of 128, symmetric".
 std::string grid_text(const Grid& grid);
 // "gptq 4-bit g128 sym": a stored tensor's encoding.
