@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cmath>
+#include <map>
 #include <numbers>
 #include <span>
 #include <vector>
@@ -20,7 +21,10 @@
 namespace halftone {
 namespace {
 
-constexpr double kDeviation = .02;  // as models are initialized
+// As models are initialized; but the embedding is wide, and what joins the residual narrow (as
+// GPT-2's projections are, for 32 layers). Tokens then stay as different from each other as those
+// of real models, where averages over all positions would else make them alike.
+constexpr double kDeviation = .02, kJoining = .02 / 8, kEmbedding = 1;
 constexpr float kOutlier = 20;
 constexpr int64_t kOutlierEvery = 500, kFirstOutlier = 7;
 constexpr int64_t kChunk = int64_t{1} << 20;        // weights that one thread fills at a time
@@ -68,20 +72,29 @@ std::vector<SyntheticTensor> tensors_of(const ModelConfig& config) {
   return tensors;
 }
 
-// Box and Muller's normal numbers.
-std::array<bf16, kTable> normal_table() {
-  std::array<bf16, kTable> table;
+double deviation_of(Role role) {
+  if (role == Role::embed) return kEmbedding;
+  return role == Role::o || role == Role::down ? kJoining : kDeviation;
+}
+
+using Table = std::array<bf16, kTable>;
+
+// Box and Muller's normal numbers, each with its negative: a mean of a few thousandths would be the
+// same in all matrices, and the direction that they share would outgrow all others layer by layer.
+Table normal_table(double deviation) {
+  Table table;
   Rng rng(0);
-  for (bf16& value : table) {
+  for (size_t i = 0; i < kTable; i += 2) {
     const double radius = std::sqrt(-2 * std::log(1 - rng.uniform()));
     const double normal = radius * std::cos(2 * std::numbers::pi * rng.uniform());
-    value = to_bf16(static_cast<float>(kDeviation * normal));
+    table[i] = to_bf16(static_cast<float>(deviation * normal));
+    table[i + 1] = to_bf16(static_cast<float>(-deviation * normal));
   }
   return table;
 }
 
-void fill_weights(const SyntheticTensor& tensor, const std::array<bf16, kTable>& table,
-                  std::span<bf16> out, ThreadPool& threads) {
+void fill_weights(const SyntheticTensor& tensor, const Table& table, std::span<bf16> out,
+                  ThreadPool& threads) {
   threads.parallel_for(tensor.count(), kChunk, [&](int64_t begin, int64_t end) {
     Rng rng(Rng(tensor.seed << 32 ^ static_cast<uint64_t>(begin / kChunk)).next());
     uint64_t bits = 0;
@@ -146,7 +159,9 @@ void write_synthetic_model(const Json& json, const std::string& directory, Threa
     plan.push_back({tensor.name, "BF16", shape, tensor.bytes()});
   }
   SafetensorsWriter writer(directory, plan);
-  const std::array<bf16, kTable> table = normal_table();
+  std::map<double, Table> tables;
+  for (const double deviation : {kDeviation, kJoining, kEmbedding})
+    tables.emplace(deviation, normal_table(deviation));
   Progress progress("Writing weights", static_cast<double>(tensors.size()), quiet);
   HostAllocator host;
   for (size_t begin = 0, end = 0; begin < tensors.size(); begin = end) {
@@ -161,7 +176,7 @@ void write_synthetic_model(const Json& json, const std::string& directory, Threa
       if (is_gain(tensor))
         fill_gain(tensor, config.norm.gain_offset, all);
       else
-        fill_weights(tensor, table, all, threads);
+        fill_weights(tensor, tables.at(deviation_of(tensor.key.role)), all, threads);
       if (is_linear(tensor.key.role) && tensor.key.part == Part::weight)
         shrink_outliers(tensor, all);
     }

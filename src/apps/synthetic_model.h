@@ -14,10 +14,10 @@ int64_t synthetic_bytes(const Json& config);
 int64_t layers_of(const Json& config);
 
 // Fills `directory`, which exists: config.json and bf16 weights of every tensor that the
-// configuration's family has. Weights are normal, N(0, .02²); norms are one, with an outlier
-// channel of 20 in each 500, whose weights are as much smaller: Hessians are as uneven as those of
-// real models, in deep layers as in the first. The same bytes for the same configuration. Throws
-// Error(resources) when there is no room.
+// configuration's family has. Weights are normal, most of them N(0, .02²); norms are one, with an
+// outlier channel of 20 in each 500, whose weights are as much smaller: Hessians are as uneven as
+// those of real models, in deep layers as in the first. The same bytes for the same configuration.
+// Throws Error(resources) when there is no room.
 void write_synthetic_model(const Json& config, const std::string& directory, ThreadPool& threads,
                            bool quiet);
 
