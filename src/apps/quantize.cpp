@@ -60,15 +60,11 @@ class ModelHash {
       return checkpoint.fingerprint(pool);
     });
   }
-  // Waits for it, the first time. From any thread, but one at a time.
-  const std::string& value() {
-    if (hash_.valid()) value_ = hash_.get();
-    return value_;
-  }
+  const std::string& value() const { return hash_.get(); }  // waits for it
+  std::shared_future<std::string> future() const { return hash_; }
 
  private:
-  std::future<std::string> hash_;
-  std::string value_;
+  std::shared_future<std::string> hash_;
 };
 
 Journal::Fingerprint fingerprint_of(const Backend& backend, const QuantizeOutcome& outcome,
@@ -103,17 +99,19 @@ Journal open_journal(const QuantizeOptions& options) {
   return Journal::open(path, options.resume);
 }
 
-// An old journal must be this job's before anything is taken from it; a new one is told whose it is
-// when there is something to keep.
-void identify(Journal& journal, Journal::Fingerprint fingerprint, ModelHash& hash) {
-  const auto whole = [&hash, fingerprint = std::move(fingerprint)]() mutable {
-    fingerprint["model"] = hash.value();
-    return fingerprint;
-  };
-  if (journal.fresh())
-    journal.identify_later(whole);
-  else
-    journal.identify(std::function<Journal::Fingerprint()>(whole)());
+// Whose journal it is. The model's hash is known late: a run that was killed before has the stamp
+// of its files instead.
+void identify(Journal& journal, Journal::Fingerprint fingerprint, const Checkpoint& checkpoint,
+              const ModelHash& hash) {
+  const std::string stamp = "the model files' sizes and times", model = "model";
+  if (journal.has(model)) {
+    fingerprint[model] = hash.value();
+    fingerprint[stamp] = journal.fingerprint().at(stamp);
+  } else {
+    fingerprint[stamp] = checkpoint.stamp();
+    journal.append_when_known(model, hash.future());
+  }
+  journal.identify(fingerprint);
 }
 
 void announce(const Calibration& calibration, const Estimate& estimate, const Backend& backend) {
@@ -247,7 +245,8 @@ void run_and_publish(const Job& job, const Calibration& calibration, const Estim
   const DType compute = compute_dtype(options.dtype, job.backend);
   ModelHash hash(*job.model.checkpoint, job.backend, job.profile);
   Journal journal = open_journal(options);
-  identify(journal, fingerprint_of(job.backend, outcome, calibration, options, compute), hash);
+  identify(journal, fingerprint_of(job.backend, outcome, calibration, options, compute),
+           *job.model.checkpoint, hash);
   if (already_published(journal, options.output)) {
     journal.remove();
     throw usage_error("nothing to resume: {} was finished", options.output);

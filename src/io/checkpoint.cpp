@@ -1,6 +1,8 @@
 // Opens a model's files and checks that they belong together.
 #include "io/checkpoint.h"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <filesystem>
 #include <set>
@@ -242,6 +244,19 @@ std::string Checkpoint::fingerprint(ThreadPool& threads) const {
   }
   for (const std::string& piece : hashes) hash.add(piece);
   return hash.hex();
+}
+
+std::string Checkpoint::stamp() const {
+  std::vector<std::string> files;
+  if (gguf_) files.push_back(path_);
+  for (const auto& shard : shards_) files.push_back(shard->path());
+  std::string text;
+  for (const std::string& file : files) {
+    const auto written = fs::last_write_time(file).time_since_epoch().count();
+    text +=
+        fmt::format("{} {} {}\n", fs::path(file).filename().string(), fs::file_size(file), written);
+  }
+  return Sha256().add(text).hex();
 }
 
 }  // namespace halftone

@@ -11,6 +11,7 @@
 #include <array>
 #include <cassert>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <filesystem>
 #include <optional>
@@ -47,6 +48,10 @@ static_assert(sizeof(FileHeader) == 16 && sizeof(RecordHeader) == 80, "written a
 
 std::span<const std::byte> bytes_of(const std::string& text) {
   return std::as_bytes(std::span(text.data(), text.size()));
+}
+
+std::string text_of(const std::vector<std::byte>& bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
 template <class Struct>
@@ -154,9 +159,9 @@ void Journal::identify(const Fingerprint& fingerprint) {
   write_holder();
 }
 
-void Journal::identify_later(std::function<Fingerprint()> fingerprint) {
-  assert(fresh());
-  later_ = std::move(fingerprint);
+void Journal::append_when_known(std::string name, std::shared_future<std::string> value) {
+  late_name_ = std::move(name);
+  late_ = std::move(value);
 }
 
 void Journal::write_holder() {
@@ -258,13 +263,19 @@ void Journal::start(const Fingerprint& fingerprint) {
   sync_directory(directory.string());
 }
 
-void Journal::check_fingerprint(const Fingerprint& fingerprint) const {
-  const std::vector<std::byte> bytes = read(kFingerprint);
-  const std::string text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-  const Json json = parse_json(text, path());
-  const JsonObject stored(json, path());
+Journal::Fingerprint Journal::fingerprint() const {
   Fingerprint then;
+  if (order_.empty()) return then;
+  const Json json = parse_json(text_of(read(kFingerprint)), path());
+  const JsonObject stored(json, path());
   for (const auto& [key, value] : json.items()) then[key] = stored.text(key);
+  return then;
+}
+
+void Journal::check_fingerprint(const Fingerprint& fingerprint) const {
+  Fingerprint then = this->fingerprint();
+  for (const auto& [key, ignored] : fingerprint)
+    if (!then.contains(key) && has(key)) then[key] = text_of(read(key));
   Fingerprint both = fingerprint;
   both.insert(then.begin(), then.end());
   std::string differences;
@@ -312,8 +323,9 @@ std::vector<std::byte> Journal::read(const std::string& name) const {
 void Journal::append(const std::string& name, std::span<const std::byte> bytes) {
   if (name.size() > kMaxName || records_.count(name))
     throw internal_error("{}: record {} appended twice, or its name is too long", path(), name);
-  if (later_) identify(std::exchange(later_, nullptr)());
   write_record(name, bytes);
+  if (late_.valid() && late_.wait_for(std::chrono::seconds(0)) == std::future_status::ready)
+    write_record(late_name_, bytes_of(std::exchange(late_, {}).get()));
 }
 
 void Journal::write_record(const std::string& name, std::span<const std::byte> bytes) {

@@ -4,7 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
+#include <future>
 #include <map>
 #include <optional>
 #include <span>
@@ -33,8 +33,11 @@ class Journal {
   // `path`.damaged. Throws Error(usage) when the journal is another job's (says in what they
   // differ).
   void identify(const Fingerprint& fingerprint);
-  // The same of a fresh journal, when the first record is appended, on the thread that does it.
-  void identify_later(std::function<Fingerprint()> fingerprint);
+  // What takes long to be known of the job: `value` becomes record `name` with the first one that
+  // is appended when it is there. Such a record counts as part of the fingerprint from then on.
+  void append_when_known(std::string name, std::shared_future<std::string> value);
+  // What the job was said to be; empty for a fresh journal.
+  Fingerprint fingerprint() const;
   // Deletes the journal at `path`, if there is one. Throws as open() does when a living process
   // holds it or it is no journal.
   static void discard(const std::string& path);
@@ -69,8 +72,9 @@ class Journal {
   int64_t end_ = 0;      // of the last whole record
   std::map<std::string, Record> records_;
   std::vector<std::string> order_;
-  bool damaged_ = false;                // whole records lie behind one that is not
-  std::function<Fingerprint()> later_;  // empty: identified, or not to be
+  bool damaged_ = false;  // whole records lie behind one that is not
+  std::string late_name_;
+  std::shared_future<std::string> late_;  // not valid: nothing is awaited
 };
 
 }  // namespace halftone

@@ -176,33 +176,42 @@ TEST(Journal, RefusesAnotherRunsJournal) {
   EXPECT_EQ(Journal::open(path, kJob, true).names().size(), 3u) << "refusing harms nothing";
 }
 
-// Hashing a model takes as long as its first layers: nothing is lost if a run dies before.
-TEST(Journal, LearnsWhoseItIsWithTheFirstRecord) {
+// Hashing a model takes as long as its first layers, which are kept meanwhile.
+TEST(Journal, LearnsLateWhoseItIs) {
   const TemporaryDirectory place;
   const std::string path = place.file("out.journal");
-  int asked = 0;
-  const auto fingerprint = [&asked] {
-    ++asked;
-    return kJob;
-  };
+  std::promise<std::string> hash;
   {
-    Journal journal = Journal::open(path, false);
-    EXPECT_TRUE(journal.fresh());
-    journal.identify_later(fingerprint);
-    EXPECT_TRUE(journal.names().empty());
-  }
-  EXPECT_EQ(asked, 0);
-  {
-    Journal journal = Journal::open(path, false);
-    EXPECT_TRUE(journal.fresh()) << "there was nothing to keep";
-    journal.identify_later(fingerprint);
+    Journal journal = Journal::open(path, kJob, false);
+    journal.append_when_known("model hash", hash.get_future());
     journal.append("layer 0", payload(100, 1));
+    EXPECT_FALSE(journal.has("model hash"));
+    hash.set_value("abc");
+    EXPECT_FALSE(journal.has("model hash")) << "only beside work";
     journal.append("layer 1", {});
+    EXPECT_TRUE(journal.has("model hash"));
   }
-  EXPECT_EQ(asked, 1);
-  const Journal again = Journal::open(path, kJob, true);
-  EXPECT_FALSE(again.fresh());
-  EXPECT_EQ(again.read("layer 0"), payload(100, 1));
+  Journal::Fingerprint job = kJob;
+  EXPECT_EQ(Journal::open(path, job, true).fingerprint(), kJob) << "who does not ask need not know";
+  job["model hash"] = "abc";
+  EXPECT_EQ(Journal::open(path, job, true).read("layer 0"), payload(100, 1));
+  job["model hash"] = "abd";
+  const Error differs = caught([&] { Journal::open(path, job, true); });
+  EXPECT_EQ(differs.what(),
+            path + ": belongs to another run: model hash differs (was abc, is abd)");
+}
+
+TEST(Journal, IsFreshUntilSomethingIsKept) {
+  const TemporaryDirectory place;
+  const std::string path = place.file("out.journal");
+  std::promise<std::string> hash;
+  hash.set_value("abc");
+  {
+    Journal journal = Journal::open(path, kJob, false);
+    EXPECT_EQ(journal.fingerprint(), kJob);
+    journal.append_when_known("model hash", hash.get_future());
+  }
+  EXPECT_TRUE(Journal::open(path, false).fresh());
 }
 
 TEST(Journal, LeavesOtherPeoplesFilesAlone) {
