@@ -5,7 +5,6 @@
 #include <cstdint>
 
 #include "backend/backend.h"
-#include "quant/channel_operations.h"
 #include "quant/hessian.h"
 #include "quant/method.h"
 
@@ -23,8 +22,7 @@ class GroupMoments {
 
  private:
   int64_t width_ = 0;
-  Tensor lower_;       // (in, width): what is below the blocks' diagonals
-  Diagonal diagonal_;  // half of it
+  Tensor half_;  // (in, width): what is below the blocks' diagonals, and half of these
 };
 
 // Scales and zeros of weight (rows, in) by options.fit; with options.clip and moments by ranges p ·
