@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Every width, group and symmetry, quantized and evaluated: tools/check_grids.py [HALFTONE]
+"""Every width, group and symmetry, quantized and evaluated: tools/check_grids.py [HALFTONE [FORMAT …]]
 
 A made-up llama of two layers, 1,024 wide, so that every group from 16 to 1,024 divides its rows. A
 grid must come out with the KL divergence that its bits promise (more bits, less loss; smaller
@@ -106,6 +106,8 @@ def main():
         os.mkdir(f"{directory}/model")
         write_model(f"{directory}/model")
         for fmt, kinds in FORMATS.items():
+            if len(sys.argv) > 2 and fmt not in sys.argv[2:]:
+                continue
             for symmetric in kinds:
                 print(f"\n{fmt}, {'sym' if symmetric else 'asym'}: KL by group size\nbits " +
                       "".join(f"{group:>9}" for group in GROUPS))
