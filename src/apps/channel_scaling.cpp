@@ -21,11 +21,11 @@ namespace {
 std::string scales_name(const StageId& id) { return "scales of " + record_name(id); }
 
 struct RecordHead {
-  double exponent = 0, loss = 0, plain_loss = 0;
+  double exponent = 0, weight_exponent = 0, loss = 0, plain_loss = 0;
 };
 
 std::vector<std::byte> serialize(const ChannelScales& scales) {
-  const RecordHead head{scales.exponent, scales.loss, scales.plain_loss};
+  const RecordHead head{scales.exponent, scales.weight_exponent, scales.loss, scales.plain_loss};
   const size_t size = scales.factors.size() * sizeof(float);
   std::vector<std::byte> bytes(sizeof head + size);
   std::memcpy(bytes.data(), &head, sizeof head);
@@ -40,7 +40,7 @@ ChannelScales deserialize_scales(const std::vector<std::byte>& bytes, int64_t in
     throw bad_input("journal: a record of channel scales does not have the size of its stage")
         .hint("start again with --force.");
   std::memcpy(&head, bytes.data(), sizeof head);
-  ChannelScales scales{{}, head.exponent, head.loss, head.plain_loss};
+  ChannelScales scales{{}, head.exponent, head.weight_exponent, head.loss, head.plain_loss};
   scales.factors.resize((bytes.size() - sizeof head) / sizeof(float));
   if (!scales.factors.empty()) std::memcpy(scales.factors.data(), bytes.data() + sizeof head, size);
   return scales;

@@ -42,6 +42,6 @@ struct TransformedModel {
 TransformedModel transform_model(const ChannelScalingInput& input, bool quiet);
 
 // Rows of a linear that a search looks at.
-inline constexpr int64_t kSampledRows = 512;
+inline constexpr int64_t kSampledRows = 128;
 
 }  // namespace halftone

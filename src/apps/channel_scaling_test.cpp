@@ -55,7 +55,8 @@ TEST_F(ChannelScalingTest, EveryStageLosesLess) {
   for (const StageScales& stage : stages) {
     EXPECT_EQ(stage.note, "");
     EXPECT_LE(stage.scales.loss, stage.scales.plain_loss);
-    EXPECT_EQ(stage.scales.factors.empty(), stage.scales.exponent == 0);
+    EXPECT_EQ(stage.scales.factors.empty(),
+              stage.scales.exponent == 0 && stage.scales.weight_exponent == 0);
     scaled += !stage.scales.factors.empty();
   }
   EXPECT_GT(scaled, 0);

@@ -43,23 +43,26 @@ class Awq : public BackendFixture {
   }
 };
 
-// Two tokens, (4, 1) and (4, −1): H = diag(32, 2), rms (4, 1), s = (2^α, 2^−α).
+// Two tokens, (4, 1) and (4, −1): H = diag(32, 2), rms (4, 1), w̄ (1/7, 1); α = β = 3/4 gives s in
+// proportion to (28^0.75, 1).
 TEST_P(Awq, WorkedExample) {
   const Tensor tokens = on_device({4, 1, 4, -1}, 2, 2), weight = on_device({0.5f, -3.5f}, 1, 2);
   const Factor factor = factor_of(tokens);
   const SampledLinear linear{.rows = weight, .fit = fit(3, -1)};
   const std::vector<int32_t> own = {0, 1}, shared = {0, 0};
   const ChannelScales scales = search_awq_scales(*backend_, {factor, {&linear, 1}, own});
-  EXPECT_EQ(scales.exponent, 0.5);
+  EXPECT_EQ(scales.exponent, 0.75);
+  EXPECT_EQ(scales.weight_exponent, 0.75);
   ASSERT_EQ(scales.factors.size(), 2u);
-  EXPECT_NEAR(scales.factors[0], std::sqrt(2), 1e-6);
-  EXPECT_NEAR(scales.factors[1], std::sqrt(0.5), 1e-6);
+  EXPECT_NEAR(scales.factors[0], std::pow(28, 0.375), 1e-6);
+  EXPECT_NEAR(scales.factors[1], std::pow(28, -0.375), 1e-6);
   EXPECT_NEAR(scales.plain_loss, 32 * 0.25 + 2 * 0.25, 1e-4);
-  EXPECT_NEAR(scales.loss, 2 * 0.25, 1e-4);
+  // (1.7444, −1.0032) in steps of 0.4984: codes (3, −2), over s (0.4286, −3.4778).
+  EXPECT_NEAR(scales.loss, 32 * 0.0714 * 0.0714 + 2 * 0.0222 * 0.0222, 2e-4);
 
   // Inputs that one channel makes take one factor, and one factor for all changes nothing.
   const ChannelScales tied = search_awq_scales(*backend_, {factor, {&linear, 1}, shared});
-  EXPECT_EQ(tied.exponent, 0);
+  EXPECT_EQ(tied.exponent + tied.weight_exponent, 0);
   EXPECT_THAT(tied.factors, IsEmpty());
 }
 

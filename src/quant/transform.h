@@ -31,7 +31,8 @@ struct SharedInput {
 // A diagonal change of basis: x := x / s and W := W · diag(s), so that x Wᵀ stays as it is.
 struct ChannelScales {
   std::vector<float> factors;  // (in): s, positive; empty: all ones
-  double exponent = 0;         // AWQ's α
+  double exponent = 0;         // AWQ's α, of the activations
+  double weight_exponent = 0;  // and β, of the weights
   // Σ tr(Δ H Δᵀ) over the linears, Δ the error of rounding W s by itself, over s: with these
   // factors, and without any.
   double loss = 0, plain_loss = 0;
