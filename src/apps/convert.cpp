@@ -246,8 +246,7 @@ ConvertOutcome convert_to_dense(const OpenedModel& model, const ConvertOptions& 
 
 ConvertOutcome convert(const OpenedModel& model, const ConvertOptions& options) {
   check_place(options.output, model, options.force);
-  if (options.gguf.given() && options.format != "gguf")
-    throw usage_error("--gguf-type, --embedding-type and --head-type are for --format gguf");
+  check_gguf_options(options.format, options.gguf, options.max_shard_bytes);
   if (options.format == "safetensors") return convert_to_dense(model, options);
   return convert_codes(model, options);
 }

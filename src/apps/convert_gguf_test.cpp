@@ -115,6 +115,17 @@ TEST(ConvertGguf, OptionsOfAGgufNeedOne) {
   EXPECT_FALSE(std::filesystem::exists(folder.path("k")));
 }
 
+TEST(ConvertGguf, IsOneFile) {
+  const TestModelFolder folder("qwen2", true);
+  try {
+    convert(folder.open(),
+            {.output = folder.path("shards"), .format = "gguf", .max_shard_bytes = 1 << 20});
+    FAIL() << "shards were promised and not written";
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr("--max-shard-size"));
+  }
+}
+
 TEST(Modelfile, NamesTheFileAndTheTemplate) {
   const std::string text = ollama_modelfile("{{ '<|im_start|>' }}", "a.gguf");
   EXPECT_THAT(text, HasSubstr("FROM ./a.gguf\n"));

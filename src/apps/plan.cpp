@@ -183,12 +183,11 @@ Plan make_plan(const OpenedModel& model, const QuantizeOptions& options) {
                        .symmetric = options.symmetric,
                        .scales = stored_type(model)};
   plan.solver = solver_options(options, *plan.method, plan.format->grid(wanted));
+  check_gguf_options(plan.format->name, options.gguf, options.max_shard_bytes);
   std::optional<GgufPlan> types;
   if (plan.format->name == "gguf") {
     plan.mix = &mix_asked_for(options, plan.solver.fit.grid);
     types.emplace(model, options.gguf, plan.mix);
-  } else if (options.gguf.given()) {
-    throw usage_error("--gguf-type, --embedding-type and --head-type are for --format gguf");
   }
   NameFilter skip(options.skip, "--skip");
   DynamicRules dynamic(options.dynamic);
@@ -275,11 +274,12 @@ std::string Plan::text() const {
                         table.grid.superblock, table.grid.offsets);
   for (const PlanRow& row : rows)
     text += fmt::format(
-        "{} {}x{} {} bits {} group {} sym {} scales {} {} table {} offsets {} superblock {} {}\n",
+        "{} {}x{} {} bits {} group {} sym {} scales {} {} table {} offsets {} superblock {} signed "
+        "{} {}\n",
         row.module, row.rows, row.cols, row.method.empty() ? "skip" : row.method, row.grid.bits,
         row.grid.group_size, row.grid.symmetric, static_cast<int>(row.grid.scales),
         row.grid.stores_offset, static_cast<int>(row.grid.table), row.grid.offsets,
-        row.grid.superblock, row.skip_reason);
+        row.grid.superblock, row.grid.signed_scales, row.skip_reason);
   return text;
 }
 

@@ -11,7 +11,7 @@
 namespace halftone {
 namespace {
 
-constexpr uint32_t kVersion = 5;
+constexpr uint32_t kVersion = 6;
 
 class Writer {
  public:
@@ -178,6 +178,7 @@ void put_matrix(Writer& out, const QuantizedMatrix& matrix, ThreadPool* threads)
   out.put(static_cast<uint8_t>(matrix.grid.offsets));
   out.put(matrix.grid.superblock);
   out.put(matrix.grid.multiple_bits);
+  out.put(static_cast<uint8_t>(matrix.grid.signed_scales));
   out.put(matrix.rows);
   out.put(matrix.cols);
   put_codes(out, matrix.codes, matrix.grid.bits, threads);
@@ -227,6 +228,7 @@ QuantizedMatrix get_matrix(Reader& in) {
   matrix.grid.offsets = in.get_flag();
   in.get(matrix.grid.superblock);
   in.get(matrix.grid.multiple_bits);
+  matrix.grid.signed_scales = in.get_flag();
   in.get(matrix.rows);
   in.get(matrix.cols);
   in.get(packed);

@@ -236,7 +236,10 @@ void unpack_iq4_xs(const uint8_t* in, const Block& block) {
   }
 }
 
-constexpr Grid even(int bits) { return {.bits = bits, .group_size = 32}; }
+// With eight bits there are levels enough on either side.
+constexpr Grid even(int bits) {
+  return {.bits = bits, .group_size = 32, .signed_scales = bits < 8};
+}
 constexpr Grid with_minimum(int bits, int64_t superblock = 0) {
   return {.bits = bits,
           .group_size = 32,

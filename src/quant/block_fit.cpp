@@ -1,6 +1,6 @@
-// Each group is fitted by itself first: a scale from a ladder of them, an offset by least squares
-// on the codes. In a superblock the best scales then become multiples of one unit, the unit and
-// each group's neighbouring multiples tried against the same loss.
+// Each group is fitted by itself first: a scale from a ladder of them and, from the best, by least
+// squares on its codes; an offset likewise. In a superblock the best scales then become multiples
+// of one unit, the unit and each group's neighbouring multiples tried against the same loss.
 #include "quant/block_fit.h"
 
 #include <algorithm>
@@ -37,54 +37,59 @@ struct Values {
 
 class Groups {
  public:
-  explicit Groups(const GridFit& fit)
+  Groups(const GridFit& fit, bool weighed)
       : grid_(fit.grid),
         levels_(levels_of(fit.grid.table)),
-        power_(fit.search == ScaleSearch::power ? fit.power : 2.0f),
+        power_(fit.search == ScaleSearch::power && !weighed ? fit.power : 2.0f),
         searched_(fit.search == ScaleSearch::power),
         largest_(static_cast<float>(fit.grid.levels() - 1)),
         zero_(static_cast<float>(fit.grid.symmetric_zero())) {
     for (int x = 0; x < kSteps && !levels_.empty(); ++x) nearest_[x] = nearest_of(x - kSteps / 2);
   }
 
-  float loss(std::span<const float> w, Values values) const {
-    if (values.scale == 0) return loss_of_constant(w, -values.offset);
-    return levels_.empty() ? even_loss(w, values) : table_loss(w, values.scale);
+  float loss(const WeighedRow& row, Values values) const {
+    if (values.scale == 0) return loss_of_constant(row, -values.offset);
+    return levels_.empty() ? even_loss(row, values) : table_loss(row, values.scale);
   }
 
   // The best of the ladder, in numbers that f16 need not hold.
-  Values fit(std::span<const float> w) const {
-    const auto [low, high] = std::minmax_element(w.begin(), w.end());
+  Values fit(const WeighedRow& row) const {
+    const auto [low, high] = std::minmax_element(row.weights.begin(), row.weights.end());
     if (*low == 0 && *high == 0) return {};
-    if (grid_.offsets) return fit_with_offset(w, std::min(*low, 0.0f), std::max(*high, 0.0f));
-    return levels_.empty() ? fit_even(w, std::max(-*low, *high))
-                           : fit_table(w, std::abs(*low) > *high ? *low : *high);
+    if (grid_.offsets) return fit_with_offset(row, std::min(*low, 0.0f), std::max(*high, 0.0f));
+    const float extreme = -*low > *high ? *low : *high;
+    return levels_.empty() ? fit_even(row, extreme) : fit_table(row, extreme);
   }
 
   const Grid& grid() const { return grid_; }
 
  private:
-  float loss_of_constant(std::span<const float> w, float value) const {
+  float loss_of_constant(const WeighedRow& row, float value) const {
     float sum = 0;
-    for (const float x : w) sum += power_(x - value);
+    for (size_t i = 0; i < row.weights.size(); ++i)
+      sum += row.importance[i] * power_(row.weights[i] - value);
     return sum;
   }
 
-  float even_loss(std::span<const float> w, Values values) const {
+  float even_loss(const WeighedRow& row, Values values) const {
     const float inverse = 1 / values.scale;
     const float shift = grid_.offsets ? values.offset : zero_ * values.scale;
     float sum = 0;
-    for (const float x : w) {
-      const float code = std::clamp(round_small((x + shift) * inverse), 0.0f, largest_);
-      sum += power_(x - (code * values.scale - shift));
+    for (size_t i = 0; i < row.weights.size(); ++i) {
+      const float shifted = row.weights[i] + shift;
+      const float code = std::clamp(round_small(shifted * inverse), 0.0f, largest_);
+      sum += row.importance[i] * power_(shifted - code * values.scale);
     }
     return sum;
   }
 
-  float table_loss(std::span<const float> w, float scale) const {
+  float table_loss(const WeighedRow& row, float scale) const {
     const float inverse = 1 / scale;
     float sum = 0;
-    for (const float x : w) sum += power_(x - scale * nearest(x * inverse));
+    for (size_t i = 0; i < row.weights.size(); ++i) {
+      const float x = row.weights[i];
+      sum += row.importance[i] * power_(x - scale * nearest(x * inverse));
+    }
     return sum;
   }
 
@@ -103,48 +108,73 @@ class Groups {
   // For |x| well below 2^22.
   static float round_small(float x) { return (x + 0x1.8p23f) - 0x1.8p23f; }
 
-  Values fit_even(std::span<const float> w, float largest) const {
-    const float whole = largest / zero_;  // the largest weight is the lowest level
+  // `extreme`: the weight of largest magnitude. The lowest level, of which there is one more, is
+  // on its side where scales may be negative.
+  Values fit_even(const WeighedRow& row, float extreme) const {
+    const float largest = std::abs(extreme);
     if (!searched_) return {2 * largest / largest_, 0};
     Values best;
     float least = INFINITY;
-    for (int i = 0; i < 36; ++i) {
-      const Values tried{whole * (1.04f - 0.01f * static_cast<float>(i)), 0};
-      const float now = loss(w, tried);
-      if (now < least) least = now, best = tried;
-    }
+    const auto try_ladder = [&](float whole) {
+      for (int i = 0; i < 28; ++i)
+        try_scale(row, whole * (1.04f - 0.02f * static_cast<float>(i)), best, least);
+    };
+    try_ladder(largest / zero_);
+    if (grid_.signed_scales) try_ladder(-largest / zero_);
+    refine_scale(row, best, least);
     return best;
   }
 
+  void try_scale(const WeighedRow& row, float scale, Values& best, float& least) const {
+    const float now = loss(row, {scale, 0});
+    if (now < least) least = now, best.scale = scale;
+  }
+
+  // The scale that suits the codes of the best one best, as long as that leads anywhere.
+  void refine_scale(const WeighedRow& row, Values& best, float& least) const {
+    for (int step = 0; step < 3; ++step) {
+      const float inverse = 1 / best.scale;
+      float products = 0, squares = 0;
+      for (size_t i = 0; i < row.weights.size(); ++i) {
+        const float x = row.weights[i] * inverse;
+        const float level =
+            levels_.empty() ? std::clamp(round_small(x), -zero_, largest_ - zero_) : nearest(x);
+        products += row.importance[i] * level * row.weights[i];
+        squares += row.importance[i] * level * level;
+      }
+      const float before = least;
+      if (squares > 0 && products != 0) try_scale(row, products / squares, best, least);
+      if (!(least < before)) return;
+    }
+  }
+
   // `extreme`: the weight of largest magnitude, which may become either end of the table.
-  Values fit_table(std::span<const float> w, float extreme) const {
+  Values fit_table(const WeighedRow& row, float extreme) const {
     if (!searched_) return {extreme / levels_.front(), 0};
     Values best;
     float least = INFINITY;
-    const auto try_scale = [&](float scale) {
-      const float now = loss(w, {scale, 0});
-      if (now < least) least = now, best.scale = scale;
-    };
     for (const float end : {levels_.front(), levels_.back()})
-      for (int i = 0; i < 10; ++i)
-        try_scale(extreme / end * (1.08f - 0.045f * static_cast<float>(i)));
+      for (int i = 0; i < 14; ++i)
+        try_scale(row, extreme / end * (1.08f - 0.04f * static_cast<float>(i)), best, least);
     const float coarse = best.scale;
-    for (const float near : {0.97f, 0.985f, 1.015f, 1.03f}) try_scale(coarse * near);
+    for (const float near : {0.97f, 0.985f, 1.015f, 1.03f})
+      try_scale(row, coarse * near, best, least);
+    refine_scale(row, best, least);
     return best;
   }
 
   // From the range shrunk about its ends, and from where least squares on its codes leads.
-  Values fit_with_offset(std::span<const float> w, float low, float high) const {
+  Values fit_with_offset(const WeighedRow& row, float low, float high) const {
     Values best{(high - low) / largest_, -low};
     if (!searched_) return best;
-    float least = loss(w, best);
+    float least = loss(row, best);
     for (int i = 0; i < 14; ++i) {
       const float shrink = 1.04f - 0.03f * static_cast<float>(i);
       Values tried{shrink * (high - low) / largest_, -low * shrink};
       for (int step = 0; step < 3; ++step) {
-        const float now = loss(w, tried);
+        const float now = loss(row, tried);
         if (now < least) least = now, best = tried;
-        tried = least_squares(w, tried);
+        tried = least_squares(row, tried);
         if (!(tried.scale > 0)) break;
       }
     }
@@ -152,17 +182,18 @@ class Groups {
   }
 
   // The line through weights and the codes that `values` give them; the offset not negative.
-  Values least_squares(std::span<const float> w, Values values) const {
+  Values least_squares(const WeighedRow& row, Values values) const {
     const float inverse = 1 / values.scale;
-    float codes = 0, squares = 0, sum = 0, products = 0;
-    for (const float x : w) {
+    float count = 0, codes = 0, squares = 0, sum = 0, products = 0;
+    for (size_t i = 0; i < row.weights.size(); ++i) {
+      const float x = row.weights[i], counts = row.importance[i];
       const float code = std::clamp(round_small((x + values.offset) * inverse), 0.0f, largest_);
-      codes += code;
-      squares += code * code;
-      sum += x;
-      products += code * x;
+      count += counts;
+      codes += counts * code;
+      squares += counts * code * code;
+      sum += counts * x;
+      products += counts * code * x;
     }
-    const auto count = static_cast<float>(w.size());
     const float determinant = count * squares - codes * codes;
     if (!(determinant > 0)) return {};
     Values line{(count * products - codes * sum) / determinant,
@@ -200,7 +231,7 @@ int multiple_of(float value, float unit, Range range) {
 
 class Superblock {
  public:
-  Superblock(const Groups& groups, std::span<const float> weights)
+  Superblock(const Groups& groups, const WeighedRow& row)
       : groups_(groups), width_(static_cast<size_t>(groups.grid().group_size)) {
     const int bits = groups.grid().multiple_bits;
     // Even levels are divided by their scale: never 0.
@@ -212,8 +243,8 @@ class Superblock {
     } else {
       scales_ = {-(1 << (bits - 1)), (1 << (bits - 1)) - 1};
     }
-    for (size_t at = 0; at < weights.size(); at += width_) {
-      parts_.push_back(weights.subspan(at, width_));
+    for (size_t at = 0; at < row.weights.size(); at += width_) {
+      parts_.push_back(row.part(at, width_));
       wanted_.push_back(groups.fit(parts_.back()));
     }
   }
@@ -282,23 +313,25 @@ class Superblock {
   const Groups& groups_;
   size_t width_;
   Range scales_{0, 0}, offsets_{0, 0};
-  std::vector<std::span<const float>> parts_;
+  std::vector<WeighedRow> parts_;
   std::vector<Values> wanted_, best_;
   float least_ = INFINITY;
 };
 
 }  // namespace
 
-void fit_block_row(const GridFit& fit, std::span<const float> weights, float* scales,
-                   float* offsets) {
+void fit_block_row(const GridFit& fit, const WeighedRow& row, float* scales, float* offsets) {
   const Grid& grid = fit.grid;
-  const Groups groups(fit);
+  const Groups groups(fit, !row.importance.empty());
   assert((offsets != nullptr) == grid.offsets && grid.group_size > 0);
   const auto step = static_cast<size_t>(grid.superblock > 0 ? grid.superblock : grid.group_size);
   const size_t groups_a_step = step / static_cast<size_t>(grid.group_size);
-  assert(weights.size() % step == 0);
-  for (size_t at = 0; at < weights.size(); at += step, scales += groups_a_step) {
-    const std::span<const float> part = weights.subspan(at, step);
+  assert(row.weights.size() % step == 0);
+  std::vector<float> alike;
+  if (row.importance.empty()) alike.assign(row.weights.size(), 1.0f);
+  const WeighedRow weighed{row.weights, alike.empty() ? row.importance : alike};
+  for (size_t at = 0; at < row.weights.size(); at += step, scales += groups_a_step) {
+    const WeighedRow part = weighed.part(at, step);
     if (grid.superblock > 0) {
       Superblock(groups, part).fit(scales, offsets);
     } else {
@@ -312,8 +345,8 @@ void fit_block_row(const GridFit& fit, std::span<const float> weights, float* sc
   }
 }
 
-float block_loss(const GridFit& fit, std::span<const float> weights, float scale, float offset) {
-  return Groups(fit).loss(weights, {scale, offset});
+float block_loss(const GridFit& fit, const WeighedRow& row, float scale, float offset) {
+  return Groups(fit, false).loss(row, {scale, offset});
 }
 
 }  // namespace halftone

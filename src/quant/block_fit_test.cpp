@@ -45,16 +45,17 @@ struct Fitted {
 Fitted fit(const GridFit& how, const std::vector<float>& weights) {
   const auto groups = static_cast<size_t>(how.grid.groups(static_cast<int64_t>(weights.size())));
   Fitted fitted{std::vector<float>(groups), std::vector<float>(groups)};
-  fit_block_row(how, weights, fitted.scales.data(),
+  fit_block_row(how, {weights, {}}, fitted.scales.data(),
                 how.grid.offsets ? fitted.offsets.data() : nullptr);
   return fitted;
 }
 
 float total_loss(const GridFit& how, const std::vector<float>& weights, const Fitted& fitted) {
   const auto width = static_cast<size_t>(how.grid.group_size);
+  const std::vector<float> ones(width, 1.0f);
   float sum = 0;
   for (size_t i = 0; i < fitted.scales.size(); ++i)
-    sum += block_loss(how, std::span(weights).subspan(i * width, width), fitted.scales[i],
+    sum += block_loss(how, {std::span(weights).subspan(i * width, width), ones}, fitted.scales[i],
                       fitted.offsets[i]);
   return sum;
 }
@@ -78,6 +79,38 @@ TEST(BlockFit, FindsATablesSignedScale) {
   const Fitted fitted = fit({.grid = kIq4Nl}, weights);
   EXPECT_NEAR(fitted.scales[0], -0.25f, 3e-3f);
   EXPECT_LT(total_loss({.grid = kIq4Nl}, weights, fitted), 16.0f);
+}
+
+// The largest weight has the level of which there is one more on its side.
+TEST(BlockFit, FindsTheSideOfASymmetricGrid) {
+  const Grid signed_grid{.bits = 4, .group_size = 32, .signed_scales = true};
+  std::vector<float> weights;
+  for (int i = 0; i < 32; ++i) weights.push_back(0.25f * static_cast<float>(8 - i % 16));
+  const Fitted fitted = fit({.grid = signed_grid}, weights);
+  EXPECT_NEAR(fitted.scales[0], -0.25f, 1e-4f);
+  EXPECT_LT(total_loss({.grid = signed_grid}, weights, fitted), 1e-3f);
+}
+
+// Four weights that are worth all others together are met exactly, the others as they come.
+TEST(BlockFit, ImportanceDecides) {
+  for (const Grid& grid :
+       {Grid{.bits = 4, .group_size = 32, .signed_scales = true}, kQ4_1, kQ4_K, kIq4Nl}) {
+    const std::vector<float> weights = normal_weights(256, 3);
+    std::vector<float> importance(weights.size(), 0.01f);
+    for (size_t i = 0; i < weights.size(); i += 8) importance[i] = 10;
+    const auto error = [&](std::span<const float> counts) {
+      const auto groups = static_cast<size_t>(grid.groups(256));
+      std::vector<float> scales(groups), offsets(groups);
+      fit_block_row({.grid = grid}, {weights, counts}, scales.data(),
+                    grid.offsets ? offsets.data() : nullptr);
+      float sum = 0;
+      for (size_t i = 0; i < groups; ++i)
+        sum += block_loss({.grid = grid, .power = 2},
+                          WeighedRow{weights, importance}.part(32 * i, 32), scales[i], offsets[i]);
+      return sum;
+    };
+    EXPECT_LT(error(importance), 0.8f * error({})) << static_cast<int>(grid.table) << grid.offsets;
+  }
 }
 
 TEST(BlockFit, SearchBeatsTheRange) {

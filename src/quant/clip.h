@@ -29,6 +29,6 @@ class GroupMoments {
 // (min, max), p = 1, 0.95 … 0.55, the one with the least loss, of equal ones the widest. Grids that
 // fit_scales() searches itself are not clipped.
 void fit_ranges(Backend& backend, ConstView weight, const SolverOptions& options, View scales,
-                View zeros);
+                View zeros, std::span<const float> importance = {});
 
 }  // namespace halftone

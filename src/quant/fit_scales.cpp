@@ -11,7 +11,8 @@ namespace {
 
 constexpr int64_t kMostPanelWeights = 16'000'000;  // on the host at a time
 
-void fit_panel(Backend& backend, ConstView w, const GridFit& fit, View scales, View offsets) {
+void fit_panel(Backend& backend, ConstView w, const GridFit& fit, View scales, View offsets,
+               std::span<const float> importance) {
   Allocator& host = backend.host_allocator();
   const Tensor weights(host, w.rows, w.cols, DType::f32);
   const Tensor found(host, w.rows, scales.cols, DType::f32);
@@ -19,7 +20,7 @@ void fit_panel(Backend& backend, ConstView w, const GridFit& fit, View scales, V
   backend.download(w, weights);
   backend.host_threads().parallel_for(w.rows, 4, [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row)
-      fit_block_row(fit, {weights.row<float>(row), static_cast<size_t>(w.cols)},
+      fit_block_row(fit, {{weights.row<float>(row), static_cast<size_t>(w.cols)}, importance},
                     found.row<float>(row),
                     fit.grid.offsets ? found_offsets.row<float>(row) : nullptr);
   });
@@ -36,7 +37,8 @@ void store_zeros(Backend& backend, const Grid& grid, View zeros) {
 
 }  // namespace
 
-void fit_scales(Backend& backend, ConstView w, const GridFit& fit, View scales, View zeros) {
+void fit_scales(Backend& backend, ConstView w, const GridFit& fit, View scales, View zeros,
+                std::span<const float> importance) {
   const Grid& grid = fit.grid;
   if (!backend.solves(grid))
     throw usage_error("--device {}: cannot round to levels of a table or to offsets yet",
@@ -48,7 +50,7 @@ void fit_scales(Backend& backend, ConstView w, const GridFit& fit, View scales, 
   for (int64_t begin = 0; begin < w.rows; begin += most) {
     const int64_t end = std::min(w.rows, begin + most);
     fit_panel(backend, w.rows_of(begin, end), fit, scales.rows_of(begin, end),
-              zeros.rows_of(begin, end));
+              zeros.rows_of(begin, end), importance);
   }
 }
 

@@ -6,13 +6,16 @@
 
 namespace halftone {
 
-// Even levels, whole zeros, no superblocks: Backend::fit_grid() has it.
+// Even levels, whole zeros, positive scales, no superblocks: Backend::fit_grid() has it.
 inline bool fits_on_device(const Grid& grid) {
-  return grid.table == LevelTable::even && !grid.offsets && grid.superblock == 0;
+  return grid.table == LevelTable::even && !grid.offsets && grid.superblock == 0 &&
+         !grid.signed_scales;
 }
 
 // Scales (rows, groups) f32 and zeros (rows, groups) u8, or offsets f32, for w (rows, in); all on
 // the device. Throws Error(usage) where the backend cannot solve such a grid.
-void fit_scales(Backend& backend, ConstView w, const GridFit& fit, View scales, View zeros);
+// `importance` (in, or empty: all alike) of each column's errors counts where the host searches.
+void fit_scales(Backend& backend, ConstView w, const GridFit& fit, View scales, View zeros,
+                std::span<const float> importance = {});
 
 }  // namespace halftone

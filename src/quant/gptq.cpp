@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cassert>
 #include <cmath>
+#include <numeric>
 #include <utility>
 #include <vector>
 
@@ -29,9 +30,14 @@ struct Problem {
   const SolverOptions& options;
   std::vector<int32_t> group_of;  // of each column, in factored order
   std::vector<int32_t> position;  // of each original column, in factored order
+  std::vector<float> importance;  // of each original column's errors: H'_kk, 1 on average
 
   Problem(const Factor& of, const SolverOptions& with)
       : factor(of), options(with), position(of.order.size()) {
+    const double sum = std::accumulate(of.diagonal.begin(), of.diagonal.end(), 0.0);
+    const double mean = sum / static_cast<double>(of.diagonal.size()) + of.lambda;
+    for (const double square : of.diagonal)
+      importance.push_back(static_cast<float>((square + of.lambda) / mean));
     const int64_t width = options.fit.grid.group_width(factor.inputs());
     for (size_t k = 0; k < factor.order.size(); ++k) {
       group_of.push_back(static_cast<int32_t>(factor.order[k] / width));
@@ -65,7 +71,7 @@ void fit_static_groups(Backend& backend, const Problem& problem, const Panel& pa
     for (const int32_t c : problem.factor.dead) backend.fill(scratch.cols_of(c, c + 1), 0);
     fitted = scratch;
   }
-  fit_ranges(backend, fitted, problem.options, panel.scales, panel.zeros);
+  fit_ranges(backend, fitted, problem.options, panel.scales, panel.zeros, problem.importance);
 }
 
 // Quantizes the columns of a span, from the last to the first; errors (rows, end − begin).

@@ -38,6 +38,9 @@ struct Grid {
   int64_t superblock = 0;
   // Bits of such a multiple: 1 … 2^bits − 1 with offsets, signed without.
   int multiple_bits = 0;
+  // Scales may be negative, so that a symmetric grid's lowest level, of which there is one more
+  // than of high ones, lies on either side (ggml's Q4_0).
+  bool signed_scales = false;
 
   int levels() const { return 1 << bits; }
   int symmetric_zero() const { return table == LevelTable::even ? 1 << (bits - 1) : 0; }
