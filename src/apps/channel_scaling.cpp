@@ -14,6 +14,7 @@
 #include "base/progress.h"
 #include "model/producer.h"
 #include "quant/factor.h"
+#include "quant/fit_scales.h"
 
 namespace halftone {
 namespace {
@@ -168,7 +169,8 @@ StageScales ChannelScaler::search(const StageId& id, Hessian hessian) {
     weights.push_back(sample(*row));
     GridFit fit = in_.plan.solver.fit;
     fit.grid = row->grid;
-    if (in_.plan.solver.clip) fit.search = ScaleSearch::minmax;  // clipping comes afterwards
+    if (in_.plan.solver.clip && fits_on_device(row->grid))
+      fit.search = ScaleSearch::minmax;  // clipping comes afterwards
     const auto rows = static_cast<double>(weights.back().rows());
     linears.push_back({weights.back(), static_cast<double>(row->rows) / rows, fit});
   }

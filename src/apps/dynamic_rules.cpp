@@ -96,8 +96,8 @@ DynamicRules::Choice DynamicRules::choose(const std::string& module, const Grid&
                         module, first->text, rule.text)
           .hint("runtimes differ in which of them counts: let one rule match.");
   }
-  if (first == nullptr) return {grid, ""};
-  return {first->applied_to(grid), first->dense ? first->text : ""};
+  if (first == nullptr) return {grid, "", false};
+  return {first->applied_to(grid), first->dense ? first->text : "", true};
 }
 
 void DynamicRules::check_all_used() const {

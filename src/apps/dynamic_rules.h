@@ -21,8 +21,9 @@ class DynamicRules {
   static Json read(const std::vector<std::string>& entries);
 
   struct Choice {
-    Grid grid;         // the one given, changed as the rules say
-    std::string skip;  // the rule that leaves the module dense; empty: quantized
+    Grid grid;           // the one given, changed as the rules say
+    std::string skip;    // the rule that leaves the module dense; empty: quantized
+    bool ruled = false;  // a rule matched, whether or not it changed anything
   };
   // Readers differ in which of several rules counts, so all that match must say the same. Throws
   // Error(usage) naming two that do not, and the module.

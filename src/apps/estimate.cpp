@@ -38,7 +38,7 @@ Limit host_limit(const QuantizeOptions& options) {
 // Where the device computes in the host's memory the tighter limit holds. A card is not taken whole
 // unless that is asked for, or the job needs it: `least` is what it cannot do without.
 Limit device_limit(Backend& backend, const QuantizeOptions& options, int64_t least) {
-  constexpr int64_t kShare = 24'000'000'000;
+  const int64_t share = 24'000'000'000 + backend.allocator().in_use();
   const bool on_host = backend.place() == Place::host;
   const Limit most = on_host
                          ? host_limit(options)
@@ -46,7 +46,7 @@ Limit device_limit(Backend& backend, const QuantizeOptions& options, int64_t lea
   if (options.max_memory > 0 && options.max_memory <= most.bytes)
     return {options.max_memory, "--max-memory"};
   if (on_host || options.max_memory > 0) return most;
-  return {std::min(most.bytes, std::max(kShare, least)), most.name};
+  return {std::min(most.bytes, std::max(share, least)), most.name};
 }
 
 // Of the host's memory: small matrices on their way.
@@ -213,7 +213,11 @@ double head_share(const Plan& plan) {
 
 Estimate estimate_resources(const EstimateInput& input) {
   Backend& backend = input.backend;
-  const MemoryNeed need = count_memory(input);
+  MemoryNeed need = count_memory(input);
+  // What others hold on to meanwhile: the original that a comparison measures against.
+  const int64_t held = backend.allocator().in_use();
+  for (int64_t* peak : {&need.blocks, &need.spilled_blocks, &need.least_blocks, &need.head})
+    *peak += held;
   const int64_t workspace = backend.info().workspace_bytes;
   const Limit device = device_limit(backend, input.options, least_of(need, workspace));
   const bool on_host = backend.place() == Place::host;
@@ -248,6 +252,16 @@ Estimate estimate_resources(const EstimateInput& input) {
 void apply_limits(Backend& backend, const Estimate& estimate) {
   backend.host_allocator().set_limit(estimate.host_allocator_limit);
   backend.allocator().set_limit(estimate.allocator_limit);
+}
+
+LimitScope::LimitScope(Backend& backend)
+    : backend_(backend),
+      device_(backend.allocator().limit()),
+      host_(backend.host_allocator().limit()) {}
+
+LimitScope::~LimitScope() {
+  backend_.allocator().set_limit(device_);
+  backend_.host_allocator().set_limit(host_);
 }
 
 TimeEstimate estimate_time(const EstimateInput& input) {

@@ -33,6 +33,18 @@ Estimate estimate_resources(const EstimateInput& input);
 std::string memory_text(const Estimate& estimate);
 // From now on the backend's allocators refuse to pass what the estimate promises.
 void apply_limits(Backend& backend, const Estimate& estimate);
+// Gives the allocators back the limits that they had, when a job among several ends.
+class LimitScope {
+ public:
+  explicit LimitScope(Backend& backend);
+  ~LimitScope();
+  LimitScope(const LimitScope&) = delete;
+  LimitScope& operator=(const LimitScope&) = delete;
+
+ private:
+  Backend& backend_;
+  const int64_t device_, host_;
+};
 
 // A whole layer run on a few windows, and what that makes for all.
 struct TimeEstimate {

@@ -201,5 +201,21 @@ TEST_F(EstimateTest, TheTextsTokensAreCounted) {
   }
 }
 
+// A comparison keeps the original's weights while it quantizes, and measures afterwards.
+TEST_F(EstimateTest, OthersMemoryIsCountedAndLimitsComeBack) {
+  const auto backend = make_backend("cpu", {.threads = 2});
+  const int64_t before = of(*backend, 2, DType::f32, false).estimate.least_bytes;
+  const int64_t limit = backend->allocator().limit();
+  const Tensor held = backend->allocate(1, int64_t{1} << 20, DType::u8);
+  {
+    const LimitScope scope(*backend);
+    const Figures figures = of(*backend, 2, DType::f32, false);
+    EXPECT_EQ(figures.estimate.least_bytes, before + held.bytes());
+    apply_limits(*backend, figures.estimate);
+    EXPECT_NE(backend->allocator().limit(), limit);
+  }
+  EXPECT_EQ(backend->allocator().limit(), limit);
+}
+
 }  // namespace
 }  // namespace halftone

@@ -53,6 +53,7 @@ void check_gguf_options(std::string_view format, const GgufOptions& options,
 GgufPlan::GgufPlan(const OpenedModel& model, const GgufOptions& options, const GgufMix* mix)
     : mix_(mix),
       layers_(static_cast<int>(model.config().layers)),
+      heads_per_key_(model.config().heads / model.config().kv_heads),
       tied_(model.config().tied_embeddings) {
   gguf_architecture(model);
   if (!options.embedding_type.empty())
@@ -69,7 +70,8 @@ GgufPlan::GgufPlan(const OpenedModel& model, const GgufOptions& options, const G
 
 std::optional<GgufPlan::Choice> GgufPlan::choose(const TensorKey& key, int64_t cols) {
   std::string_view type;
-  if (mix_ != nullptr) type = gguf_type(*mix_, {key.role, key.layer, layers_, tied_});
+  if (mix_ != nullptr)
+    type = gguf_type(*mix_, {key.role, key.layer, layers_, tied_, heads_per_key_});
   if (key.role == Role::embed && !embedding_type_.empty()) type = embedding_type_;
   if (key.role == Role::head && !head_type_.empty()) type = head_type_;
   if (type.empty()) return std::nullopt;

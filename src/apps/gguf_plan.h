@@ -51,6 +51,7 @@ class GgufPlan {
   const GgufMix* mix_;
   std::string_view embedding_type_, head_type_;  // empty: the mix's
   int layers_ = 0;
+  int64_t heads_per_key_ = 1;
   bool tied_ = false;
   std::map<Replaced, int> replaced_;
 };

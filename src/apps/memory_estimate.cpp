@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <numeric>
+#include <set>
 #include <utility>
 
 #include "apps/channel_scaling.h"
@@ -119,6 +121,7 @@ class Counter {
   int64_t dense(int s) const;
   int64_t checked(int s) const;
   int64_t scale_search(int s) const;
+  int64_t moments(int s) const;
   int64_t held_out() const;
   int64_t head() const;
   int64_t solve_head() const;
@@ -146,6 +149,17 @@ int64_t Counter::hessian_scratch(int s) const {
   return std::min(kHessianTokens, batch_) * (2 * stage(s).inputs + 64) * element + kTiles;
 }
 
+// What a search of clipped ranges keeps of the Hessian, for each width of group.
+int64_t Counter::moments(int s) const {
+  if (!in_.plan.solver.clip) return 0;
+  std::set<int64_t> widths;
+  for (const PlanRow& row : in_.plan.rows)
+    if (!row.method.empty() && row.key.layer >= 0 &&
+        stage_of(row.key.role) == static_cast<Stage>(s))
+      widths.insert(row.grid.group_width(row.cols));
+  return 4 * stage(s).inputs * std::accumulate(widths.begin(), widths.end(), int64_t{0});
+}
+
 // The Hessian gone, the factor there, and one linear's panels.
 int64_t Counter::solve(int s) const {
   const int64_t n = stage(s).inputs,
@@ -153,9 +167,7 @@ int64_t Counter::solve(int s) const {
   const int64_t factor = in_.plan.method->needs_hessian ? 4 * n * n + 4 * kFactorBlock * n : 0;
   // A device splits what it multiplies, a span of columns at a time, in six bytes.
   const int64_t split = apart_ ? 6 * kSpan * (n + rows) : 0;
-  const Grid& grid = in_.plan.solver.fit.grid;
-  const int64_t moments = in_.plan.solver.clip ? 4 * n * grid.group_width(n) : 0;
-  return factor + moments + 4 * stage(s).largest + stage(s).codes + split +
+  return factor + moments(s) + 4 * stage(s).largest + stage(s).codes + split +
          rows * ((4 + 4 + 1) * n + 4 * kFactorBlock);
 }
 
@@ -208,7 +220,8 @@ int64_t Counter::blocks(const Copies& copies, bool ahead) const {
     const bool last = s + 1 == kStages;
     const int64_t kept = (last ? 0 : filling) + (last && !ahead && apart_ ? 0 : saved);
     const int64_t squares = !apart_ ? 12 : Factor::parks(in_.backend, stage(s).inputs) ? 4 : 8;
-    peak = std::max({peak, standing + kept + squares * square, standing + kept + solve(s),
+    const int64_t beside = hessian ? moments(s) : 0;
+    peak = std::max({peak, standing + kept + squares * square + beside, standing + kept + solve(s),
                      standing + kept + scale_search(s)});
     ready += stage(s).weights * weight_;
   }

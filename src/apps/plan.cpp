@@ -199,7 +199,7 @@ Plan make_plan(const OpenedModel& model, const QuantizeOptions& options) {
       row.skip_reason = "--skip " + *pattern;
     } else if (!choice.skip.empty()) {
       row.skip_reason = "--dynamic " + choice.skip;
-    } else if (types && choice.grid == wanted) {
+    } else if (types && !choice.ruled) {
       choose_gguf_type(*types, row);
     } else {
       row.grid = plan.format->grid(choice.grid);
@@ -315,6 +315,19 @@ std::string Plan::grid_text() const {
     return !row.method.empty() && row.grid != main;
   });
   return halftone::grid_text(main) + (others > 0 ? fmt::format(" ({} differ)", others) : "");
+}
+
+void check_backend(const Plan& plan, const Backend& backend) {
+  for (const PlanRow& row : plan.rows)
+    if (!row.method.empty() && !backend.solves(row.grid))
+      throw usage_error("{}: the {} backend cannot quantize to this type of GGUF yet", row.module,
+                        backend.info().backend)
+          .hint("use --device cpu, or --gguf-type Q4_0, Q5_0, Q6_K or Q8_0.");
+  for (const PlannedModule& table : plan.tables)
+    if (!table.skipped && !backend.solves(table.grid))
+      throw usage_error("{}: the {} backend cannot round to this type of GGUF yet", table.name,
+                        backend.info().backend)
+          .hint("use --device cpu, or another --embedding-type or --head-type.");
 }
 
 }  // namespace halftone

@@ -79,6 +79,9 @@ Plan make_plan(const OpenedModel& model, const QuantizeOptions& options);
 // What quantizing the head changes in the file, for people; empty where it stays as it is.
 std::string head_text(const OpenedModel& model, const Plan& plan);
 
+// Throws Error(usage) for a grid that this backend does not round to.
+void check_backend(const Plan& plan, const Backend& backend);
+
 // What is allowed but looks like a mistake.
 std::vector<std::string> warnings_of(const OpenedModel& model, const Plan& plan,
                                      const QuantizeOptions& options);

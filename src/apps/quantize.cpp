@@ -198,6 +198,13 @@ struct Output {
   OutputCheck check;
 };
 
+void publish(PendingDirectory& pending, const QuantizeOptions& options, Journal& journal) {
+  const std::string hash = card_hash(pending.path());
+  if (!journal.has(kPublished)) journal.append(kPublished, std::as_bytes(std::span(hash)));
+  pending.publish(options.force);
+  journal.remove();
+}
+
 void publish(const Job& job, Journal& journal, Output& output, QuantizeOutcome& outcome) {
   const OutputInput input{job.model, job.options, outcome, job.backend};
   {
@@ -211,10 +218,7 @@ void publish(const Job& job, Journal& journal, Output& output, QuantizeOutcome& 
   }
   outcome.writing_seconds = output.weights.seconds();
   outcome.verified = true;
-  const std::string hash = card_hash(output.pending.path());
-  if (!journal.has(kPublished)) journal.append(kPublished, std::as_bytes(std::span(hash)));
-  output.pending.publish(job.options.force);
-  journal.remove();
+  publish(output.pending, job.options, journal);
 }
 
 // The transformed model as it is, dense, and what its types' rounding cost.
@@ -228,8 +232,7 @@ void publish_scaled(const Job& job, const OpenedModel& scaled, const Calibration
       compare_models(job.backend, job.model, open_model(pending.path()), calibration.held_out,
                      compute_dtype(job.options.dtype, job.backend));
   outcome.verified = true;
-  pending.publish(job.options.force);
-  journal.remove();
+  publish(pending, job.options, journal);
 }
 
 Error with_journal(const Error& error, const Journal& journal) {
@@ -243,8 +246,8 @@ void run_and_publish(const Job& job, const Calibration& calibration, const Estim
                      const MemoryWatch& memory, QuantizeOutcome& outcome) {
   const QuantizeOptions& options = job.options;
   const DType compute = compute_dtype(options.dtype, job.backend);
-  ModelHash hash(*job.model.checkpoint, job.backend, job.profile);
   Journal journal = open_journal(options);
+  ModelHash hash(*job.model.checkpoint, job.backend, job.profile);
   identify(journal, fingerprint_of(job.backend, outcome, calibration, options, compute),
            *job.model.checkpoint, hash);
   if (already_published(journal, options.output)) {
@@ -300,20 +303,6 @@ void run_and_publish(const Job& job, const Calibration& calibration, const Estim
   }
 }
 
-// Grids that only some backends round to: said before the first layer.
-void check_backend(const Backend& backend, const Plan& plan) {
-  for (const PlanRow& row : plan.rows)
-    if (!row.method.empty() && !backend.solves(row.grid))
-      throw usage_error("{}: the {} backend cannot quantize to this type of GGUF yet", row.module,
-                        backend.info().backend)
-          .hint("use --device cpu, or --gguf-type Q4_0, Q5_0, Q6_K or Q8_0.");
-  for (const PlannedModule& table : plan.tables)
-    if (!table.skipped && !backend.solves(table.grid))
-      throw usage_error("{}: the {} backend cannot round to this type of GGUF yet", table.name,
-                        backend.info().backend)
-          .hint("use --device cpu, or another --embedding-type or --head-type.");
-}
-
 QuantizeOutcome quantize(const Job& given) {
   const auto start = Clock::now();
   MemoryWatch memory;
@@ -324,7 +313,7 @@ QuantizeOutcome quantize(const Job& given) {
   check_creatable(options.output);
   QuantizeOutcome outcome;
   outcome.plan = make_plan(model, options);
-  check_backend(given.backend, outcome.plan);
+  check_backend(outcome.plan, given.backend);
   warn(model, outcome.plan, options);
   for (const std::string& line : plan_lines(model, outcome.plan)) spdlog::info("{}", line);
   // The tokenizer's tables are as large as a block of a small model: not kept.
@@ -340,6 +329,7 @@ QuantizeOutcome quantize(const Job& given) {
   const DType compute = compute_dtype(options.dtype, given.backend);
   const Estimate estimate =
       estimate_resources({given.backend, model, outcome.plan, calibration, compute, options});
+  const LimitScope limits(given.backend);
   apply_limits(given.backend, estimate);
   announce(calibration, estimate, given.backend);
   run_and_publish({given.backend, model, options, given.calibration, given.profile}, calibration,

@@ -70,6 +70,9 @@ std::string_view gguf_type(const GgufMix& mix, const GgufPlace& place) {
   if (head && !is_dense_ggml(mix.type) && mix.type != "Q8_0") return "Q6_K";
   const bool favoured = place.role == Role::v || place.role == Role::down;
   if (favoured && mix.kind != MixKind::pure && more_bits(mix, place)) return mix.more;
+  // Of models like Llama-70B: eight heads share these weights, which are few.
+  const bool shared = place.layers == 80 && place.heads_per_key > 1;
+  if (place.role == Role::v && shared && mix.type == "Q4_K") return "Q5_K";
   return mix.type;
 }
 

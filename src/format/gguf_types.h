@@ -36,9 +36,11 @@ std::string_view check_gguf_type(std::string_view option, std::string_view name)
 struct GgufPlace {
   Role role = Role::q;
   int layer = -1, layers = 0;
-  bool tied = false;  // the embedding is the head, too
+  bool tied = false;          // the embedding is the head, too
+  int64_t heads_per_key = 1;  // that share one head of keys and values
 };
-// As llama.cpp's quantizer has it for dense models (llama_tensor_get_type).
+// As llama.cpp's quantizer has it for dense models (llama_tensor_get_type); but the IQ4 types are
+// the same everywhere, as with its --pure.
 std::string_view gguf_type(const GgufMix& mix, const GgufPlace& place);
 // `type` where its blocks divide `cols`, else what llama.cpp puts in its place: another type with
 // blocks of 32, at last F16.

@@ -32,6 +32,15 @@ TEST(GgufTypes, SmallMixesFavourTheFirstLayers) {
   EXPECT_EQ(type_of("Q4_K_S", Role::down, 10, 80), "Q4_K");
 }
 
+TEST(GgufTypes, ValuesThatManyHeadsShareHaveOneBitMore) {
+  const GgufPlace place{Role::v, 11, 80, false, 8};
+  EXPECT_EQ(gguf_type(find_gguf_mix("Q4_K_M"), place), "Q5_K");
+  EXPECT_EQ(gguf_type(find_gguf_mix("Q4_K_S"), place), "Q5_K");
+  EXPECT_EQ(gguf_type(find_gguf_mix("Q5_K_M"), place), "Q5_K");
+  EXPECT_EQ(gguf_type(find_gguf_mix("Q4_K_S"), {Role::v, 11, 48, false, 8}), "Q4_K");
+  EXPECT_EQ(gguf_type(find_gguf_mix("Q4_K_S"), {Role::k, 11, 80, false, 8}), "Q4_K");
+}
+
 TEST(GgufTypes, HeadsHaveSixBits) {
   EXPECT_EQ(type_of("Q4_0", Role::head, -1), "Q6_K");
   EXPECT_EQ(type_of("Q4_0", Role::embed, -1), "Q4_0");

@@ -250,7 +250,7 @@ std::string Checkpoint::stamp() const {
   std::vector<std::string> files;
   if (gguf_) files.push_back(path_);
   for (const auto& shard : shards_) files.push_back(shard->path());
-  std::string text;
+  std::string text = metadata_.config.dump() + "\n";
   for (const std::string& file : files) {
     const auto written = fs::last_write_time(file).time_since_epoch().count();
     text +=

@@ -37,8 +37,8 @@ class Checkpoint {
   // SHA-256 over config, and over names, shapes, types and bytes of every tensor, these by the
   // hashes of their pieces, which are made beside each other; cached by nobody.
   std::string fingerprint(ThreadPool& threads) const;
-  // At once: a hash of the weight files' sizes and times. It differs for files that were copied,
-  // too, whose fingerprint is the same.
+  // At once: a hash of config and of the weight files' sizes and times. It differs for files that
+  // were copied, too, whose fingerprint is the same.
   std::string stamp() const;
 
  private:

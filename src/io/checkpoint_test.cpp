@@ -170,6 +170,19 @@ TEST(Checkpoint, FingerprintSeesEveryPart) {
   EXPECT_NE(Checkpoint::open(place.file("a")).fingerprint(threads), flipped);
 }
 
+TEST(Checkpoint, StampSeesWhatWasWrittenAgain) {
+  const TemporaryDirectory place;
+  write_model(place.file("a"));
+  const std::string weights = place.file("a/model.safetensors");
+  const std::string original = Checkpoint::open(place.file("a")).stamp();
+  EXPECT_EQ(Checkpoint::open(place.file("a")).stamp(), original);
+  fs::last_write_time(weights, fs::last_write_time(weights) + std::chrono::seconds(1));
+  const std::string touched = Checkpoint::open(place.file("a")).stamp();
+  EXPECT_NE(touched, original);
+  write_file_atomically(place.file("a/config.json"), R"({"model_type": "qwen2"})");
+  EXPECT_NE(Checkpoint::open(place.file("a")).stamp(), touched);
+}
+
 TEST(Checkpoint, ReadsWhatStandsBeside) {
   const TemporaryDirectory place;
   const std::string directory = place.file("m");

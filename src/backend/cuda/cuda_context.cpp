@@ -26,6 +26,10 @@ CardProperties properties_of(int device, Instructions instructions) {
   return card;
 }
 
+// Of the card's memory, beside what is allocated here: cuSOLVER's state, and kernels that are
+// loaded when they are first called.
+constexpr int64_t kReserve = int64_t{512} << 20;
+
 cublasLtHandle_t start_blas() {
   cublasLtHandle_t handle = nullptr;
   const cublasStatus_t status = cublasLtCreate(&handle);
@@ -41,7 +45,11 @@ Context::Context(int device, Instructions instructions)
       uploads_(kUploadSegment, kUploadSegments),
       blas_(start_blas()),
       matmul_(blas_),
-      batched_(blas_) {}
+      batched_(blas_) {
+  size_t free = 0, total = 0;
+  check(cudaMemGetInfo(&free, &total), "asking for the card's memory");
+  allocator_.set_limit(std::max<int64_t>(0, static_cast<int64_t>(free) - kReserve));
+}
 
 Context::~Context() {
   if (solver_) cusolverDnDestroy(solver_);
