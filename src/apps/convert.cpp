@@ -124,11 +124,20 @@ Grid Repacker::grid_for(const StoredTensor& stored, const std::string& module) c
       refuse(module, "its groups are scattered (act-order g_idx)");
   }
   const Grid found = stored.grid.value_or(Grid{.group_size = 32, .symmetric = false});
-  // Without what only ggml's types have.
-  return format_.grid({.bits = found.bits,
-                       .group_size = found.group_size,
-                       .symmetric = found.symmetric,
-                       .scales = found.scales});
+  // Without what only ggml's types have; in as many bits as the format holds.
+  for (int bits = found.bits; bits >= 2; --bits) {
+    try {
+      return format_.grid({.bits = bits,
+                           .group_size = found.group_size,
+                           .symmetric = found.symmetric,
+                           .scales = found.scales});
+    } catch (const Error&) {
+      if (!options_.requantize)
+        refuse(module, fmt::format("it has {} bits in groups of {}", bits, found.group_size));
+      if (bits == 2) throw;
+    }
+  }
+  return {};
 }
 
 PlannedModule Repacker::plan_module(const StoredTensor& stored, const std::string& module,

@@ -164,6 +164,21 @@ void check_sense(const Plan& plan, const QuantizeOptions& options) {
         .hint("leave it out, or use --method gptq.");
 }
 
+// What the rules, the mix or the options make of a row; some types of a GGUF leave it dense.
+void choose_grid(const Format& format, const DynamicRules::Choice& choice, GgufPlan* types,
+                 PlanRow& row) {
+  try {
+    if (types && !choice.ruled)
+      choose_gguf_type(*types, row);
+    else
+      row.grid = format.grid(choice.grid);
+    if (row.skip_reason.empty()) check_grid(row.grid, row.rows, row.cols, row.module);
+  } catch (const Error& error) {
+    if (!choice.ruled) throw;
+    throw usage_error("--dynamic: {}: {}", row.module, error.what()).hint(error.hint());
+  }
+}
+
 }  // namespace
 
 Plan make_plan(const OpenedModel& model, const QuantizeOptions& options) {
@@ -199,15 +214,10 @@ Plan make_plan(const OpenedModel& model, const QuantizeOptions& options) {
       row.skip_reason = "--skip " + *pattern;
     } else if (!choice.skip.empty()) {
       row.skip_reason = "--dynamic " + choice.skip;
-    } else if (types && !choice.ruled) {
-      choose_gguf_type(*types, row);
     } else {
-      row.grid = plan.format->grid(choice.grid);
+      choose_grid(*plan.format, choice, types ? &*types : nullptr, row);
     }
-    if (row.skip_reason.empty()) {
-      check_grid(row.grid, row.rows, row.cols, row.module);
-      row.method = plan.method->name;
-    }
+    if (row.skip_reason.empty()) row.method = plan.method->name;
     plan.rows.push_back(std::move(row));
   }
   skip.check_all_used();
@@ -257,6 +267,11 @@ std::vector<std::string> warnings_of(const OpenedModel& model, const Plan& plan,
     warnings.push_back(fmt::format("--seq-len {}: {} was made for {} positions",
                                    human_count(options.seq_len), model.name(),
                                    human_count(positions)));
+  if (plan.dense && plan.format->name != "gptq")
+    warnings.push_back(fmt::format(
+        "--scales-only writes safetensors: --format {} only says what its scales are searched for; "
+        "`halftone convert OUT -o ... --format {}` comes after it",
+        plan.format->name, plan.format->name));
   if (const int64_t now = model.checkpoint->file_bytes(); !plan.dense && plan.output_bytes >= now)
     warnings.push_back(fmt::format("the output, {}, is no smaller than the model, {}",
                                    human_bytes(plan.output_bytes), human_bytes(now)));

@@ -106,9 +106,13 @@ class QuantizeCommand : public Command {
     take_whole_number(command.add_option("--group-size,-g", options_.group_size,
                                          "Inputs that share a scale; -1: all"),
                       1, int64_t{1} << 20, -1)
-        ->capture_default_str();
+        ->capture_default_str()
+        ->excludes(gguf_type_);
     sym_ = command.add_flag("--sym", symmetric_, "Zero in the middle of the grid (default)");
-    command.add_flag("--asym", asymmetric_, "A zero of its own for each group")->excludes(sym_);
+    sym_->excludes(gguf_type_);
+    command.add_flag("--asym", asymmetric_, "A zero of its own for each group")
+        ->excludes(sym_)
+        ->excludes(gguf_type_);
     command
         .add_option("--skip", options_.skip,
                     "Leave linears dense whose name holds this regex; repeatable")
