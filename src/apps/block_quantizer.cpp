@@ -56,9 +56,8 @@ class BlockQuantizer {
   void report(const StageRecord& record, bool resumed);
   void run_held_out(int layer);
   HeldOutLoss measure_loss();
-  // Stages of the whole work, and those before this one.
+  // Of the whole work.
   double stages() const { return static_cast<double>(layers() * kStages + head_rows()); }
-  double stages_before(const StageId& id) const;
   int64_t head_rows() const { return head_stage().rows.empty() ? 0 : 1; }
   void step(const StageId& id, double within);
 
@@ -99,12 +98,11 @@ BlockQuantizer::BlockQuantizer(const BlockQuantizerInput& input)
 }
 
 std::vector<BlockQuantizer::StagePlan> BlockQuantizer::stages_of(int layer) const {
-  std::vector<StagePlan> stages(kStages);
-  for (int s = 0; s < kStages; ++s)
-    stages[static_cast<size_t>(s)].id = {layer, static_cast<Stage>(s)};
-  for (const PlanRow& row : in_.plan.rows)
-    if (row.key.layer == layer && !row.method.empty())
-      stages[static_cast<size_t>(stage_of(row.key.role))].rows.push_back(&row);
+  std::vector<StagePlan> stages;
+  for (int s = 0; s < kStages; ++s) {
+    const StageId id{layer, static_cast<Stage>(s)};
+    stages.push_back({id, rows_of(in_.plan, id)});
+  }
   return stages;
 }
 
@@ -114,21 +112,14 @@ bool BlockQuantizer::needs_hessian(const StagePlan& stage) const {
 
 // A probe of some layers leaves the head out.
 BlockQuantizer::StagePlan BlockQuantizer::head_stage() const {
-  StagePlan stage{.id = kHeadStage, .rows = {}};
-  for (const PlanRow& row : in_.plan.rows)
-    if (row.key.role == Role::head && !row.method.empty() && in_.layers == 0)
-      stage.rows.push_back(&row);
-  return stage;
-}
-
-double BlockQuantizer::stages_before(const StageId& id) const {
-  if (id == kHeadStage) return static_cast<double>(layers() * kStages);
-  return static_cast<double>(id.layer * kStages + static_cast<int>(id.stage));
+  if (in_.layers > 0) return {kHeadStage, {}};
+  return {kHeadStage, rows_of(in_.plan, kHeadStage)};
 }
 
 void BlockQuantizer::step(const StageId& id, double within) {
   throw_if_interrupted();
-  if (in_.on_step) in_.on_step((stages_before(id) + within) / stages(), id);
+  const auto before = static_cast<double>(stages_before(id, layers()));
+  if (in_.on_step) in_.on_step((before + within) / stages(), id);
 }
 
 // Whether the weight that the original model multiplies with is the one that is to be quantized,
@@ -263,7 +254,7 @@ StageRecord BlockQuantizer::read_finished(const StagePlan& stage) {
 }
 
 void BlockQuantizer::report(const StageRecord& record, bool resumed) {
-  const double at = stages_before(record.id) + 1;
+  const auto at = static_cast<double>(stages_before(record.id, layers()) + 1);
   for (const FinishedLinear& linear : record.linears)
     if (in_.on_linear) in_.on_linear(linear, at / stages(), resumed);
 }

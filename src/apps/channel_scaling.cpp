@@ -47,14 +47,6 @@ ChannelScales deserialize_scales(const std::vector<std::byte>& bytes, int64_t in
   return scales;
 }
 
-std::vector<const PlanRow*> rows_of(const Plan& plan, const StageId& id) {
-  std::vector<const PlanRow*> rows;
-  for (const PlanRow& row : plan.rows)
-    if (row.key.layer == id.layer && stage_of(row.key.role) == id.stage && !row.method.empty())
-      rows.push_back(&row);
-  return rows;
-}
-
 int64_t layers_of(const ChannelScalingInput& input) {
   return input.layers > 0 ? input.layers : input.model.config().layers;
 }
@@ -95,8 +87,7 @@ class ChannelScaler {
 
  private:
   // Brings every window to the input of `id`.
-  Hessian approach(const StageId* done, const StageId& id);
-  void pass(const StageId* done, const StageId& id);
+  std::optional<Hessian> approach(const StageId* done, const StageId& id, bool needs_hessian);
   StageScales search(const StageId& id, Hessian hessian);
   Tensor sample(const PlanRow& row) const;
   void step(const StageId& id, int64_t window);
@@ -111,29 +102,25 @@ class ChannelScaler {
 void ChannelScaler::step(const StageId& id, int64_t window) {
   throw_if_interrupted();
   const int64_t last = layers_of(in_) * kStages;
-  const double before = static_cast<double>(
-      id == kHeadStage ? last : id.layer * kStages + static_cast<int64_t>(id.stage));
+  const auto before = static_cast<double>(stages_before(id, layers_of(in_)));
   const double within = static_cast<double>(window) / static_cast<double>(samples_.count());
   if (in_.on_step) in_.on_step((before + within) / static_cast<double>(last + 1), id);
 }
 
-Hessian ChannelScaler::approach(const StageId* done, const StageId& id) {
-  Hessian hessian(in_.backend, forward_.input_width(id.stage));
+std::optional<Hessian> ChannelScaler::approach(const StageId* done, const StageId& id,
+                                               bool needs_hessian) {
+  std::optional<Hessian> hessian;
+  if (needs_hessian) hessian.emplace(in_.backend, forward_.input_width(id.stage));
   for (int64_t b = 0; b < samples_.count(); ++b) {
     const ConstView x = samples_.advance(b, done, id);
-    const double n = static_cast<double>(x.cols);
-    const ProfileScope scope(in_.profile, "Hessians", static_cast<double>(x.rows) * n * (n + 1));
-    hessian.accumulate(x);
+    if (hessian) {
+      const double n = static_cast<double>(x.cols);
+      const ProfileScope scope(in_.profile, "Hessians", static_cast<double>(x.rows) * n * (n + 1));
+      hessian->accumulate(x);
+    }
     step(id, b + 1);
   }
   return hessian;
-}
-
-void ChannelScaler::pass(const StageId* done, const StageId& id) {
-  for (int64_t b = 0; b < samples_.count(); ++b) {
-    samples_.advance(b, done, id);
-    step(id, b + 1);
-  }
 }
 
 // Evenly spaced rows of a weight.
@@ -190,15 +177,14 @@ std::vector<StageScales> ChannelScaler::run() {
       done.reset();
     }
     const StageId* before = done ? &*done : nullptr;
-    const bool wanted = !rows_of(in_.plan, id).empty();
-    if (!wanted || in_journal(in_, id)) {
-      pass(before, id);
-      if (wanted) found.push_back(read_stage(in_, id));
-    } else {
-      Hessian hessian = approach(before, id);
+    const bool wanted = !rows_of(in_.plan, id).empty(), kept = in_journal(in_, id);
+    std::optional<Hessian> hessian = approach(before, id, wanted && !kept);
+    if (wanted && kept) {
+      found.push_back(read_stage(in_, id));
+    } else if (wanted) {
       // Memory peaks in the factor of the widest input, which is the last stage's.
       if (id.stage == Stage::mlp_out) samples_.release_scratch();
-      found.push_back(search(id, std::move(hessian)));
+      found.push_back(search(id, std::move(*hessian)));
       if (in_.journal) in_.journal->append(scales_name(id), serialize(found.back().scales));
     }
     done = id;

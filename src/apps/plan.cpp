@@ -332,6 +332,14 @@ std::string Plan::grid_text() const {
   return halftone::grid_text(main) + (others > 0 ? fmt::format(" ({} differ)", others) : "");
 }
 
+std::vector<const PlanRow*> rows_of(const Plan& plan, const StageId& id) {
+  std::vector<const PlanRow*> rows;
+  for (const PlanRow& row : plan.rows)
+    if (row.key.layer == id.layer && stage_of(row.key.role) == id.stage && !row.method.empty())
+      rows.push_back(&row);
+  return rows;
+}
+
 void check_backend(const Plan& plan, const Backend& backend) {
   for (const PlanRow& row : plan.rows)
     if (!row.method.empty() && !backend.solves(row.grid))

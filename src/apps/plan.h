@@ -79,6 +79,9 @@ Plan make_plan(const OpenedModel& model, const QuantizeOptions& options);
 // What quantizing the head changes in the file, for people; empty where it stays as it is.
 std::string head_text(const OpenedModel& model, const Plan& plan);
 
+// What a stage quantizes, in order; the head's is kHeadStage.
+std::vector<const PlanRow*> rows_of(const Plan& plan, const StageId& id);
+
 // Throws Error(usage) for a grid that this backend does not round to.
 void check_backend(const Plan& plan, const Backend& backend);
 

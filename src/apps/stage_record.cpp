@@ -299,6 +299,10 @@ std::string record_name(const StageId& id) {
                      id.expert < 0 ? "" : fmt::format(" expert {}", id.expert));
 }
 
+int64_t stages_before(const StageId& id, int64_t layers) {
+  return id == kHeadStage ? layers * kStages : id.layer * kStages + static_cast<int64_t>(id.stage);
+}
+
 std::string place_text(const StageId& id, int64_t layers) {
   if (id == kHeadStage) return "head";
   return fmt::format("layer {}/{}  {}", id.layer + 1, layers, name_of(id.stage));
