@@ -14,6 +14,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from importlib.metadata import version
 
 
@@ -34,12 +35,19 @@ def transformers(options):
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    model = AutoModelForCausalLM.from_pretrained(options.model, dtype=getattr(torch, options.dtype), device_map="cpu")
+    config = {}
+    if options.dequantize:
+        from transformers import CompressedTensorsConfig
+
+        config["quantization_config"] = CompressedTensorsConfig(dequantize=True)
+    model = AutoModelForCausalLM.from_pretrained(options.model, dtype=getattr(torch, options.dtype), device_map="cpu",
+                                                 **config)
     return mean_loss_of_torch(model.eval(), AutoTokenizer.from_pretrained(options.model), options)
 
 
 def gptqmodel(options):
-    """GPTQModel's own loader, with its kernels in PyTorch."""
+    """GPTQModel's own loader, with its kernels in PyTorch, run as they are: compiling each module takes many minutes."""
+    os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
     import torch
     from gptqmodel import BACKEND, GPTQModel
     from transformers import AutoTokenizer
@@ -75,12 +83,22 @@ def mlx(options):
     return total / len(windows)
 
 
+def llama_perplexity(gguf, options):
+    with tempfile.TemporaryDirectory() as scratch:
+        if options.as_f32:
+            dense = os.path.join(scratch, "f32.gguf")
+            subprocess.run([os.path.join(options.llama, "llama-quantize"), "--allow-requantize", gguf, dense, "F32"],
+                           capture_output=True, check=True)
+            gguf = dense
+        run = [os.path.join(options.llama, "llama-perplexity"), "-m", gguf, "-f", options.text, "-c",
+               str(options.seq_len), "--chunks", str(options.windows)]
+        return subprocess.run(run, capture_output=True, text=True, check=True)
+
+
 def llama(options):
     """llama-perplexity; then llama-completion answers a question with the file's chat template."""
     (gguf,) = glob.glob(os.path.join(options.model, "*.gguf"))[:1]
-    run = [os.path.join(options.llama, "llama-perplexity"), "-m", gguf, "-f", options.text, "-c", str(options.seq_len),
-           "--chunks", str(options.windows)]
-    log = subprocess.run(run, capture_output=True, text=True, check=True)
+    log = llama_perplexity(gguf, options)
     found = re.search(r"Final estimate: PPL = ([\d.]+)", log.stdout + log.stderr)
     chat = [os.path.join(options.llama, "llama-completion"), "-m", gguf, "-cnv", "-st", "--temp", "0", "-n", "24",
             "--no-warmup", "-p", options.question]
@@ -123,8 +141,12 @@ def main():
     parser.add_argument("--limit", type=float, default=0.5, help="percent")
     parser.add_argument("--halftone", default="build/release/halftone")
     parser.add_argument("--llama", default="", help="the directory of llama.cpp's programs (default: on the PATH)")
+    parser.add_argument("--as-f32", action="store_true",
+                        help="llama.cpp unpacks the file to F32 first: its kernels for packed weights round "
+                             "activations to 8 bits")
     parser.add_argument("--dtype", default="float16", help="of what PyTorch's readers compute in")
     parser.add_argument("--backend", default="torch", help="gptqmodel's kernels: torch, torch_awq, …")
+    parser.add_argument("--dequantize", action="store_true", help="Transformers unpacks compressed-tensors as it loads")
     parser.add_argument("--question", default="What is the capital of France?")
     options = parser.parse_args()
     read, packages = READERS[options.reader]
