@@ -84,7 +84,6 @@ std::string dry_run(Backend& backend, const OpenedModel& model, const QuantizeOp
   check_output(options, model);
   check_creatable(directory_name(options.output));
   const Plan plan = make_plan(model, options);
-  check_backend(plan, backend);
   const DType compute = compute_dtype(options.dtype, backend);
   const Tokenizer tokenizer = Tokenizer::load(model.checkpoint->metadata());
   const Calibration calibration = read_calibration(tokenizer, plan, options);

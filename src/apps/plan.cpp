@@ -340,17 +340,4 @@ std::vector<const PlanRow*> rows_of(const Plan& plan, const StageId& id) {
   return rows;
 }
 
-void check_backend(const Plan& plan, const Backend& backend) {
-  for (const PlanRow& row : plan.rows)
-    if (!row.method.empty() && !backend.solves(row.grid))
-      throw usage_error("{}: the {} backend cannot quantize to this type of GGUF yet", row.module,
-                        backend.info().backend)
-          .hint("use --device cpu, or --gguf-type Q4_0, Q5_0, Q6_K or Q8_0.");
-  for (const PlannedModule& table : plan.tables)
-    if (!table.skipped && !backend.solves(table.grid))
-      throw usage_error("{}: the {} backend cannot round to this type of GGUF yet", table.name,
-                        backend.info().backend)
-          .hint("use --device cpu, or another --embedding-type or --head-type.");
-}
-
 }  // namespace halftone

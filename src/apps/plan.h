@@ -82,9 +82,6 @@ std::string head_text(const OpenedModel& model, const Plan& plan);
 // What a stage quantizes, in order; the head's is kHeadStage.
 std::vector<const PlanRow*> rows_of(const Plan& plan, const StageId& id);
 
-// Throws Error(usage) for a grid that this backend does not round to.
-void check_backend(const Plan& plan, const Backend& backend);
-
 // What is allowed but looks like a mistake.
 std::vector<std::string> warnings_of(const OpenedModel& model, const Plan& plan,
                                      const QuantizeOptions& options);

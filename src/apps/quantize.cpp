@@ -313,7 +313,6 @@ QuantizeOutcome quantize(const Job& given) {
   check_creatable(options.output);
   QuantizeOutcome outcome;
   outcome.plan = make_plan(model, options);
-  check_backend(outcome.plan, given.backend);
   warn(model, outcome.plan, options);
   for (const std::string& line : plan_lines(model, outcome.plan)) spdlog::info("{}", line);
   // The tokenizer's tables are as large as a block of a small model: not kept.

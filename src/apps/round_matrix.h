@@ -8,8 +8,7 @@
 
 namespace halftone {
 
-// `module` of the source on its planned grid, scales by search (docs/methods.md §2). The backend
-// solves such grids.
+// `module` of the source on its planned grid, scales by search (docs/methods.md §2).
 QuantizedMatrix round_matrix(Backend& backend, const WeightSource& source,
                              const PlannedModule& module);
 

@@ -19,10 +19,6 @@ std::unique_ptr<Weight> Backend::prepare(const QuantizedMatrix& weight, DType co
   return prepare(dense, compute);
 }
 
-bool Backend::solves(const Grid& grid) const {
-  return grid.table == LevelTable::even && !grid.offsets;
-}
-
 std::unique_ptr<Weight> Backend::prepare(const CodeView& weight, DType compute) {
   const int64_t rows = weight.codes.rows, cols = weight.codes.cols, groups = weight.scales.cols;
   QuantizedMatrix matrix{.rows = rows, .cols = cols};

@@ -198,9 +198,6 @@ class Backend {
                      View scores) = 0;
 
   // --- matrices of the quantizer; all f32 unless said ---
-  // Whether encode(), quantize_columns(), code_errors() and prepare() take codes on such a grid.
-  // Default: even levels with whole zeros.
-  virtual bool solves(const Grid& grid) const;
   // h (in, in) += xᵀ · diag(row_weights) · x, the lower triangle only; x (n, in), row_weights (1,
   // n) or empty for ones, not negative. bf16 products are exact, sums in f32; √weight · x may be
   // rounded to x's type once more.
@@ -228,8 +225,8 @@ class Backend {
   // are done, both in factored order; factor (in, in) as factor_ldl leaves it (only what is below
   // the diagonal is read); scales, zeros (rows, groups), the latter f32 offsets where the grid has
   // them; codes (rows, in) u8; errors (rows, block) f32. Rounds half to even, in a table of levels
-  // to the nearest, the lower one of two; codes clamped to the grid. What is left in target are the columns of
-  // (W − Ŵ) L, whose squares weighted with D are the layer's error.
+  // to the nearest, the lower one of two; codes clamped to the grid. What is left in target are the
+  // columns of (W − Ŵ) L, whose squares weighted with D are the layer's error.
   virtual void quantize_columns(ConstView w, View target, ConstView factor,
                                 const ColumnBlock& block, const Grid& grid, ConstView scales,
                                 ConstView zeros, View codes, View errors) = 0;

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 
-#include "base/error.h"
 #include "quant/block_fit.h"
 
 namespace halftone {
@@ -40,10 +39,6 @@ void store_zeros(Backend& backend, const Grid& grid, View zeros) {
 void fit_scales(Backend& backend, ConstView w, const GridFit& fit, View scales, View zeros,
                 std::span<const float> importance) {
   const Grid& grid = fit.grid;
-  if (!backend.solves(grid))
-    throw usage_error("--device {}: cannot round to levels of a table or to offsets yet",
-                      backend.info().backend)
-        .hint("use --device cpu for IQ4_NL, IQ4_XS, Q4_K, Q5_K, Q4_1 and Q5_1.");
   if (fits_on_device(grid)) return backend.fit_grid(w, fit, scales, zeros);
   if (!grid.offsets) store_zeros(backend, grid, zeros);
   const int64_t most = std::max(int64_t{1}, kMostPanelWeights / w.cols);

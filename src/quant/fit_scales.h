@@ -13,7 +13,7 @@ inline bool fits_on_device(const Grid& grid) {
 }
 
 // Scales (rows, groups) f32 and zeros (rows, groups) u8, or offsets f32, for w (rows, in); all on
-// the device. Throws Error(usage) where the backend cannot solve such a grid.
+// the device.
 // `importance` (in, or empty: all alike) of each column's errors counts where the host searches.
 void fit_scales(Backend& backend, ConstView w, const GridFit& fit, View scales, View zeros,
                 std::span<const float> importance = {});

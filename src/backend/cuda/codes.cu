@@ -2,6 +2,7 @@
 #include <cassert>
 
 #include "backend/cuda/cuda_operations.h"
+#include "backend/cuda/round_to_grid.cuh"
 
 namespace halftone::cuda {
 namespace {
@@ -12,14 +13,13 @@ constexpr int kSummedRows = 64;
 
 struct Codes {
   const float* w;
-  const float* scales;
-  const uint8_t* zeros;
+  GroupScales groups;
+  Levels levels;
   const int32_t* group_of;
   uint8_t* codes;
   float* errors;  // may be w
-  int64_t w_ld, scales_ld, zeros_ld, codes_ld, errors_ld;
+  int64_t w_ld, codes_ld, errors_ld;
   int64_t rows, cols;
-  float largest;
 };
 
 __global__ void __launch_bounds__(kThreads) round_to_codes(const Codes q) {
@@ -29,12 +29,9 @@ __global__ void __launch_bounds__(kThreads) round_to_codes(const Codes q) {
   const int64_t begin = int64_t{blockIdx.y} * kRows, end = min(begin + kRows, q.rows);
 #pragma unroll 4
   for (int64_t row = begin; row < end; ++row) {
-    const float zero = q.zeros[row * q.zeros_ld + group];
-    const float steps =
-        rintf(__fdiv_rn(q.w[row * q.w_ld + col], q.scales[row * q.scales_ld + group]));
-    // fmaxf takes 0 for what is not a number.
-    const float code = fminf(fmaxf(__fadd_rn(steps, zero), 0.0f), q.largest);
-    q.codes[row * q.codes_ld + col] = static_cast<uint8_t>(code);
+    const float scale = q.groups.scale(row, group), zero = q.groups.zero(row, group);
+    const CodeLevel nearest = nearest_level(q.levels, scale, zero, q.w[row * q.w_ld + col]);
+    q.codes[row * q.codes_ld + col] = static_cast<uint8_t>(nearest.code);
   }
 }
 
@@ -45,8 +42,8 @@ __global__ void __launch_bounds__(kThreads) subtract_values(const Codes q) {
   const int64_t begin = int64_t{blockIdx.y} * kRows, end = min(begin + kRows, q.rows);
 #pragma unroll 4
   for (int64_t row = begin; row < end; ++row) {
-    const int steps = q.codes[row * q.codes_ld + col] - q.zeros[row * q.zeros_ld + group];
-    const float value = __fmul_rn(q.scales[row * q.scales_ld + group], static_cast<float>(steps));
+    const float scale = q.groups.scale(row, group), zero = q.groups.zero(row, group);
+    const float value = value_of_code(q.levels, scale, zero, q.codes[row * q.codes_ld + col]);
     q.errors[row * q.errors_ld + col] = __fsub_rn(q.w[row * q.w_ld + col], value);
   }
 }
@@ -99,19 +96,16 @@ Codes operands_of(ConstView w, const CodeView& q, const int32_t* group_of) {
   assert(w.dtype == DType::f32 && q.codes.rows == w.rows && q.codes.cols == w.cols);
   assert(static_cast<int64_t>(q.group_of.size()) == w.cols);
   return {.w = w.row<float>(0),
-          .scales = q.scales.row<float>(0),
-          .zeros = q.zeros.row<uint8_t>(0),
+          .groups = group_scales(q.scales, q.zeros),
+          .levels = levels_from(q.table, q.zeros.dtype == DType::f32),
           .group_of = group_of,
           .codes = q.codes.row<uint8_t>(0),
           .errors = nullptr,
           .w_ld = w.ld,
-          .scales_ld = q.scales.ld,
-          .zeros_ld = q.zeros.ld,
           .codes_ld = q.codes.ld,
           .errors_ld = 0,
           .rows = w.rows,
-          .cols = w.cols,
-          .largest = 0};
+          .cols = w.cols};
 }
 
 }  // namespace
@@ -120,7 +114,7 @@ void encode(Context& context, ConstView w, const Grid& grid, const CodeView& q) 
   if (w.empty()) return;
   const Tensor group_of = context.to_device(q.group_of);
   Codes codes = operands_of(w, q, data_of<int32_t>(group_of));
-  codes.largest = static_cast<float>(grid.levels() - 1);
+  codes.levels.largest = static_cast<float>(grid.levels() - 1);
   round_to_codes<<<blocks_of(w.rows, w.cols, kRows), kThreads, 0, context.compute()>>>(codes);
   check_launch("encode");
 }

@@ -72,23 +72,26 @@ std::unique_ptr<Weight> prepare_weight(Context& context, Transfers& transfers,
   if (group_of.empty())
     for (int64_t col = 0; col < weight.cols; ++col)
       group_of.push_back(static_cast<int32_t>(weight.group(col)));
+  std::vector<std::unique_ptr<StreamBuffer>> buffers;
   const auto upload = [&](const void* data, int64_t rows, int64_t cols, DType dtype) {
-    auto buffer = std::make_unique<StreamBuffer>(
-        context.allocator(), static_cast<size_t>(rows * cols) * size_of(dtype), context.copy());
-    transfers.upload_ahead({data, rows, cols, cols, dtype},
-                           {buffer->data(), rows, cols, cols, dtype, Place::device});
-    return buffer;
+    buffers.push_back(std::make_unique<StreamBuffer>(
+        context.allocator(), static_cast<size_t>(rows * cols) * size_of(dtype), context.copy()));
+    const View view{buffers.back()->data(), rows, cols, cols, dtype, Place::device};
+    transfers.upload_ahead({data, rows, cols, cols, dtype}, view);
+    return view;
   };
-  const auto codes = upload(weight.codes.data(), weight.rows, weight.cols, DType::u8);
-  const auto scales = upload(weight.scales.data(), weight.rows, groups, DType::f32);
-  const auto zeros = upload(weight.zeros.data(), weight.rows, groups, DType::u8);
-  const auto columns = upload(group_of.data(), 1, weight.cols, DType::i32);
+  const View codes = upload(weight.codes.data(), weight.rows, weight.cols, DType::u8);
+  const View scales = upload(weight.scales.data(), weight.rows, groups, DType::f32);
+  const View zeros = weight.grid.offsets
+                         ? upload(weight.offsets.data(), weight.rows, groups, DType::f32)
+                         : upload(weight.zeros.data(), weight.rows, groups, DType::u8);
+  const View columns = upload(group_of.data(), 1, weight.cols, DType::i32);
   dequantize(context,
-             {.codes = static_cast<const uint8_t*>(codes->data()),
-              .scales = static_cast<const float*>(scales->data()),
-              .zeros = static_cast<const uint8_t*>(zeros->data()),
-              .group_of = static_cast<const int32_t*>(columns->data()),
-              .groups = groups,
+             {.codes = codes.row<uint8_t>(0),
+              .scales = scales,
+              .zeros = zeros,
+              .group_of = columns.row<int32_t>(0),
+              .table = weight.grid.table,
               .rounded_to = compute},
              prepared->view(), context.copy());
   prepared->mark_prepared();
@@ -97,7 +100,7 @@ std::unique_ptr<Weight> prepare_weight(Context& context, Transfers& transfers,
 
 std::unique_ptr<Weight> prepare_weight(Context& context, const CodeView& weight, DType compute) {
   const View& codes = weight.codes;
-  assert(codes.contiguous() && weight.scales.contiguous() && weight.zeros.contiguous());
+  assert(codes.contiguous());
   auto prepared = std::make_unique<CudaWeight>(context, codes.rows, codes.cols, compute);
   // Its memory is the copy stream's to give.
   prepared->mark_prepared();
@@ -105,10 +108,10 @@ std::unique_ptr<Weight> prepare_weight(Context& context, const CodeView& weight,
   const Tensor group_of = context.to_device(weight.group_of);
   dequantize(context,
              {.codes = static_cast<const uint8_t*>(codes.data),
-              .scales = static_cast<const float*>(weight.scales.data),
-              .zeros = static_cast<const uint8_t*>(weight.zeros.data),
+              .scales = weight.scales,
+              .zeros = weight.zeros,
               .group_of = data_of<int32_t>(group_of),
-              .groups = weight.scales.cols,
+              .table = weight.table,
               .rounded_to = compute},
              prepared->view(), context.compute());
   return prepared;

@@ -8,11 +8,10 @@ namespace halftone::cuda {
 // A quantized matrix, everything contiguous on the device.
 struct DeviceCodes {
   const uint8_t* codes;     // (rows, cols)
-  const float* scales;      // (rows, groups)
-  const uint8_t* zeros;     // (rows, groups)
+  ConstView scales, zeros;  // (rows, groups); zeros u8, or offsets f32
   const int32_t* group_of;  // (cols)
-  int64_t groups = 0;
-  DType rounded_to = DType::f32;  // scale · (code − zero) is rounded to this, then stored as out's
+  LevelTable table = LevelTable::even;
+  DType rounded_to = DType::f32;  // values are rounded to this, then stored as out's
 };
 void dequantize(Context& context, const DeviceCodes& codes, View out, cudaStream_t stream);
 

@@ -5,6 +5,7 @@
 #include <cassert>
 
 #include "backend/cuda/cuda_operations.h"
+#include "backend/cuda/round_to_grid.cuh"
 
 namespace halftone::cuda {
 namespace {
@@ -19,14 +20,13 @@ struct Panel {
   const float* w;
   float* target;
   const float* factor;  // at the block's diagonal
-  const float* scales;
-  const uint8_t* zeros;
+  GroupScales groups;
+  Levels levels;
   uint8_t* codes;
   float* errors;
-  int64_t w_ld, target_ld, factor_ld, scales_ld, zeros_ld, codes_ld, errors_ld;
+  int64_t w_ld, target_ld, factor_ld, codes_ld, errors_ld;
   int64_t rows;
   int columns;
-  float largest;
   int32_t group_of[kColumns];
 };
 
@@ -46,23 +46,24 @@ __device__ void load_factor(const Panel& panel, float* shared) {
   }
 }
 
-// The grid of one column in one row, and rounding to it.
-struct ColumnGrid {
+// The grid of one column in one row, and rounding to it: even levels with whole zeros.
+struct EvenColumn {
   // The scale and the inverse times and by `unit`, with which both are normal numbers.
   float scale, unit, scaled, inverse, lowest, highest;
 
-  __device__ ColumnGrid(float column_scale, float zero, float largest) {
+  __device__ EvenColumn(const Levels& levels, float column_scale, float zero) {
     scale = column_scale;
     unit = scale < 0x1p-100f ? 0x1p60f : 1.0f;
     scaled = scale * unit;
     inverse = __frcp_rn(scaled);
     lowest = -zero;
-    highest = largest - zero;
+    highest = levels.largest - zero;
   }
 
-  // round(wanted / scale), clamped to the grid. The quotient is that of a division: a product with
-  // the inverse and one correction, but far from the grid.
-  __device__ float steps(float wanted) const {
+  // In steps from the zero: round(wanted / scale), clamped to the grid. The quotient is that of a
+  // division: a product with the inverse and one correction, but far from the grid.
+  using Place = float;
+  __device__ Place nearest(float wanted) const {
     const float dividend = __fmul_rn(wanted, unit);
     const float near = __fmul_rn(dividend, inverse);
     const float corrected = __fmaf_rn(__fmaf_rn(-near, scaled, dividend), inverse, near);
@@ -71,8 +72,29 @@ struct ColumnGrid {
     const float bounded = fminf(fmaxf(quotient, lowest), highest);  // both are whole numbers
     return __fsub_rn(__fadd_rn(bounded, kNoFractions), kNoFractions);
   }
+  __device__ float value(Place steps) const { return __fmul_rn(scale, steps); }
+  __device__ float code(Place steps) const { return steps - lowest; }
 };
 
+// The same of any grid: a table of levels, offsets.
+struct AnyColumn {
+  const Levels& levels;
+  float scale, zero;
+
+  __device__ AnyColumn(const Levels& any, float column_scale, float column_zero)
+      : levels(any), scale(column_scale), zero(column_zero) {}
+
+  using Place = CodeLevel;
+  __device__ Place nearest(float wanted) const {
+    return nearest_level(levels, scale, zero, wanted);
+  }
+  __device__ float value(Place place) const {
+    return value_of_level(levels, scale, zero, place.level);
+  }
+  __device__ float code(Place place) const { return place.code; }
+};
+
+template <class Column>
 __global__ void __launch_bounds__(kRows* kLanes, 2)
     quantize_block(const __grid_constant__ Panel panel) {
   extern __shared__ float4 shared[];
@@ -88,8 +110,8 @@ __global__ void __launch_bounds__(kRows* kLanes, 2)
     const int column = i * kLanes + lane;
     const bool inside = column < panel.columns;
     const int32_t group = panel.group_of[column];  // 0 beyond the last
-    scales[i] = panel.scales[row * panel.scales_ld + group];
-    zeros[i] = panel.zeros[row * panel.zeros_ld + group];
+    scales[i] = panel.groups.scale(row, group);
+    zeros[i] = panel.groups.zero(row, group);
     targets[i] = inside ? panel.target[row * panel.target_ld + column] : 0.0f;
     weights[i] = inside ? panel.w[row * panel.w_ld + column] : 0.0f;
   }
@@ -101,14 +123,15 @@ __global__ void __launch_bounds__(kRows* kLanes, 2)
     if (i * kLanes >= panel.columns) continue;
     const int column = i * kLanes + lane;
     const bool inside = column < panel.columns;
-    const ColumnGrid grid(scales[i], zeros[i], panel.largest);
+    const Column grid(panel.levels, scales[i], zeros[i]);
     // Each lane rounds its own column all the time; at its turn the others take its error. After
     // the last turn the targets are final, and so is what was rounded.
-    float steps = 0, value = 0, error = 0;
+    typename Column::Place place{};
+    float value = 0, error = 0;
 #pragma unroll 2
     for (int turn = kLanes - 1; turn >= 0; --turn) {
-      steps = grid.steps(targets[i]);
-      value = __fmul_rn(grid.scale, steps);
+      place = grid.nearest(targets[i]);
+      value = grid.value(place);
       error = __fsub_rn(weights[i], value);
       const float fed_back = __shfl_sync(~0u, error, turn, kLanes);
       const float4* row_of_factor =
@@ -127,7 +150,7 @@ __global__ void __launch_bounds__(kRows* kLanes, 2)
     }
     if (stores && inside) {
       panel.codes[row * panel.codes_ld + column] =
-          static_cast<uint8_t>(__float2int_rn(steps + zeros[i]));
+          static_cast<uint8_t>(__float2int_rn(grid.code(place)));
       panel.errors[row * panel.errors_ld + column] = error;
       panel.target[row * panel.target_ld + column] = __fsub_rn(targets[i], value);
     }
@@ -141,37 +164,36 @@ void quantize_columns(Context& context, const ColumnInputs& inputs, const Column
   const auto& [w, factor, scales, zeros] = inputs;
   const auto& [target, codes, errors] = results;
   assert(w.dtype == DType::f32 && target.dtype == DType::f32 && factor.dtype == DType::f32);
-  assert(scales.dtype == DType::f32 && zeros.dtype == DType::u8 && codes.dtype == DType::u8);
+  assert(codes.dtype == DType::u8 && zeros.dtype == (grid.offsets ? DType::f32 : DType::u8));
   assert(errors.dtype == DType::f32 && errors.cols >= block.end - block.begin);
   assert(static_cast<int64_t>(block.group_of.size()) == w.cols);
   if (w.rows == 0) return;
-  check(cudaFuncSetAttribute(quantize_block, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                             kFactorBytes),
+  const bool even = grid.table == LevelTable::even && !grid.offsets;
+  const auto kernel = even ? quantize_block<EvenColumn> : quantize_block<AnyColumn>;
+  check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kFactorBytes),
         "quantize_columns");
   for (int64_t end = block.end; end > block.begin; end -= kColumns) {
     const int64_t begin = std::max(block.begin, end - kColumns);
     const View launch_errors = errors.cols_of(begin - block.begin, end - block.begin);
-    Panel panel{.w = w.row<float>(0) + begin,
-                .target = target.row<float>(0) + begin,
-                .factor = factor.row<float>(begin) + begin,
-                .scales = scales.row<float>(0),
-                .zeros = zeros.row<uint8_t>(0),
-                .codes = codes.row<uint8_t>(0) + begin,
-                .errors = launch_errors.row<float>(0),
-                .w_ld = w.ld,
-                .target_ld = target.ld,
-                .factor_ld = factor.ld,
-                .scales_ld = scales.ld,
-                .zeros_ld = zeros.ld,
-                .codes_ld = codes.ld,
-                .errors_ld = errors.ld,
-                .rows = w.rows,
-                .columns = static_cast<int>(end - begin),
-                .largest = static_cast<float>(grid.levels() - 1),
-                .group_of = {}};
+    Panel panel{
+        .w = w.row<float>(0) + begin,
+        .target = target.row<float>(0) + begin,
+        .factor = factor.row<float>(begin) + begin,
+        .groups = group_scales(scales, zeros),
+        .levels = levels_from(grid.table, grid.offsets, static_cast<float>(grid.levels() - 1)),
+        .codes = codes.row<uint8_t>(0) + begin,
+        .errors = launch_errors.row<float>(0),
+        .w_ld = w.ld,
+        .target_ld = target.ld,
+        .factor_ld = factor.ld,
+        .codes_ld = codes.ld,
+        .errors_ld = errors.ld,
+        .rows = w.rows,
+        .columns = static_cast<int>(end - begin),
+        .group_of = {}};
     std::copy(block.group_of.begin() + begin, block.group_of.begin() + end, panel.group_of);
     const unsigned blocks = static_cast<unsigned>((w.rows + kRows - 1) / kRows);
-    quantize_block<<<blocks, kRows * kLanes, kFactorBytes, context.compute()>>>(panel);
+    kernel<<<blocks, kRows * kLanes, kFactorBytes, context.compute()>>>(panel);
     check_launch("quantize_columns");
     if (begin > block.begin)
       multiply_add(context, launch_errors, factor.rows_of(begin, end).cols_of(block.begin, begin),

@@ -50,7 +50,6 @@ class RefBackend : public Backend {
   void quantize_columns(ConstView w, View target, ConstView factor, const ColumnBlock& block,
                         const Grid& grid, ConstView scales, ConstView zeros, View codes,
                         View errors) override;
-  bool solves(const Grid&) const override { return true; }
   void encode(ConstView w, const Grid& grid, const CodeView& q) override;
   void code_errors(ConstView w, const CodeView& q, View errors) override;
   void add_squares(ConstView m, std::span<const double> weights, View sum) override;
