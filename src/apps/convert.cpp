@@ -231,7 +231,9 @@ ConvertOutcome convert_codes(const OpenedModel& model, const ConvertOptions& opt
   for (const PlannedModule& module : spec.summary.modules)
     if (!module.skipped) modules.push_back(&module);
   ConvertOutcome outcome;
+  writer->write_configuration();
   repacker.write(modules, *writer, outcome);
+  writer->write_dense(backend->host_threads());
   outcome.bytes = writer->finish();
   outcome.readers = format.readers(spec.summary.modules);
   if (!gguf) write_side_files(*model.checkpoint, pending.path());  // a GGUF holds them
@@ -245,7 +247,8 @@ ConvertOutcome convert_to_dense(const OpenedModel& model, const ConvertOptions& 
   // Codes have no dense type of their own.
   if (!spec.dense && model.quantized()) spec.dense = DType::bf16;
   ConvertOutcome outcome;
-  outcome.bytes = open_dense_writer(spec)->finish();
+  ThreadPool threads(options.threads);
+  outcome.bytes = write_dense_model(spec, threads);
   write_side_files(*model.checkpoint, pending.path());
   pending.publish(options.force);
   return outcome;

@@ -69,8 +69,15 @@ OutputStream::OutputStream(const OutputStreamInput& input, std::string directory
           input.plan.format->open_writer(*input.plan.format, spec_of(input, directory_, gguf_))) {
   for (const PlanRow& row : input_.plan.rows)
     if (!row.method.empty()) ++to_compare_[place_of(row.key)];
+  writer_->write_configuration();
   for (int i = 0; i < threads_beside(input_.backend); ++i)
-    threads_.emplace_back([this] { work(); });
+    threads_.emplace_back([this, first = i == 0] {
+      // What drives the device goes before this: of Linux' threads each has a niceness of its own.
+      constexpr int kNiceness = 10;
+      if (::nice(kNiceness) == -1) spdlog::debug("the output's threads keep their priority");
+      if (first) attempt([this] { write_rest(); });
+      work();
+    });
 }
 
 OutputStream::~OutputStream() {
@@ -88,7 +95,10 @@ int OutputStream::place_of(const TensorKey& key) const {
 }
 
 void OutputStream::add(StageRecord stage) {
-  if (threads_.empty()) return process(stage.linears);
+  if (threads_.empty()) {
+    if (!rest_written_) write_rest();
+    return process(stage.linears);
+  }
   most_weights_ = std::max(most_weights_, 2 * weights_of(stage.linears));
   for (FinishedLinear& linear : stage.linears) {
     Linears one;
@@ -109,10 +119,20 @@ void OutputStream::enqueue(Linears linears) {
   changed_.notify_all();
 }
 
-// What drives the device goes before this: of Linux' threads each has a niceness of its own.
+// On a thread of this one's: what it throws is thrown again by add() or finish().
+void OutputStream::attempt(const std::function<void()>& task) {
+  try {
+    task();
+  } catch (...) {
+    {
+      const std::lock_guard lock(mutex_);
+      if (!failure_) failure_ = std::current_exception();
+    }
+    changed_.notify_all();
+  }
+}
+
 void OutputStream::work() {
-  constexpr int kNiceness = 10;
-  if (::nice(kNiceness) == -1) spdlog::debug("the output's threads keep their priority");
   for (;;) {
     Linears linears;
     {
@@ -123,17 +143,11 @@ void OutputStream::work() {
       waiting_.pop_front();
     }
     const int64_t weights = weights_of(linears);
-    std::exception_ptr failure;
-    try {
-      process(linears);
-    } catch (...) {
-      failure = std::current_exception();
-    }
+    attempt([&] { process(linears); });
     linears.clear();
     {
       const std::lock_guard lock(mutex_);
       weights_held_ -= weights;
-      if (!failure_) failure_ = failure;
     }
     changed_.notify_all();
   }
@@ -143,25 +157,28 @@ void OutputStream::process(const Linears& linears) {
   const auto start = Clock::now();
   throw_if_interrupted();
   for (const FinishedLinear& linear : linears) writer_->write(linear.module, linear.matrix);
-  std::call_once(rest_, [this] { write_rest(); });
   verify(linears);
   const std::lock_guard lock(mutex_);
   for (const FinishedLinear& linear : linears) --to_compare_[place_of(linear.key)];
   seconds_ += seconds_since(start);
 }
 
-// Tables of a GGUF are rounded beside the device, which is at work.
+// A device is at work meanwhile: tables of a GGUF are rounded beside it, on this thread.
 void OutputStream::write_rest() {
-  const auto rounded = [](const PlannedModule& table) { return !table.skipped; };
-  if (std::ranges::any_of(input_.plan.tables, rounded)) {
-    const bool at_work = !threads_.empty();
-    const auto beside = at_work ? make_backend("cpu", {.threads = 1}) : nullptr;
-    for (const PlannedModule& table : input_.plan.tables)
-      if (rounded(table))
-        writer_->write(table.name, round_matrix(at_work ? *beside : input_.backend,
-                                                *input_.model.source, table));
+  const auto start = Clock::now();
+  const bool at_work = threads_beside(input_.backend) > 0;
+  const auto beside = at_work ? make_backend("cpu", {.threads = 1}) : nullptr;
+  Backend& backend = at_work ? *beside : input_.backend;
+  for (const PlannedModule& table : input_.plan.tables)
+    if (!table.skipped)
+      writer_->write(table.name, round_matrix(backend, *input_.model.source, table));
+  writer_->write_dense(backend.host_threads());
+  {
+    const std::lock_guard lock(mutex_);
+    rest_written_ = true;
+    seconds_ += seconds_since(start);
   }
-  writer_->write_rest();
+  changed_.notify_all();
 }
 
 void OutputStream::verify(const Linears& linears) const {
@@ -182,9 +199,10 @@ int OutputStream::layers_compared() const {
 }
 
 int64_t OutputStream::finish() {
+  if (threads_.empty() && !rest_written_) write_rest();
   {
     std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] { return failure_ || weights_held_ == 0; });
+    changed_.wait(lock, [this] { return failure_ || (rest_written_ && weights_held_ == 0); });
     if (failure_) std::rethrow_exception(failure_);
     for (const auto& [layer, left] : to_compare_)
       if (left != 0)

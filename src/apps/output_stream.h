@@ -5,6 +5,7 @@
 #include <condition_variable>
 #include <deque>
 #include <exception>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -59,6 +60,7 @@ class OutputStream {
 
   using Linears = std::vector<FinishedLinear>;
   void enqueue(Linears linears);
+  void attempt(const std::function<void()>& task);
   void work();
   void process(const Linears& linears);
   void verify(const Linears& linears) const;
@@ -68,13 +70,13 @@ class OutputStream {
   const std::string directory_;
   const GgufContents gguf_;  // of a GGUF
   std::unique_ptr<ModelWriter> writer_;
-  std::once_flag rest_;
 
   mutable std::mutex mutex_;  // of all that follows
   std::condition_variable changed_;
   std::deque<Linears> waiting_;
   int64_t weights_held_ = 0, most_weights_ = 0;
   std::map<int, int64_t> to_compare_;  // modules of each layer, and of the head
+  bool rest_written_ = false;          // all that waits for no codes
   bool stopping_ = false;
   double seconds_ = 0;
   std::exception_ptr failure_;

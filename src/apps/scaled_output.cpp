@@ -44,7 +44,7 @@ int64_t write_scaled_model(const OutputInput& input, const std::string& director
                   .summary = {},
                   .dense = {}};
   if (input.options.max_shard_bytes > 0) spec.max_shard_bytes = input.options.max_shard_bytes;
-  const int64_t bytes = open_dense_writer(spec)->finish();
+  const int64_t bytes = write_dense_model(spec, input.backend.host_threads());
   write_side_files(*input.model.checkpoint, directory);
   write_file_atomically(directory + "/quantize.toml",
                         reproduction_config(input.options, input.model));

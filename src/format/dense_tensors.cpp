@@ -88,15 +88,16 @@ void DenseTensors::plan(std::vector<TensorPlan>& tensors) const {
   }
 }
 
-void DenseTensors::write(SafetensorsWriter& writer) const {
-  for (const std::string& name : names_) {
+void DenseTensors::write(SafetensorsWriter& writer, ThreadPool& threads) const {
+  threads.parallel_for(static_cast<int64_t>(names_.size()), 1, [&](int64_t begin, int64_t) {
+    const std::string& name = names_[static_cast<size_t>(begin)];
     throw_if_interrupted();
     check_mapped_files();
     if (const auto dtype = conversion(*source_.find(name)))
       write_converted(name, *dtype, writer);
     else
       writer.write(name, checkpoint_.find(name)->bytes);
-  }
+  });
 }
 
 void DenseTensors::write_converted(const std::string& name, DType dtype,

@@ -29,7 +29,7 @@ class DenseTensors {
                std::optional<DType> dtype = std::nullopt);
   void plan(std::vector<TensorPlan>& tensors) const;
   // Throws Error(bad_input) for a value that does not fit the type.
-  void write(SafetensorsWriter& writer) const;
+  void write(SafetensorsWriter& writer, ThreadPool& threads) const;
 
  private:
   std::optional<DType> conversion(const StoredTensor& stored) const;

@@ -22,7 +22,8 @@ struct Written {
     std::vector<TensorPlan> plan;
     dense.plan(plan);
     SafetensorsWriter writer(place.path(), plan);
-    dense.write(writer);
+    ThreadPool threads(2);
+    dense.write(writer, threads);
     writer.finish();
     container = std::make_unique<SafetensorsFile>(place.file("model.safetensors"));
   }
@@ -101,7 +102,8 @@ void write_table(const MadeUp& source, DType dtype, const std::string& directory
   std::vector<TensorPlan> plan;
   dense.plan(plan);
   SafetensorsWriter writer(directory, plan);
-  dense.write(writer);
+  ThreadPool threads(2);
+  dense.write(writer, threads);
   writer.finish();
 }
 

@@ -57,26 +57,26 @@ class GgufOutput : public ModelWriter {
     });
   }
 
-  void write_rest() override {
-    for (const Target& target : targets_) {
+  void write_configuration() override {
+    if (!contents_.modelfile.empty())
+      write_file_atomically(spec_.directory + "/Modelfile", contents_.modelfile);
+  }
+
+  void write_dense(ThreadPool& threads) override {
+    threads.parallel_for(static_cast<int64_t>(targets_.size()), 1, [&](int64_t begin, int64_t) {
       throw_if_interrupted();
-      if (target.packed) continue;
+      const Target& target = targets_[static_cast<size_t>(begin)];
+      if (target.packed) return;
       if (target.plan.shape.size() == 1)
         write_vector(target);
       else
-        write_dense(target);
-    }
+        write_matrix(target);
+    });
     if (!contents_.rope_factors.empty())
       writer_.write("rope_freqs.weight", 0, std::as_bytes(std::span(contents_.rope_factors)));
-    if (!contents_.modelfile.empty())
-      write_file_atomically(spec_.directory + "/Modelfile", contents_.modelfile);
-    rest_written_ = true;
   }
 
-  int64_t finish() override {
-    if (!rest_written_) write_rest();
-    return writer_.finish();
-  }
+  int64_t finish() override { return writer_.finish(); }
 
  private:
   std::vector<Target> plan_targets() const {
@@ -144,7 +144,7 @@ class GgufOutput : public ModelWriter {
     }
   }
 
-  void write_dense(const Target& target) {
+  void write_matrix(const Target& target) {
     const bool bf16s = target.plan.type == "BF16";
     HostAllocator host;
     const Tensor values(host, 1, target.cols, bf16s ? DType::bf16 : DType::f32);
@@ -194,7 +194,6 @@ class GgufOutput : public ModelWriter {
   std::vector<Target> targets_;
   std::map<std::string, size_t> by_source_;
   GgufWriter writer_;
-  bool rest_written_ = false;
 };
 
 }  // namespace

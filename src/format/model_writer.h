@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "base/thread_pool.h"
 #include "io/checkpoint.h"
 #include "tensor/quantized.h"
 #include "tensor/role.h"
@@ -54,16 +55,19 @@ class ModelWriter {
   virtual ~ModelWriter() = default;
   // Each quantized module of the summary once, in any order, from any thread.
   virtual void write(const std::string& module, const QuantizedMatrix& matrix) = 0;
-  // Writes what does not wait for codes: dense tensors and configuration (not the tokenizer's
-  // files). From then on the directory can be opened, and a module read back when it was written.
-  // Throws Error(interrupted) between two tensors.
-  virtual void write_rest() = 0;
-  // Writes the rest, unless that was done, and syncs. Returns the bytes of the weight files.
+  // Writes the configuration (not the tokenizer's files). From then on the directory can be opened,
+  // and a module read back when it was written.
+  virtual void write_configuration() = 0;
+  // Writes the dense tensors, which wait for no codes, on all `threads`. Throws Error(interrupted)
+  // between two.
+  virtual void write_dense(ThreadPool& threads) = 0;
+  // When all of the above are done: syncs. Returns the bytes of the weight files.
   virtual int64_t finish() = 0;
 };
 
 // A Hugging Face directory of safetensors.
 std::unique_ptr<ModelWriter> open_safetensors_writer(const Format& format, const OutputSpec& spec);
-std::unique_ptr<ModelWriter> open_dense_writer(const OutputSpec& spec);
+// The same with nothing quantized, written at once: the bytes of the weight files.
+int64_t write_dense_model(const OutputSpec& spec, ThreadPool& threads);
 
 }  // namespace halftone

@@ -61,14 +61,27 @@ class SafetensorsOutput : public ModelWriter {
       if (known_.count(tensor.name) == 0) writer_.write(tensor.name, tensor.data);
   }
 
-  void write_rest() override {
-    dense_.write(writer_);
-    write_configuration();
-    rest_written_ = true;
+  void write_configuration() override {
+    Json config = spec_.checkpoint.metadata().config;
+    for (const char* key : {"quantization_config", "quantization"}) config.erase(key);
+    if (spec_.dense)
+      config[config.contains("dtype") ? "dtype" : "torch_dtype"] = torch_name(*spec_.dense);
+    keep_old_names(config);
+    if (quantizes_head(spec_.summary.modules)) untie(config);
+    if (format_ != nullptr) {
+      const Json quantization = format_->configuration(spec_.summary);
+      for (const std::string_view key : format_->config_keys)
+        config[std::string(key)] = quantization;
+      for (const std::string_view name : format_->side_files)
+        write_file_atomically(spec_.directory + "/" + std::string(name),
+                              quantization.dump(2) + "\n");
+    }
+    write_file_atomically(spec_.directory + "/config.json", config.dump(2) + "\n");
   }
 
+  void write_dense(ThreadPool& threads) override { dense_.write(writer_, threads); }
+
   int64_t finish() override {
-    if (!rest_written_) write_rest();
     int64_t bytes = 0;
     for (const std::string& file : writer_.finish())
       if (file.ends_with(".safetensors"))
@@ -98,31 +111,12 @@ class SafetensorsOutput : public ModelWriter {
     return tensors;
   }
 
-  void write_configuration() const {
-    Json config = spec_.checkpoint.metadata().config;
-    for (const char* key : {"quantization_config", "quantization"}) config.erase(key);
-    if (spec_.dense)
-      config[config.contains("dtype") ? "dtype" : "torch_dtype"] = torch_name(*spec_.dense);
-    keep_old_names(config);
-    if (quantizes_head(spec_.summary.modules)) untie(config);
-    if (format_ != nullptr) {
-      const Json quantization = format_->configuration(spec_.summary);
-      for (const std::string_view key : format_->config_keys)
-        config[std::string(key)] = quantization;
-      for (const std::string_view name : format_->side_files)
-        write_file_atomically(spec_.directory + "/" + std::string(name),
-                              quantization.dump(2) + "\n");
-    }
-    write_file_atomically(spec_.directory + "/config.json", config.dump(2) + "\n");
-  }
-
   const Format* format_;
   OutputSpec spec_;
   DenseTensors dense_;
   const std::vector<TensorPlan> plan_;
   SafetensorsWriter writer_;
   std::set<std::string> known_;  // written with the plan
-  bool rest_written_ = false;
 };
 
 }  // namespace
@@ -131,8 +125,11 @@ std::unique_ptr<ModelWriter> open_safetensors_writer(const Format& format, const
   return std::make_unique<SafetensorsOutput>(&format, spec);
 }
 
-std::unique_ptr<ModelWriter> open_dense_writer(const OutputSpec& spec) {
-  return std::make_unique<SafetensorsOutput>(nullptr, spec);
+int64_t write_dense_model(const OutputSpec& spec, ThreadPool& threads) {
+  SafetensorsOutput output(nullptr, spec);
+  output.write_configuration();
+  output.write_dense(threads);
+  return output.finish();
 }
 
 }  // namespace halftone
