@@ -219,7 +219,8 @@ int64_t Counter::blocks(const Copies& copies, bool ahead) const {
     // with all to themselves in the last stage.
     const bool last = s + 1 == kStages;
     const int64_t kept = (last ? 0 : filling) + (last && !ahead && apart_ ? 0 : saved);
-    const int64_t squares = !apart_ ? 12 : Factor::parks(in_.backend, stage(s).inputs) ? 4 : 8;
+    const bool all_at_once = !apart_ || stage(s).inputs <= Factor::kExactInputs;
+    const int64_t squares = all_at_once ? 12 : Factor::parks(in_.backend, stage(s).inputs) ? 4 : 8;
     const int64_t beside = hessian ? moments(s) : 0;
     peak = std::max({peak, standing + kept + squares * square + beside, standing + kept + solve(s),
                      standing + kept + scale_search(s)});

@@ -28,6 +28,7 @@ View column_of(std::vector<float>& values) {
 // units of H = (2/N) · sum, as published.
 struct Problem {
   std::optional<Hessian> hessian;
+  bool small = false;        // factored in f64 at once
   Tensor parked;             // or this: its sum in the host's memory
   double scale = 0;          // 2/N
   std::vector<double> sums;  // the diagonal of the sum, 1/scale where dead
@@ -49,7 +50,7 @@ std::vector<int32_t> factored_order(const std::vector<double>& sums, ColumnOrder
 // A device that holds a matrix in f64 need not hold the one in f32 beside it: that one waits in the
 // host's memory, in factored order; where not even two in f32 have room, as it is.
 void park(Backend& backend, Problem& problem, std::span<const int32_t> order) {
-  if (backend.place() == Place::host || !problem.hessian) return;
+  if (backend.place() == Place::host || !problem.hessian || problem.small) return;
   const int64_t n = problem.inputs();
   problem.parked = Tensor(backend.host_allocator(), n, n, DType::f32);
   if (Factor::parks(backend, n)) {
@@ -161,12 +162,12 @@ void keep_diagonal(Backend& backend, const Problem& problem, double damping, Fac
         problem.scale * problem.sums[static_cast<size_t>(factor.order[k])] + factor.lambda;
 }
 
-// f32, then f64, then more and more damping, then the diagonal.
+// f32 unless the Hessian is small, then f64, then more and more damping, then the diagonal.
 void factorize(Backend& backend, Problem& problem, double damping, Factor& factor) {
-  if (attempt(backend, problem, damping, DType::f32, factor)) return;
+  if (!problem.small && attempt(backend, problem, damping, DType::f32, factor)) return;
   const bool exact = !Factor::parks(backend, problem.inputs());
   const DType dtype = exact ? DType::f64 : DType::f32;
-  const std::string how = exact ? "factored in f64" : "";
+  const std::string how = exact && !problem.small ? "factored in f64" : "";
   if (exact && attempt(backend, problem, damping, dtype, factor)) {
     factor.note = how;
     return;
@@ -190,9 +191,11 @@ bool Factor::parks(const Backend& backend, int64_t inputs) {
   return backend.place() == Place::device && inputs > kMost;
 }
 
-Factor Factor::compute(Backend& backend, Hessian&& hessian, ColumnOrder order, double damping) {
+Factor Factor::compute(Backend& backend, Hessian&& hessian, ColumnOrder order, double damping,
+                       int64_t exact_inputs) {
   Factor factor;
-  Problem problem{std::move(hessian), {}, 0, {}, 0};
+  Problem problem{std::move(hessian)};
+  problem.small = problem.hessian->inputs() <= exact_inputs;
   const int64_t tokens = problem.hessian->tokens();
   const std::vector<float> sums = problem.hessian->diagonal();
   if (tokens == 0) {

@@ -15,12 +15,18 @@ namespace halftone {
 // quantized), as L D Lᵀ. Made once for all linears that take the same input; rows share it.
 class Factor {
  public:
-  // Never throws for what calibration brought: the f32 factorization failing or being inexact, f64
-  // is taken, then more damping, at the end the diagonal alone; a Hessian that says nothing (not
-  // finite, no token, all zero) gives a factor that is not usable(), and solve_gptq rounds to
-  // nearest. `note` says which. The Hessian's memory is released: the factor is all that solving
-  // needs.
-  static Factor compute(Backend& backend, Hessian&& hessian, ColumnOrder order, double damping);
+  // Of so many inputs, factoring in f64 takes little of a run. Codes of one Hessian from different
+  // backends then differ in one of 10^5, where they did in up to one of 200 with L in f32, whose
+  // rounding differs (Qwen2.5-Coder-0.5B's down, 4,864 inputs).
+  static constexpr int64_t kExactInputs = 8192;
+
+  // Hessians of at most `exact_inputs` are factored in f64, larger ones in f32. Never throws for
+  // what calibration brought: f32 failing or being inexact, f64 is taken, then more damping, at the
+  // end the diagonal alone; a Hessian that says nothing (not finite, no token, all zero) gives a
+  // factor that is not usable(), and solve_gptq rounds to nearest. `note` says which. The Hessian's
+  // memory is released: the factor is all that solving needs.
+  static Factor compute(Backend& backend, Hessian&& hessian, ColumnOrder order, double damping,
+                        int64_t exact_inputs = kExactInputs);
 
   // Whether a Hessian of this size is kept in the host's memory while it is factored: on a device,
   // so that Llama-405B's widest leave room. In f32 alone, then: f64 has no room either.

@@ -58,9 +58,9 @@ TEST_P(FactorTest, WorkedExample) {
 
 // Two inputs that are always equal: H = [[2, 2], [2, 2]] is singular, damping makes it definite.
 TEST_P(FactorTest, DampingMakesItDefinite) {
-  const auto factor_of = [&](double damping) {
-    return Factor::compute(*backend_, hessian_of({1, 1, 1, 1}, 2), ColumnOrder::activation,
-                           damping);
+  const auto factor_of = [&](double damping, int64_t exact_inputs = 0) {
+    return Factor::compute(*backend_, hessian_of({1, 1, 1, 1}, 2), ColumnOrder::activation, damping,
+                           exact_inputs);
   };
   const Factor damped = factor_of(0.01);
   EXPECT_NEAR(damped.lambda, 0.02, 1e-9);
@@ -76,6 +76,11 @@ TEST_P(FactorTest, DampingMakesItDefinite) {
   const Factor exact = factor_of(2e-6);
   EXPECT_EQ(exact.note, "factored in f64");
   EXPECT_NEAR(exact.pivots[1] / (2.000004 - 4 / 2.000004), 1, 1e-6);
+
+  // Small Hessians are exact from the start, which is worth no note.
+  EXPECT_EQ(factor_of(2e-6, 2).note, "");
+  EXPECT_EQ(factor_of(2e-6, 2).pivots, exact.pivots);
+  EXPECT_EQ(factor_of(0, 2).note, "damping raised to 0.01");
 }
 
 // A dead column counts as 1 in the mean, as published; equal columns keep their order.
@@ -97,7 +102,7 @@ TEST(Factor, WhatWaitsOnTheHostIsFactoredAllTheSame) {
     backend.upload({x.data(), 4, 4, 4, DType::f32, Place::host}, device);
     Hessian hessian(backend, 4);
     hessian.accumulate(device);
-    return Factor::compute(backend, std::move(hessian), ColumnOrder::activation, damping);
+    return Factor::compute(backend, std::move(hessian), ColumnOrder::activation, damping, 0);
   };
   for (const double damping : {0.0, 1e-7}) {
     const auto oracle = make_backend("ref", {});

@@ -33,6 +33,7 @@ struct Case {
   ColumnOrder order = ColumnOrder::activation;
   double damping = 0.01;
   int64_t rows = 16, cols = 160;
+  int64_t exact_inputs = Factor::kExactInputs;
   uint64_t seed = 1;
 };
 
@@ -118,7 +119,8 @@ inline Outcome run_case(Backend& backend, const Case& c, double tie = 1e-3) {
   hessian.accumulate(device_x);
   Tensor sum(host, c.cols, c.cols, DType::f32);
   backend.download(hessian.sum(), sum);
-  const Factor factor = Factor::compute(backend, std::move(hessian), c.order, c.damping);
+  const Factor factor =
+      Factor::compute(backend, std::move(hessian), c.order, c.damping, c.exact_inputs);
   SolverOptions options;
   options.fit = {.grid = c.grid, .search = c.search};
   options.order = c.order;

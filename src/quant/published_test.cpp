@@ -51,7 +51,7 @@ TEST_P(PublishedGptq, SearchedScales) {
     expect_agreement({.inputs = inputs, .grid = {4, 80, true, ScaleStore::f16}, .seed = 77});
 }
 
-// Damping so small that f32 cannot factor exactly enough: f64 must have been taken.
+// Damping so small that f32 could not factor exactly enough.
 TEST_P(PublishedGptq, TinyDamping) {
   for (const std::string_view inputs : {"condition 1e12", "few tokens", "duplicated"}) {
     const SolveReport report = expect_agreement({.inputs = inputs,
@@ -59,18 +59,20 @@ TEST_P(PublishedGptq, TinyDamping) {
                                                  .search = ScaleSearch::minmax,
                                                  .damping = 1e-5,
                                                  .seed = 5});
-    EXPECT_EQ(report.note, "factored in f64") << inputs;
+    EXPECT_EQ(report.note, "") << inputs;
     EXPECT_EQ(report.damping, 1e-5);
   }
 }
 
-// Several blocks of 128 columns, the last one narrow.
+// Several blocks of 128 columns, the last one narrow; the factor in f64, and in f32 as large ones.
 TEST_P(PublishedGptq, SeveralBlocks) {
-  expect_agreement({.inputs = "condition 1e8",
-                    .grid = {4, 129, true, ScaleStore::f16},
-                    .search = ScaleSearch::minmax,
-                    .rows = 5,
-                    .cols = 387});
+  for (const int64_t exact_inputs : {Factor::kExactInputs, int64_t{0}})
+    expect_agreement({.inputs = "condition 1e8",
+                      .grid = {4, 129, true, ScaleStore::f16},
+                      .search = ScaleSearch::minmax,
+                      .rows = 5,
+                      .cols = 387,
+                      .exact_inputs = exact_inputs});
 }
 
 INSTANTIATE_TEST_SUITE_P(Backends, PublishedGptq, testing::ValuesIn(backend_names()),

@@ -25,14 +25,16 @@ void QuadraticForms::add_product(int64_t form, ConstView product) {
 void QuadraticForms::add(int64_t form, ConstView m, View scratch) {
   backend_.copy(m, scratch);
   const ConstView lower = factor_.lower, blocks = factor_.blocks;
+  // Where they cost much, products of 11 bits: a loss is told with three digits.
+  const Products products = m.cols <= Factor::kExactInputs ? Products::full : Products::coarse;
   for (int64_t begin = 0; begin < m.cols; begin += Factor::kBlock) {
     const int64_t end = std::min(m.cols, begin + Factor::kBlock);
     const ConstView columns = m.cols_of(begin, end);
     backend_.multiply_add(columns, blocks.rows_of(begin, end).cols_of(0, end - begin),
-                          scratch.cols_of(begin, end), Products::coarse);
+                          scratch.cols_of(begin, end), products);
     if (begin > 0)
       backend_.multiply_add(columns, lower.rows_of(begin, end).cols_of(0, begin),
-                            scratch.cols_of(0, begin), Products::coarse);
+                            scratch.cols_of(0, begin), products);
   }
   add_squares(form, m);
   add_product(form, scratch);
