@@ -91,7 +91,8 @@ std::vector<ReaderVerdict> verdicts_of(const Grid& grid) {
   ReaderVerdict sglang{"SGLang", wide && grid.symmetric, ""};
   if (!sglang.opens) sglang.why = "it reads 4 and 8 bits, symmetric, in this format";
   ReaderVerdict transformers{"Transformers", grid.symmetric, ""};
-  if (!grid.symmetric) transformers.why = "asymmetric: it makes no room for packed zeros (5.23)";
+  if (!grid.symmetric)  // 5.23 with compressed-tensors 0.20: no room for packed zeros otherwise
+    transformers.why = "asymmetric, unless loaded by CompressedTensorsConfig(dequantize=True)";
   if (grid.symmetric && grid.bits == 3) transformers.why = "with compressed-tensors 0.18 or newer";
   return {std::move(vllm), std::move(sglang), std::move(transformers)};
 }
