@@ -64,20 +64,35 @@ OutputStream::OutputStream(const OutputStreamInput& input, std::string directory
     : input_(input),
       directory_(std::move(directory)),
       gguf_(input.plan.mix != nullptr ? gguf_contents(input.model, *input.plan.mix)
-                                      : GgufContents{}),
-      writer_(
-          input.plan.format->open_writer(*input.plan.format, spec_of(input, directory_, gguf_))) {
+                                      : GgufContents{}) {
   for (const PlanRow& row : input_.plan.rows)
     if (!row.method.empty()) ++to_compare_[place_of(row.key)];
-  writer_->write_configuration();
-  for (int i = 0; i < threads_beside(input_.backend); ++i)
+  const int threads = threads_beside(input_.backend);
+  if (threads == 0) open();
+  for (int i = 0; i < threads; ++i)
     threads_.emplace_back([this, first = i == 0] {
       // What drives the device goes before this: of Linux' threads each has a niceness of its own.
       constexpr int kNiceness = 10;
       if (::nice(kNiceness) == -1) spdlog::debug("the output's threads keep their priority");
-      if (first) attempt([this] { write_rest(); });
+      if (first)
+        attempt([this] {
+          open();
+          write_rest();
+        });
       work();
     });
+}
+
+// Taking the disk space of a large model can last seconds.
+void OutputStream::open() {
+  const Format& format = *input_.plan.format;
+  writer_ = format.open_writer(format, spec_of(input_, directory_, gguf_));
+  writer_->write_configuration();
+  {
+    const std::lock_guard lock(mutex_);
+    opened_ = true;
+  }
+  changed_.notify_all();
 }
 
 OutputStream::~OutputStream() {
@@ -137,7 +152,7 @@ void OutputStream::work() {
     Linears linears;
     {
       std::unique_lock lock(mutex_);
-      changed_.wait(lock, [this] { return !waiting_.empty() || stopping_; });
+      changed_.wait(lock, [this] { return (opened_ && !waiting_.empty()) || stopping_; });
       if (waiting_.empty()) return;
       linears = std::move(waiting_.front());
       waiting_.pop_front();

@@ -30,8 +30,8 @@ struct OutputStreamInput {
 
 class OutputStream {
  public:
-  // `directory` exists. Takes the disk space. All arguments outlive it. Throws Error(resources) on
-  // a full disk.
+  // `directory` exists. Takes the disk space, beside a device on a thread of its own. All arguments
+  // outlive it. This or add() throws Error(resources) on a full disk.
   OutputStream(const OutputStreamInput& input, std::string directory);
   ~OutputStream();
   OutputStream(const OutputStream&) = delete;
@@ -61,6 +61,7 @@ class OutputStream {
   using Linears = std::vector<FinishedLinear>;
   void enqueue(Linears linears);
   void attempt(const std::function<void()>& task);
+  void open();
   void work();
   void process(const Linears& linears);
   void verify(const Linears& linears) const;
@@ -76,7 +77,8 @@ class OutputStream {
   std::deque<Linears> waiting_;
   int64_t weights_held_ = 0, most_weights_ = 0;
   std::map<int, int64_t> to_compare_;  // modules of each layer, and of the head
-  bool rest_written_ = false;          // all that waits for no codes
+  bool opened_ = false;        // writer_ is there, and the directory can be read
+  bool rest_written_ = false;  // all that waits for no codes
   bool stopping_ = false;
   double seconds_ = 0;
   std::exception_ptr failure_;
