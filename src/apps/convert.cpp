@@ -32,7 +32,7 @@ OutputSpec output_spec(const OpenedModel& model, const ConvertOptions& options,
                   .source = *model.source,
                   .directory = directory,
                   .dense = dense_dtype(options.dtype)};
-  if (options.max_shard_bytes > 0) spec.max_shard_bytes = options.max_shard_bytes;
+  spec.max_shard_bytes = options.max_shard_bytes;
   return spec;
 }
 
@@ -258,7 +258,7 @@ ConvertOutcome convert_to_dense(const OpenedModel& model, const ConvertOptions& 
 
 ConvertOutcome convert(const OpenedModel& model, const ConvertOptions& options) {
   check_place(options.output, model, options.force);
-  check_gguf_options(options.format, options.gguf, options.max_shard_bytes);
+  check_gguf_options(options.format, options.gguf);
   if (options.format == "safetensors") return convert_to_dense(model, options);
   return convert_codes(model, options);
 }

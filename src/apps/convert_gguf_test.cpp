@@ -1,6 +1,7 @@
 // Every family through a GGUF and back: weights, configuration, tokenizer; types and refusals.
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 
@@ -115,14 +116,25 @@ TEST(ConvertGguf, OptionsOfAGgufNeedOne) {
   EXPECT_FALSE(std::filesystem::exists(folder.path("k")));
 }
 
-TEST(ConvertGguf, IsOneFile) {
+TEST(ConvertGguf, PartsStandForTheModel) {
   const TestModelFolder folder("qwen2", true);
-  try {
-    convert(folder.open(),
-            {.output = folder.path("shards"), .format = "gguf", .max_shard_bytes = 1 << 20});
-    FAIL() << "shards were promised and not written";
-  } catch (const Error& error) {
-    EXPECT_THAT(error.what(), HasSubstr("--max-shard-size"));
+  const std::string whole = folder.path("whole"), parts = folder.path("parts");
+  convert(folder.open(), {.output = whole, .format = "gguf", .gguf = {.type = "Q8_0"}});
+  convert(
+      folder.open(),
+      {.output = parts, .format = "gguf", .gguf = {.type = "Q8_0"}, .max_shard_bytes = 8 << 10});
+  int files = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(parts)) {
+    EXPECT_EQ(entry.path().extension(), ".gguf") << "Ollama takes no parts";
+    ++files;
+  }
+  EXPECT_GT(files, 2);
+  const Checkpoint one = Checkpoint::open(whole), split = Checkpoint::open(parts);
+  ASSERT_EQ(one.entries().size(), split.entries().size());
+  for (const ContainerEntry& entry : one.entries()) {
+    const ContainerEntry* twin = split.find(entry.name);
+    ASSERT_NE(twin, nullptr) << entry.name;
+    EXPECT_TRUE(std::ranges::equal(entry.bytes, twin->bytes)) << entry.name;
   }
 }
 

@@ -41,13 +41,9 @@ std::string_view gguf_architecture(const OpenedModel& model) {
       .hint("other formats hold it: gptq, awq, compressed-tensors, mlx.");
 }
 
-void check_gguf_options(std::string_view format, const GgufOptions& options,
-                        int64_t max_shard_bytes) {
+void check_gguf_options(std::string_view format, const GgufOptions& options) {
   if (options.given() && format != "gguf")
     throw usage_error("--gguf-type, --embedding-type and --head-type are for --format gguf");
-  if (max_shard_bytes > 0 && format == "gguf")
-    throw usage_error("--max-shard-size: --format gguf writes one file")
-        .hint("split it afterwards with llama.cpp's llama-gguf-split --split-max-size.");
 }
 
 GgufPlan::GgufPlan(const OpenedModel& model, const GgufOptions& options, const GgufMix* mix)

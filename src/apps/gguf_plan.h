@@ -20,10 +20,8 @@ struct GgufOptions {
   bool given() const { return !type.empty() || !embedding_type.empty() || !head_type.empty(); }
 };
 
-// Throws Error(usage): options for GGUF alone beside another format; shards beside GGUF, which is
-// one file. `max_shard_bytes`: 0: not given.
-void check_gguf_options(std::string_view format, const GgufOptions& options,
-                        int64_t max_shard_bytes);
+// Throws Error(usage): options for GGUF alone beside another format.
+void check_gguf_options(std::string_view format, const GgufOptions& options);
 
 class GgufPlan {
  public:

@@ -32,7 +32,7 @@ OutputSpec spec_of(const OutputStreamInput& input, const std::string& directory,
                   .summary = input.plan.summary(),
                   .dense = {}};
   if (input.plan.mix != nullptr) spec.gguf = &gguf;
-  if (input.max_shard_bytes > 0) spec.max_shard_bytes = input.max_shard_bytes;
+  spec.max_shard_bytes = input.max_shard_bytes;
   return spec;
 }
 

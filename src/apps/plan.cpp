@@ -198,7 +198,7 @@ Plan make_plan(const OpenedModel& model, const QuantizeOptions& options) {
                        .symmetric = options.symmetric,
                        .scales = stored_type(model)};
   plan.solver = solver_options(options, *plan.method, plan.format->grid(wanted));
-  check_gguf_options(plan.format->name, options.gguf, options.max_shard_bytes);
+  check_gguf_options(plan.format->name, options.gguf);
   std::optional<GgufPlan> types;
   if (plan.format->name == "gguf") {
     plan.mix = &mix_asked_for(options, plan.solver.fit.grid);

@@ -43,7 +43,7 @@ int64_t write_scaled_model(const OutputInput& input, const std::string& director
                   .directory = directory,
                   .summary = {},
                   .dense = {}};
-  if (input.options.max_shard_bytes > 0) spec.max_shard_bytes = input.options.max_shard_bytes;
+  spec.max_shard_bytes = input.options.max_shard_bytes;
   const int64_t bytes = write_dense_model(spec, input.backend.host_threads());
   write_side_files(*input.model.checkpoint, directory);
   write_file_atomically(directory + "/quantize.toml",

@@ -35,7 +35,7 @@ class ConvertCommand : public Command {
     command->add_flag("--requantize", options_.requantize,
                       "Round again what the format cannot hold as it is");
     add_size_option(*command, "--max-shard-size", options_.max_shard_bytes,
-                    "Largest weight file, e.g. 2G (default: 4G)");
+                    "Largest weight file, e.g. 2G (default: 4G; a GGUF is one)");
     command->add_flag("--force", options_.force, "Replace OUT");
     add_example(*command,
                 "halftone convert model.gguf -o model-bf16 --dtype bf16\n"

@@ -76,7 +76,7 @@ class QuantizeCommand : public Command {
         ->capture_default_str();
     gguf_type_ = add_gguf_options(command, options_.gguf);
     add_size_option(command, "--max-shard-size", options_.max_shard_bytes,
-                    "Largest weight file, e.g. 2G (default: 4G)");
+                    "Largest weight file, e.g. 2G (default: 4G; a GGUF is one)");
     command.add_flag("--force", options_.force, "Replace OUT; drop a journal that is in the way");
     command.add_flag("--resume", options_.resume, "Go on where an interrupted run stopped");
     command.add_flag("--dry-run", dry_run_, "Plan, sizes, memory, disk and time; writes nothing");

@@ -72,7 +72,8 @@ std::vector<PackedTensor> pack_gguf(const std::string& module, const QuantizedMa
 Json no_configuration(const QuantizationSummary&) { return nullptr; }
 
 std::vector<ReaderVerdict> readers(std::span<const PlannedModule>) {
-  return {{"llama.cpp", true, ""}, {"Ollama", true, "ollama create NAME -f Modelfile"}};
+  return {{"llama.cpp", true, ""},
+          {"Ollama", true, "ollama create NAME -f Modelfile; not when it is split"}};
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
-// One file: blocks where a module has a grid, else dense; vectors in f32. What llama.cpp's
-// converter does to the weights is done here (gguf_source.cpp undoes it): rows of q and k
-// interleaved in arch llama, 1 added to Gemma's norms.
+// One file, or its parts: blocks where a module has a grid, else dense; vectors in f32. What
+// llama.cpp's converter does to the weights is done here (gguf_source.cpp undoes it): rows of q and
+// k interleaved in arch llama, 1 added to Gemma's norms.
 #include "format/gguf_output.h"
 
 #include <cassert>
@@ -41,7 +41,8 @@ class GgufOutput : public ModelWriter {
       : spec_(spec),
         contents_(*spec.gguf),
         targets_(plan_targets()),
-        writer_(spec.directory + "/" + contents_.file_name, contents_.fields, plans()) {
+        writer_(spec.directory + "/" + contents_.file_name, contents_.fields, plans(),
+                spec.max_shard_bytes) {
     for (size_t i = 0; i < targets_.size(); ++i) by_source_[targets_[i].source.name] = i;
   }
 
@@ -57,8 +58,9 @@ class GgufOutput : public ModelWriter {
     });
   }
 
+  // Ollama takes one file.
   void write_configuration() override {
-    if (!contents_.modelfile.empty())
+    if (!contents_.modelfile.empty() && writer_.parts() == 1)
       write_file_atomically(spec_.directory + "/Modelfile", contents_.modelfile);
   }
 

@@ -1,4 +1,4 @@
-// The ModelWriter of one GGUF file and the Modelfile beside it.
+// The ModelWriter of a GGUF model, and the Modelfile beside it.
 #pragma once
 
 #include <memory>
@@ -7,7 +7,7 @@
 
 namespace halftone {
 
-// spec.gguf is there; one file, whatever spec.max_shard_bytes.
+// spec.gguf is there; one file unless spec.max_shard_bytes says otherwise.
 std::unique_ptr<ModelWriter> open_gguf_writer(const Format& format, const OutputSpec& spec);
 
 }  // namespace halftone

@@ -46,7 +46,7 @@ struct OutputSpec {
   QuantizationSummary summary;   // no module that is not skipped: a dense output
   std::optional<DType> dense;    // type of dense floating-point tensors; none: as they are stored,
                                  // bf16 where safetensors does not have the type
-  int64_t max_shard_bytes = int64_t{4} << 30;
+  int64_t max_shard_bytes = 0;   // 0: the format's own
   const GgufContents* gguf = nullptr;  // of a GGUF; outlives the writer
 };
 

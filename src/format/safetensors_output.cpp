@@ -12,6 +12,8 @@
 namespace halftone {
 namespace {
 
+constexpr int64_t kMaxShardBytes = int64_t{4} << 30;
+
 std::string torch_name(DType dtype) {
   return dtype == DType::bf16 ? "bfloat16" : dtype == DType::f16 ? "float16" : "float32";
 }
@@ -52,7 +54,8 @@ class SafetensorsOutput : public ModelWriter {
             },
             spec.dense),
         plan_(plan()),
-        writer_(spec.directory, plan_, spec.max_shard_bytes) {
+        writer_(spec.directory, plan_,
+                spec.max_shard_bytes > 0 ? spec.max_shard_bytes : kMaxShardBytes) {
     write_known();
   }
 

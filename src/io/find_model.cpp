@@ -7,9 +7,11 @@
 #include <cstdlib>
 #include <filesystem>
 #include <optional>
+#include <set>
 
 #include "base/error.h"
 #include "base/file.h"
+#include "io/gguf.h"
 
 namespace halftone {
 namespace fs = std::filesystem;
@@ -44,12 +46,14 @@ std::vector<fs::path> entries_of(const fs::path& directory) {
   return paths;
 }
 
-// A directory without config.json that holds one .gguf file stands for that file.
+// A directory without config.json that holds one .gguf file, or the parts of one, stands for it.
 FoundModel found(const fs::path& path, std::string name) {
   if (is_folder(path) && !is_there(path / "config.json")) {
     std::vector<fs::path> files = entries_of(path);
     std::erase_if(files, [](const fs::path& file) { return file.extension() != ".gguf"; });
-    if (files.size() == 1) return {files[0].string(), std::move(name)};
+    std::set<std::string> models;
+    for (const fs::path& file : files) models.insert(gguf_first_part(file.string()));
+    if (models.size() == 1) return {files[0].string(), std::move(name)};
     if (files.size() > 1)
       throw usage_error("{}: holds {} .gguf files", path.string(), files.size())
           .hint(fmt::format("Name one of them, as {}.", files[0].string()));

@@ -75,6 +75,21 @@ void check_part(const GgufPart& part, int64_t number, int64_t count, const std::
 
 }  // namespace
 
+std::string gguf_part_path(const std::string& path, size_t part, size_t count) {
+  std::string stem = path;
+  if (stem.ends_with(".gguf")) stem.resize(stem.size() - 5);
+  return fmt::format("{}-{:05}-of-{:05}.gguf", stem, part + 1, count);
+}
+
+std::string gguf_first_part(const std::string& path) {
+  constexpr size_t kTail = 20;  // "-00002-of-00005.gguf"
+  if (path.size() < kTail) return path;
+  const std::string digits = path.substr(path.size() - 10, 5);
+  if (digits.find_first_not_of("0123456789") != std::string::npos) return path;
+  const std::vector<std::string> parts = part_paths(path, std::stoi(digits));
+  return parts.empty() ? path : parts.front();
+}
+
 GgufFile::GgufFile(const std::string& path) : path_(path) {
   parts_.emplace_back(path);
   GgufPart first = parse_gguf(parts_[0].bytes(), path);

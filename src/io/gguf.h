@@ -41,6 +41,12 @@ class GgufFile {
   std::string architecture_;
 };
 
+// llama.cpp's name of a part (from 0) of the model that would be at `path` in one file:
+// "name-00002-of-00005.gguf".
+std::string gguf_part_path(const std::string& path, size_t part, size_t count);
+// That of the first part, when `path` is named as one of several; else as it is.
+std::string gguf_first_part(const std::string& path);
+
 // A type of GGUF's blocks: `values` values in `bytes` bytes; nothing for types that we do not read.
 struct GgmlBlock {
   int64_t values, bytes;

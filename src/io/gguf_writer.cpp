@@ -18,7 +18,7 @@ constexpr uint32_t kVersion = 3;
 constexpr int64_t kAlignment = 32;
 constexpr size_t kMostName = 63;
 
-enum : uint32_t { kU32 = 4, kI32 = 5, kF32 = 6, kBool = 7, kString = 8, kArray = 9 };
+enum : uint32_t { kU16 = 2, kU32 = 4, kI32 = 5, kF32 = 6, kBool = 7, kString = 8, kArray = 9 };
 
 class Bytes {
  public:
@@ -65,7 +65,10 @@ void put_field(Bytes& out, const GgufField& field) {
           out.number<uint32_t>(kBool);
           out.number<uint8_t>(value ? 1 : 0);
         } else {
-          out.number<uint32_t>(std::is_same_v<T, float> ? kF32 : kU32);
+          out.number<uint32_t>(std::is_same_v<T, float>      ? kF32
+                               : std::is_same_v<T, uint16_t> ? kU16
+                               : std::is_same_v<T, int32_t>  ? kI32
+                                                             : kU32);
           out.number(value);
         }
       },
@@ -73,6 +76,25 @@ void put_field(Bytes& out, const GgufField& field) {
 }
 
 int64_t aligned(int64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
+
+// Neighbours, at most so many bytes of them in each part, but one at least.
+std::vector<std::span<const GgufTensorPlan>> parts_of(const std::vector<GgufTensorPlan>& tensors,
+                                                      int64_t max_bytes) {
+  std::vector<std::span<const GgufTensorPlan>> parts;
+  size_t begin = 0;
+  int64_t filled = 0;
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    const int64_t bytes = aligned(bytes_of(tensors[i]));
+    if (max_bytes > 0 && i > begin && bytes > max_bytes - filled) {
+      parts.emplace_back(&tensors[begin], i - begin);
+      begin = i;
+      filled = 0;
+    }
+    filled += bytes;
+  }
+  parts.push_back(std::span(tensors).subspan(begin));
+  return parts;
+}
 
 }  // namespace
 
@@ -85,8 +107,20 @@ int64_t bytes_of(const GgufTensorPlan& tensor) {
 }
 
 GgufWriter::GgufWriter(const std::string& path, const GgufFields& keys,
-                       const std::vector<GgufTensorPlan>& tensors)
-    : file_(path, O_RDWR | O_CREAT | O_TRUNC) {
+                       const std::vector<GgufTensorPlan>& tensors, int64_t max_part_bytes) {
+  const auto parts = parts_of(tensors, max_part_bytes);
+  if (parts.size() == 1) begin_file(path, keys, tensors);
+  for (size_t i = 0; parts.size() > 1 && i < parts.size(); ++i) {
+    GgufFields own = i == 0 ? keys : GgufFields();
+    own.emplace_back("split.no", static_cast<uint16_t>(i));
+    own.emplace_back("split.count", static_cast<uint16_t>(parts.size()));
+    own.emplace_back("split.tensors.count", static_cast<int32_t>(tensors.size()));
+    begin_file(gguf_part_path(path, i, parts.size()), own, parts[i]);
+  }
+}
+
+void GgufWriter::begin_file(const std::string& path, const GgufFields& keys,
+                            std::span<const GgufTensorPlan> tensors) {
   Bytes head;
   head.raw("GGUF");
   head.number(kVersion);
@@ -106,16 +140,18 @@ GgufWriter::GgufWriter(const std::string& path, const GgufFields& keys,
     for (size_t i = tensor.shape.size(); i-- > 0;) head.number<int64_t>(tensor.shape[i]);
     head.number<uint32_t>(*ggml_type_number(tensor.type));
     head.number<uint64_t>(static_cast<uint64_t>(offset));
-    if (!places_.emplace(tensor.name, Place{offset, bytes_of(tensor)}).second)
+    if (!places_.emplace(tensor.name, Place{files_.size(), offset, bytes_of(tensor)}).second)
       throw internal_error("{}: planned twice", tensor.name);
     offset = aligned(offset + bytes_of(tensor));
   }
   head.pad();
   const auto data = static_cast<int64_t>(head.bytes_.size());
-  for (auto& [name, place] : places_) place.offset += data;
-  size_ = data + offset;
-  file_.truncate(size_);
-  file_.write_at(0, std::as_bytes(std::span(head.bytes_)));
+  for (const GgufTensorPlan& tensor : tensors) places_.at(tensor.name).offset += data;
+  FileDescriptor file(path, O_RDWR | O_CREAT | O_TRUNC);
+  file.truncate(data + offset);
+  file.write_at(0, std::as_bytes(std::span(head.bytes_)));
+  size_ += data + offset;
+  files_.push_back(std::move(file));
 }
 
 void GgufWriter::write(const std::string& name, int64_t offset, std::span<const std::byte> bytes) {
@@ -126,7 +162,7 @@ void GgufWriter::write(const std::string& name, int64_t offset, std::span<const 
   if (offset < 0 || size > place->second.bytes - offset)
     throw internal_error("{}: {} bytes written at {}, {} planned", name, size, offset,
                          place->second.bytes);
-  file_.write_at(place->second.offset + offset, bytes);
+  files_[place->second.file].write_at(place->second.offset + offset, bytes);
   const std::lock_guard lock(mutex_);
   place->second.written += size;
 }
@@ -135,8 +171,10 @@ int64_t GgufWriter::finish() {
   for (const auto& [name, place] : places_)
     if (place.written != place.bytes)
       throw internal_error("{}: {} bytes planned, {} written", name, place.bytes, place.written);
-  file_.sync();
-  file_.close();
+  for (FileDescriptor& file : files_) {
+    file.sync();
+    file.close();
+  }
   return size_;
 }
 

@@ -1,5 +1,5 @@
-// Writes one GGUF v3 file: keys and tensor infos first, since everything is known before the first
-// byte, then data at its place in any order.
+// Writes a GGUF v3 model: keys and tensor infos first, since everything is known before the first
+// byte, then data at its place in any order. One file, or parts as llama.cpp splits them.
 #pragma once
 
 #include <cstdint>
@@ -15,8 +15,8 @@
 
 namespace halftone {
 
-using GgufField = std::variant<uint32_t, float, bool, std::string, std::vector<int32_t>,
-                               std::vector<float>, std::vector<std::string>>;
+using GgufField = std::variant<uint16_t, uint32_t, int32_t, float, bool, std::string,
+                               std::vector<int32_t>, std::vector<float>, std::vector<std::string>>;
 using GgufFields = std::vector<std::pair<std::string, GgufField>>;  // in the file's order
 
 struct GgufTensorPlan {
@@ -29,20 +29,27 @@ int64_t bytes_of(const GgufTensorPlan& tensor);
 
 class GgufWriter {
  public:
-  // Throws Error(resources) when the disk is full, Error(bad_input) when it cannot be written.
+  // `path` is of one file; parts of at most `max_part_bytes` of data (and a tensor at least; 0: no
+  // limit) stand beside it as name-00001-of-00003.gguf. Throws Error(resources) when the disk is
+  // full, Error(bad_input) when it cannot be written.
   GgufWriter(const std::string& path, const GgufFields& keys,
-             const std::vector<GgufTensorPlan>& tensors);
+             const std::vector<GgufTensorPlan>& tensors, int64_t max_part_bytes = 0);
   // `bytes` at `offset` within a planned tensor; each byte once. From any thread.
   void write(const std::string& name, int64_t offset, std::span<const std::byte> bytes);
-  // Checks that everything was written, syncs. Returns the file's bytes.
+  // Checks that everything was written, syncs. Returns the bytes of all files.
   int64_t finish();
+  size_t parts() const { return files_.size(); }
 
  private:
   struct Place {
+    size_t file = 0;
     int64_t offset = 0, bytes = 0;  // in the file
     int64_t written = 0;
   };
-  FileDescriptor file_;
+  void begin_file(const std::string& path, const GgufFields& keys,
+                  std::span<const GgufTensorPlan> tensors);
+
+  std::vector<FileDescriptor> files_;
   std::map<std::string, Place> places_;
   std::mutex mutex_;  // of what was written
   int64_t size_ = 0;

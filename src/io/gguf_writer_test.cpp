@@ -54,6 +54,32 @@ TEST(GgufWriter, WorkedExample) {
   EXPECT_EQ(file.find("output_norm.weight")->bytes.size(), 20u);
 }
 
+// Three tensors, of which two fit in a part; the model's keys are in the first part alone.
+TEST(GgufWriter, PartsAreReadAsOneModel) {
+  const TemporaryDirectory place;
+  const GgufFields keys = {{"general.architecture", std::string("llama")},
+                           {"llama.block_count", uint32_t{2}}};
+  GgufWriter writer(place.file("a.gguf"), keys,
+                    {{"c", "F32", {8}}, {"b", "F32", {2, 8}}, {"a", "F32", {2, 8}}}, 100);
+  EXPECT_EQ(writer.parts(), 2u);
+  writer.write("a", 0, bytes_filled(64, 1));
+  writer.write("b", 0, bytes_filled(64, 2));
+  writer.write("c", 0, bytes_filled(32, 3));
+  const int64_t size = writer.finish();
+
+  for (const char* name : {"a-00001-of-00002.gguf", "a-00002-of-00002.gguf"}) {
+    const GgufFile file(place.file(name));
+    EXPECT_EQ(file.file_bytes(), size);
+    EXPECT_EQ(file.architecture(), "llama");
+    ASSERT_EQ(file.entries().size(), 3u);
+    for (size_t i = 0; i < 3; ++i)
+      EXPECT_EQ(file.entries()[i].bytes[7], static_cast<std::byte>(i + 1));
+    EXPECT_EQ(gguf_first_part(place.file(name)), place.file("a-00001-of-00002.gguf"));
+  }
+  EXPECT_EQ(gguf_first_part("a-1-of-00002.gguf"), "a-1-of-00002.gguf");
+  EXPECT_EQ(gguf_first_part("a.gguf"), "a.gguf");
+}
+
 TEST(GgufWriter, RefusesWhatWasNotPlanned) {
   const TemporaryDirectory place;
   const GgufFields keys = {{"general.architecture", std::string("llama")}};
