@@ -298,7 +298,7 @@ MemoryNeed Counter::count() const {
   // more stages, on their way to the output.
   int64_t codes = widest(&StageShape::weights);
   if (apart_ && head_row() != nullptr) codes = std::max(codes, config_.vocab * hidden);
-  need.outside = kProgram + 2 * codes;
+  need.outside = kProgram + 2 * codes + OutputStream::table_bytes(in_.plan);
   if (apart_) need.outside += OutputStream::bytes_held(in_.backend, codes);
   const int64_t widest_input = widest(&StageShape::inputs);
   need.host_copies = std::max({4 * widest(&StageShape::largest), config_.vocab * hidden * x_,

@@ -36,8 +36,11 @@ OutputSpec spec_of(const OutputStreamInput& input, const std::string& directory,
   return spec;
 }
 
-// A matrix read back, against the one that was solved.
-void compare(const std::string& name, const QuantizedMatrix& expected, const QuantizedMatrix& got) {
+// A matrix of the written model, against the one that was solved.
+void compare(const OpenedModel& written, const std::string& name, const QuantizedMatrix& expected) {
+  const auto reread = written.source->quantized(name + ".weight");
+  if (!reread) throw internal_error("{}: not quantized when read back", name);
+  const QuantizedMatrix& got = *reread;
   if (expected.rows != got.rows || expected.cols != got.cols)
     throw internal_error("{}: reread as [{}, {}], written as [{}, {}]", name, got.rows, got.cols,
                          expected.rows, expected.cols);
@@ -58,6 +61,17 @@ int OutputStream::threads_beside(Backend& backend) {
 // The codes of two stages; and of what threads have at hand what is packed, then read back.
 int64_t OutputStream::bytes_held(Backend& backend, int64_t weights) {
   return (threads_beside(backend) > 0 ? 4 : 2) * weights;
+}
+
+int64_t OutputStream::table_bytes(const Plan& plan) {
+  int64_t most = 0;
+  for (const PlannedModule& table : plan.tables) {
+    constexpr int64_t kScaleAndOffset = 8;
+    if (!table.skipped)
+      most = std::max(most,
+                      table.rows * (table.cols + kScaleAndOffset * table.grid.groups(table.cols)));
+  }
+  return 2 * most;
 }
 
 OutputStream::OutputStream(const OutputStreamInput& input, std::string directory)
@@ -184,9 +198,12 @@ void OutputStream::write_rest() {
   const bool at_work = threads_beside(input_.backend) > 0;
   const auto beside = at_work ? make_backend("cpu", {.threads = 1}) : nullptr;
   Backend& backend = at_work ? *beside : input_.backend;
-  for (const PlannedModule& table : input_.plan.tables)
-    if (!table.skipped)
-      writer_->write(table.name, round_matrix(backend, *input_.model.source, table));
+  for (const PlannedModule& table : input_.plan.tables) {
+    if (table.skipped) continue;
+    const QuantizedMatrix rounded = round_matrix(backend, *input_.model.source, table);
+    writer_->write(table.name, rounded);
+    compare(open_model(directory_), table.name, rounded);
+  }
   writer_->write_dense(backend.host_threads());
   {
     const std::lock_guard lock(mutex_);
@@ -198,11 +215,7 @@ void OutputStream::write_rest() {
 
 void OutputStream::verify(const Linears& linears) const {
   const OpenedModel written = open_model(directory_);
-  for (const FinishedLinear& linear : linears) {
-    const auto reread = written.source->quantized(linear.module + ".weight");
-    if (!reread) throw internal_error("{}: not quantized when read back", linear.module);
-    compare(linear.module, linear.matrix, *reread);
-  }
+  for (const FinishedLinear& linear : linears) compare(written, linear.module, linear.matrix);
 }
 
 int OutputStream::layers_compared() const {

@@ -51,6 +51,8 @@ class OutputStream {
 
   // Of the host's memory at a time, when stages have `weights` at most.
   static int64_t bytes_held(Backend& backend, int64_t weights);
+  // And for the widest table that is rounded and read back.
+  static int64_t table_bytes(const Plan& plan);
 
  private:
   // That a backend leaves for this; 0: the caller's own.
