@@ -67,7 +67,7 @@ def autoawq(options):
 
 
 def mlx(options):
-    """mlx-lm on mlx's processor device, in f32: in bf16 a short text's perplexity moves by percents."""
+    """mlx-lm on mlx's processor device, in f32: its kernel for packed weights is inexact in bf16."""
     import mlx.core as mx
     import mlx.nn as nn
     from mlx_lm import load
