@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/interrupt.h"
+#include "format/fused_modules.h"
 #include "format/model_writer.h"
 #include "quant/grid.h"
 
@@ -88,6 +89,8 @@ class Repacker {
   PlannedModule plan_module(const StoredTensor& stored, const std::string& module,
                             const TensorKey& key);
   Grid grid_for(const StoredTensor& stored, const std::string& module) const;
+  std::optional<Grid> held(const Grid& wanted) const;  // the format's; none: it refuses
+  Grid nearest_held(Grid wanted) const;
   // The codes as they are, from any thread; false: to be rounded.
   bool repack(const PlannedModule& module, ModelWriter& writer) const;
   [[noreturn]] void refuse(const std::string& module, const std::string& why) const;
@@ -123,21 +126,42 @@ Grid Repacker::grid_for(const StoredTensor& stored, const std::string& module) c
     if (stored.permuted && !format_.name.starts_with("gptq"))
       refuse(module, "its groups are scattered (act-order g_idx)");
   }
+  // Without what only ggml's types have.
   const Grid found = stored.grid.value_or(Grid{.group_size = 32, .symmetric = false});
-  // Without what only ggml's types have; in as many bits as the format holds.
-  for (int bits = found.bits; bits >= 2; --bits) {
-    try {
-      return format_.grid({.bits = bits,
-                           .group_size = found.group_size,
-                           .symmetric = found.symmetric,
-                           .scales = found.scales});
-    } catch (const Error&) {
-      if (!options_.requantize)
-        refuse(module, fmt::format("it has {} bits in groups of {}", bits, found.group_size));
-      if (bits == 2) throw;
+  const Grid plain{.bits = found.bits,
+                   .group_size = found.group_size,
+                   .symmetric = found.symmetric,
+                   .scales = found.scales};
+  if (const auto grid = held(plain)) return *grid;
+  if (!options_.requantize)
+    refuse(module, fmt::format("it has {} bits in groups of {}", plain.bits, plain.group_size));
+  return nearest_held(plain);
+}
+
+std::optional<Grid> Repacker::held(const Grid& wanted) const {
+  try {
+    return format_.grid(wanted);
+  } catch (const Error&) {
+    return std::nullopt;
+  }
+}
+
+// Rather more bits than fewer, and of groups the next larger. Throws what the format says of the
+// one that is wanted when there is none.
+Grid Repacker::nearest_held(Grid wanted) const {
+  std::vector<int> widths;
+  for (int bits = wanted.bits; bits <= 8; ++bits) widths.push_back(bits);
+  for (int bits = wanted.bits - 1; bits >= 2; --bits) widths.push_back(bits);
+  const Grid first = wanted;
+  for (const int bits : widths) {
+    for (const int64_t size : {first.group_size, int64_t{32}, int64_t{64}, int64_t{128}}) {
+      wanted.bits = bits;
+      wanted.group_size = size;
+      if (first.group_size > size) continue;
+      if (const auto grid = held(wanted)) return *grid;
     }
   }
-  return {};
+  return format_.grid(first);
 }
 
 PlannedModule Repacker::plan_module(const StoredTensor& stored, const std::string& module,
@@ -164,6 +188,7 @@ QuantizationSummary Repacker::plan() {
     summary.modules.push_back(plan_module(stored, module, key->second));
     summary.scattered_groups |= stored.permuted && format_.name.starts_with("gptq");
   }
+  if (options_.requantize) align_grids(format_.one_grid, summary.modules);
   format_.check(summary.modules);
   return summary;
 }

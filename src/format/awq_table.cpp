@@ -77,6 +77,7 @@ std::vector<ReaderVerdict> readers(std::span<const PlannedModule> modules) {
 const Format kAwqFormat = {.name = "awq",
                            .summary = "AutoAWQ's GEMM layout, 4 bits",
                            .grid = grid_of,
+                           .one_grid = GridScope::model,
                            .check = check,
                            .obstacle = obstacle,
                            .pack = pack_awq,

@@ -109,6 +109,7 @@ const Format kCompressedTensorsFormat = {
     .name = "compressed-tensors",
     .summary = "llm-compressor's pack-quantized, 2, 3, 4 or 8 bits",
     .grid = grid_of,
+    .one_grid = GridScope::fused,
     .check = check_fused,
     .obstacle = obstacle,
     .pack = pack_compressed,

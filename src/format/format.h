@@ -27,6 +27,10 @@ struct PackedTensor {
 };
 std::vector<PackedTensor> empty_tensors(std::vector<TensorPlan> plan);  // zeros
 
+// What has one grid: each linear its own, those that runtimes fuse (q, k and v; gate and up), or
+// all of a model.
+enum class GridScope : uint8_t { linear, fused, model };
+
 struct ReaderVerdict {
   std::string reader;  // "vLLM"
   bool opens = true;
@@ -40,6 +44,7 @@ struct Format {
   // the model's own tensors, the result's how a scale is stored. Throws Error(usage) when it cannot
   // hold it, listing what it takes.
   Grid (*grid)(const Grid& wanted);
+  GridScope one_grid;  // what must have the same grid
   // What goes beyond single modules: grids that differ where the format has one for all. Throws
   // Error(usage).
   void (*check)(std::span<const PlannedModule> modules);

@@ -5,6 +5,8 @@
 #include <array>
 #include <map>
 #include <optional>
+#include <tuple>
+#include <vector>
 
 #include "base/error.h"
 #include "format/grid_limits.h"
@@ -21,6 +23,21 @@ constexpr std::array kFusions = {
     Fusion{"qkv_proj", {"q_proj", "k_proj", "v_proj"}, 3},
     Fusion{"gate_up_proj", {"gate_proj", "up_proj"}, 2},
 };
+
+// What a module is a part of.
+struct PartOf {
+  const Fusion* fusion;
+  std::string stem;  // "model.layers.0.self_attn."
+  std::string fused() const { return stem + std::string(fusion->fused); }
+};
+
+std::optional<PartOf> part_of(const std::string& module) {
+  for (const Fusion& fusion : kFusions)
+    for (size_t i = 0; i < fusion.count; ++i)
+      if (module.ends_with(fusion.parts[i]))
+        return PartOf{&fusion, module.substr(0, module.size() - fusion.parts[i].size())};
+  return std::nullopt;
+}
 
 std::string state_of(const PlannedModule& module) {
   return module.skipped ? "stays dense" : "has " + grid_text(module.grid);
@@ -47,22 +64,35 @@ std::set<std::string> with_fused_names(std::set<std::string> modules) {
 void check_fused(std::span<const PlannedModule> modules) {
   std::map<std::string, const PlannedModule*> first_part;  // by fused name
   for (const PlannedModule& module : modules) {
-    for (const Fusion& fusion : kFusions) {
-      for (size_t i = 0; i < fusion.count; ++i) {
-        const std::string_view part = fusion.parts[i];
-        if (!module.name.ends_with(part)) continue;
-        const std::string stem = module.name.substr(0, module.name.size() - part.size());
-        const PlannedModule& first =
-            *first_part.emplace(stem + std::string(fusion.fused), &module).first->second;
-        if (module.skipped == first.skipped && (module.skipped || module.grid == first.grid))
-          continue;
-        throw usage_error(
-            "{} {}, but {} {}: vLLM and SGLang fuse them into {} and refuse parts that differ",
-            first.name, state_of(first), module.name, state_of(module), fusion.fused)
-            .hint(fmt::format("give all of {}{} the same rule, or skip them together.", stem,
-                              i == 1 && fusion.count == 2 ? "{gate,up}_proj" : "{q,k,v}_proj"));
-      }
-    }
+    const auto part = part_of(module.name);
+    if (!part) continue;
+    const PlannedModule& first = *first_part.emplace(part->fused(), &module).first->second;
+    if (module.skipped == first.skipped && (module.skipped || module.grid == first.grid)) continue;
+    throw usage_error(
+        "{} {}, but {} {}: vLLM and SGLang fuse them into {} and refuse parts that differ",
+        first.name, state_of(first), module.name, state_of(module), part->fusion->fused)
+        .hint(fmt::format("give all of {}{} the same rule, or skip them together.", part->stem,
+                          part->fusion->count == 2 ? "{gate,up}_proj" : "{q,k,v}_proj"));
+  }
+}
+
+void align_grids(GridScope scope, std::span<PlannedModule> modules) {
+  std::map<std::string, std::vector<PlannedModule*>> groups;
+  for (PlannedModule& module : modules) {
+    const auto part = part_of(module.name);
+    if (scope == GridScope::model && !module.skipped)
+      groups["model"].push_back(&module);
+    else if (scope == GridScope::fused && part)
+      groups[part->fused()].push_back(&module);
+  }
+  for (const auto& [name, together] : groups) {
+    if (std::ranges::any_of(together, &PlannedModule::skipped)) continue;
+    const PlannedModule& finest = **std::ranges::min_element(together, {}, [](auto* module) {
+      const Grid& grid = module->grid;
+      return std::tuple(-grid.bits, grid.group_width(module->cols), grid.symmetric);
+    });
+    const Grid grid = finest.grid;
+    for (PlannedModule* module : together) module->grid = grid;
   }
 }
 

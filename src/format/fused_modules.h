@@ -18,4 +18,8 @@ std::set<std::string> with_fused_names(std::set<std::string> modules);
 // which one is quantized and the other not.
 void check_fused(std::span<const PlannedModule> modules);
 
+// Gives quantized modules that must share a grid the one of theirs that has the most bits, then the
+// smallest groups, then zeros. (Parts of which some stay dense are left as they are.)
+void align_grids(GridScope scope, std::span<PlannedModule> modules);
+
 }  // namespace halftone

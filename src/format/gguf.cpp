@@ -81,6 +81,7 @@ std::vector<ReaderVerdict> readers(std::span<const PlannedModule>) {
 const Format kGgufFormat = {.name = "gguf",
                             .summary = "llama.cpp's and Ollama's: --gguf-type says which",
                             .grid = grid_of,
+                            .one_grid = GridScope::linear,
                             .check = check_any,
                             .obstacle = obstacle,
                             .pack = pack_gguf,

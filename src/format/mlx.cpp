@@ -122,6 +122,7 @@ QuantizedMatrix unpack_mlx(const MlxLinear& linear, int64_t row_begin, int64_t r
 const Format kMlxFormat = {.name = "mlx",
                            .summary = "MLX's affine layout, 2, 3, 4, 6 or 8 bits",
                            .grid = grid_of,
+                           .one_grid = GridScope::linear,
                            .check = check_any,
                            .obstacle = obstacle,
                            .pack = pack_mlx,
