@@ -1,6 +1,6 @@
 // Each group is fitted by itself first: a scale from a ladder of them and, from the best, by least
 // squares on its codes; an offset likewise. In a superblock the best scales then become multiples
-// of one unit, the unit and each group's neighbouring multiples tried against the same loss.
+// of one unit, several units and multiples about each group's best tried against the same loss.
 #include "quant/block_fit.h"
 
 #include <algorithm>
@@ -229,6 +229,21 @@ int multiple_of(float value, float unit, Range range) {
       std::clamp(multiple, static_cast<float>(range.lowest), static_cast<float>(range.highest)));
 }
 
+// How many multiples to either side of the nearest are tried.
+struct Reach {
+  int scale, offset;
+};
+
+// The mean code, of weights as important as they are.
+float centre(const WeighedRow& row, Values values) {
+  float sum = 0, all = 0;
+  for (size_t i = 0; i < row.weights.size(); ++i) {
+    sum += row.importance[i] * row.weights[i];
+    all += row.importance[i];
+  }
+  return values.scale > 0 && all > 0 ? (sum / all + values.offset) / values.scale : 0;
+}
+
 class Superblock {
  public:
   Superblock(const Groups& groups, const WeighedRow& row)
@@ -246,6 +261,7 @@ class Superblock {
     for (size_t at = 0; at < row.weights.size(); at += width_) {
       parts_.push_back(row.part(at, width_));
       wanted_.push_back(groups.fit(parts_.back()));
+      centres_.push_back(groups.grid().offsets ? centre(parts_.back(), wanted_.back()) : 0);
     }
   }
 
@@ -257,14 +273,19 @@ class Superblock {
     }
     if (largest.scale == 0) return store_nothing(scales, offsets);
     best_.assign(parts_.size(), {});
+    const Values unit{largest.scale / static_cast<float>(scales_.highest),
+                      largest.offset / std::max(1.0f, static_cast<float>(offsets_.highest))};
     // The largest scale need not be the largest multiple: a unit a little larger or smaller may
-    // suit the others better.
-    for (const float stretch : {1.0f, 0.97f, 1.03f, 0.94f, 1.06f, 1.1f}) {
-      const auto most = static_cast<float>(scales_.highest);
-      const Values unit{
-          storable(largest.scale / most * stretch),
-          storable(largest.offset / std::max(1.0f, static_cast<float>(offsets_.highest)))};
-      try_unit(unit);
+    // suit the others better. With offsets there is much to try, so the best units' multiples are
+    // sought further away afterwards.
+    if (!groups_.grid().offsets) {
+      for (const float stretch : {1.0f, 0.97f, 1.03f, 0.94f, 1.06f, 1.1f})
+        try_unit({storable(unit.scale * stretch), 0}, {1, 0});
+    } else {
+      for (const float stretch : {1.0f, 0.95f, 1.05f})
+        for (const float more : {1.0f, 1.05f, 1.1f})
+          try_unit({storable(unit.scale * stretch), storable(unit.offset * more)}, {2, 1});
+      try_unit(best_unit_, {6, 2});
     }
     for (size_t i = 0; i < parts_.size(); ++i) {
       scales[i] = best_[i].scale;
@@ -280,33 +301,39 @@ class Superblock {
     if (offsets != nullptr) std::fill_n(offsets, parts_.size(), 0.0f);
   }
 
-  void try_unit(Values unit) {
+  void try_unit(Values unit, Reach reach) {
     float sum = 0;
     std::vector<Values> found;
     for (size_t i = 0; i < parts_.size() && sum < least_; ++i) {
-      const auto [values, loss] = best_multiples(i, unit);
+      const auto [values, loss] = best_multiples(i, unit, reach);
       found.push_back(values);
       sum += loss;
     }
     if (!(sum < least_) || found.size() != parts_.size()) return;
     least_ = sum;
     best_ = found;
+    best_unit_ = unit;
   }
 
-  std::pair<Values, float> best_multiples(size_t i, Values unit) const {
-    const int scale = multiple_of(wanted_[i].scale, unit.scale, scales_);
-    const int offset = multiple_of(wanted_[i].offset, unit.offset, offsets_);
-    const int spread = groups_.grid().offsets ? 1 : 0;
+  // A line through weights and codes that turns about its centre loses little: where the scale is
+  // another, so is the offset that goes with it.
+  std::pair<Values, float> best_multiples(size_t i, Values unit, Reach reach) const {
+    const Values wanted = wanted_[i];
+    const int scale = multiple_of(wanted.scale, unit.scale, scales_);
     Values best;
     float least = INFINITY;
-    for (int s = std::max(scale - 1, scales_.lowest); s <= std::min(scale + 1, scales_.highest);
-         ++s)
-      for (int o = std::max(offset - spread, offsets_.lowest);
-           o <= std::min(offset + spread, offsets_.highest); ++o) {
-        const Values tried{unit.scale * static_cast<float>(s), unit.offset * static_cast<float>(o)};
+    for (int s = std::max(scale - reach.scale, scales_.lowest);
+         s <= std::min(scale + reach.scale, scales_.highest); ++s) {
+      const float tried_scale = unit.scale * static_cast<float>(s);
+      const float turned = wanted.offset + centres_[i] * (tried_scale - wanted.scale);
+      const int offset = multiple_of(turned, unit.offset, offsets_);
+      for (int o = std::max(offset - reach.offset, offsets_.lowest);
+           o <= std::min(offset + reach.offset, offsets_.highest); ++o) {
+        const Values tried{tried_scale, unit.offset * static_cast<float>(o)};
         const float loss = groups_.loss(parts_[i], tried);
         if (loss < least) least = loss, best = tried;
       }
+    }
     return {best, least};
   }
 
@@ -315,6 +342,8 @@ class Superblock {
   Range scales_{0, 0}, offsets_{0, 0};
   std::vector<WeighedRow> parts_;
   std::vector<Values> wanted_, best_;
+  std::vector<float> centres_;
+  Values best_unit_;
   float least_ = INFINITY;
 };
 

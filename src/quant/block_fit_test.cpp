@@ -113,6 +113,24 @@ TEST(BlockFit, ImportanceDecides) {
   }
 }
 
+// One weight of each superblock counts as much as all others: multiples of six bits need not lose
+// more than numbers of each group's own, as long as scale and offset are sought together.
+TEST(BlockFit, MultiplesKeepAWeightThatOutweighsTheOthers) {
+  const std::vector<float> weights = normal_weights(2048, 1);
+  std::vector<float> importance(weights.size(), 1.0f);
+  for (size_t i = 0; i < weights.size(); i += 256) importance[i] = 1000;
+  const auto error = [&](const Grid& grid) {
+    std::vector<float> scales(64), offsets(64);
+    fit_block_row({.grid = grid}, {weights, importance}, scales.data(), offsets.data());
+    float sum = 0;
+    for (size_t i = 0; i < scales.size(); ++i)
+      sum += block_loss({.grid = grid, .power = 2},
+                        WeighedRow{weights, importance}.part(32 * i, 32), scales[i], offsets[i]);
+    return sum;
+  };
+  EXPECT_LT(error(kQ4_K), 1.01f * error(kQ4_1));
+}
+
 TEST(BlockFit, SearchBeatsTheRange) {
   const std::vector<float> weights = normal_weights(2048, 1);
   for (const Grid& grid : {kQ4_1, kQ4_K, kQ6_K, kIq4Nl, kIq4Xs}) {
