@@ -14,7 +14,8 @@ constexpr Method kMethods[] = {
      solve_gptq},
     {"awq", "channels scaled by their activations, then rounded to nearest", true,
      search_awq_scales, solve_rtn, true},
-    {"awq+gptq", "awq's channel scales, then gptq", true, search_awq_scales, solve_gptq},
+    {"awq+gptq", "awq's channel scales and ranges, then gptq", true, search_awq_scales, solve_gptq,
+     true},
     {"rtn", "round to nearest: no calibration", false, nullptr, solve_rtn},
 };
 

@@ -24,6 +24,8 @@ TEST(MethodTable, FindsEveryRow) {
   for (const Recipe& recipe : recipes()) EXPECT_EQ(find_recipe(recipe.name).name, recipe.name);
   EXPECT_TRUE(find_method("gptq").needs_hessian);
   EXPECT_FALSE(find_method("rtn").needs_hessian);
+  EXPECT_TRUE(find_method("awq+gptq").clip);  // docs/methods.md §8: what it gains
+  EXPECT_FALSE(find_method("gptq").clip);
   EXPECT_EQ(find_recipe("fast").search, ScaleSearch::power);
   EXPECT_EQ(find_recipe("fast").order, ColumnOrder::activation);
   EXPECT_EQ(find_order("none"), ColumnOrder::none);
