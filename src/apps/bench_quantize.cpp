@@ -47,7 +47,7 @@ const std::vector<StageLine>& stage_lines() {
       {"attention", Ceiling::products, {"attention"}},
       {"norm, rope, add, act", Ceiling::copy, {"norm", "rope", "add", "activation"}},
       {"Hessians", Ceiling::products, {"Hessians"}},
-      {"factor", Ceiling::f32_products, {"factor"}},
+      {"factor", Ceiling::none, {"factor"}},  // small ones in f64
       {"scales", Ceiling::copy, {"scales"}},
       {"solve", Ceiling::f32_products, {"solve"}},
       {"prepare codes", Ceiling::copy, {"prepare quantized weights"}},

@@ -175,7 +175,6 @@ PlannedModule Repacker::plan_module(const StoredTensor& stored, const std::strin
   } else if (!planned.skipped) {
     planned.grid = grid_for(stored, module);
   }
-  if (!planned.skipped) check_grid(planned.grid, stored.rows, stored.cols, module);
   return planned;
 }
 
@@ -188,7 +187,9 @@ QuantizationSummary Repacker::plan() {
     summary.modules.push_back(plan_module(stored, module, key->second));
     summary.scattered_groups |= stored.permuted && format_.name.starts_with("gptq");
   }
-  if (options_.requantize) align_grids(format_.one_grid, summary.modules);
+  if (options_.requantize) align_grids(format_, summary.modules);
+  for (const PlannedModule& module : summary.modules)
+    if (!module.skipped) check_grid(module.grid, module.rows, module.cols, module.name);
   format_.check(summary.modules);
   return summary;
 }

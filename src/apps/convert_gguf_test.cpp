@@ -131,10 +131,43 @@ TEST(ConvertGguf, PartsStandForTheModel) {
   EXPECT_GT(files, 2);
   const Checkpoint one = Checkpoint::open(whole), split = Checkpoint::open(parts);
   ASSERT_EQ(one.entries().size(), split.entries().size());
+  EXPECT_EQ(split.name(), one.name());
   for (const ContainerEntry& entry : one.entries()) {
     const ContainerEntry* twin = split.find(entry.name);
     ASSERT_NE(twin, nullptr) << entry.name;
     EXPECT_TRUE(std::ranges::equal(entry.bytes, twin->bytes)) << entry.name;
+  }
+}
+
+// A mix whose v has other bits than q and k, and types without a width of their own elsewhere.
+TEST(ConvertGguf, RoundsAgainToGridsThatPartsShare) {
+  const TestModelFolder folder("qwen2", true);
+  const std::string mixed = folder.path("mixed");
+  convert(folder.open(), {.output = mixed, .format = "gguf", .gguf = {.type = "Q4_K_M"}});
+  const OpenedModel before = open_model(mixed);
+  for (const std::string format : {"awq", "gptq_v2", "compressed-tensors", "mlx"}) {
+    const std::string output = folder.path(format);
+    const ConvertOptions options{.output = output, .format = format, .requantize = true};
+    ASSERT_NO_THROW(convert(before, options)) << format;
+    const OpenedModel after = open_model(output);
+    int linears = 0;
+    for (const TensorKey& key : after.tensors->keys()) {
+      if (!is_linear(key.role) || key.part != Part::weight) continue;
+      const auto [rows, cols] = after.tensors->shape(key);
+      HostAllocator host;
+      const Tensor a(host, rows, cols, DType::f32), b(host, rows, cols, DType::f32);
+      before.tensors->read(key, 0, rows, a);
+      after.tensors->read(key, 0, rows, b);
+      double error = 0, energy = 0;
+      for (int64_t i = 0; i < rows * cols; ++i) {
+        const double weight = a.row<float>(0)[i], rest = weight - b.row<float>(0)[i];
+        error += rest * rest;
+        energy += weight * weight;
+      }
+      EXPECT_LT(error, .02 * energy) << format << " " << after.tensors->name(key);
+      ++linears;
+    }
+    EXPECT_GT(linears, 0);
   }
 }
 

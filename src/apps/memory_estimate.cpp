@@ -16,6 +16,7 @@
 #include "apps/window_stream.h"
 #include "model/forward.h"
 #include "quant/factor.h"
+#include "quant/fit_scales.h"
 #include "quant/gptq.h"
 
 namespace halftone {
@@ -35,11 +36,12 @@ struct StageShape {
 };
 using Stages = std::array<StageShape, kStages>;
 
-// A code, and of each group a scale and a zero.
+// A code, and of each group a scale and a zero or an offset.
 int64_t code_bytes(const PlanRow& row) {
   if (row.method.empty()) return 0;
   const int64_t weights = row.rows * row.cols;
-  return weights + 5 * weights / (row.grid.group_size > 0 ? row.grid.group_size : row.cols);
+  const int64_t a_group = row.grid.offsets ? 8 : 5;
+  return weights + a_group * weights / (row.grid.group_size > 0 ? row.grid.group_size : row.cols);
 }
 
 Stages stages_of(const OpenedModel& model, const Plan& plan) {
@@ -125,6 +127,7 @@ class Counter {
   int64_t held_out() const;
   int64_t head() const;
   int64_t solve_head() const;
+  int64_t fit_scales_bytes() const;
   const PlanRow* head_row() const;  // null: the head is not quantized
 
   const EstimateInput& in_;
@@ -235,6 +238,16 @@ const PlanRow* Counter::head_row() const {
   return nullptr;
 }
 
+// On the host, of a device's weights for grids that the host fits.
+int64_t Counter::fit_scales_bytes() const {
+  int64_t most = 0;
+  for (const PlanRow& row : in_.plan.rows)
+    if (!row.method.empty() && !fits_on_device(row.grid))
+      most = std::max(most, std::min(row.rows * row.cols, kMostFitWeights));
+  constexpr int64_t kWeightScaleAndOffset = 6;  // the latter two of 32 weights, or of 16
+  return kWeightScaleAndOffset * most;
+}
+
 // The head's codes, its factor and a panel's weights; then the codes on their way to the journal
 // and the output, and what the held-out windows run through.
 int64_t Counter::solve_head() const {
@@ -296,15 +309,16 @@ MemoryNeed Counter::count() const {
   need.head = standing + head();
   // A stage's codes, and their record in the journal or what is packed of them; on a device's host
   // more stages, on their way to the output.
-  int64_t codes = widest(&StageShape::weights);
-  if (apart_ && head_row() != nullptr) codes = std::max(codes, config_.vocab * hidden);
+  int64_t codes = widest(&StageShape::codes);
+  if (apart_ && head_row() != nullptr) codes = std::max(codes, code_bytes(*head_row()));
   need.outside = kProgram + 2 * codes + OutputStream::table_bytes(in_.plan);
   if (apart_) need.outside += OutputStream::bytes_held(in_.backend, codes);
   const int64_t widest_input = widest(&StageShape::inputs);
   need.host_copies = std::max({4 * widest(&StageShape::largest), config_.vocab * hidden * x_,
                                in_.plan.method->needs_hessian ? 4 * widest_input * widest_input +
                                                                     4 * kParkedRows * widest_input
-                                                              : 0});
+                                                              : 0,
+                               fit_scales_bytes()});
   return need;
 }
 

@@ -59,19 +59,22 @@ int OutputStream::threads_beside(Backend& backend) {
 }
 
 // The codes of two stages; and of what threads have at hand what is packed, then read back.
-int64_t OutputStream::bytes_held(Backend& backend, int64_t weights) {
-  return (threads_beside(backend) > 0 ? 4 : 2) * weights;
+int64_t OutputStream::bytes_held(Backend& backend, int64_t codes) {
+  return (threads_beside(backend) > 0 ? 4 : 2) * codes;
 }
 
 int64_t OutputStream::table_bytes(const Plan& plan) {
   int64_t most = 0;
   for (const PlannedModule& table : plan.tables) {
     constexpr int64_t kScaleAndOffset = 8;
-    if (!table.skipped)
-      most = std::max(most,
-                      table.rows * (table.cols + kScaleAndOffset * table.grid.groups(table.cols)));
+    constexpr int64_t kRounding = 16;  // bytes a weight: as read, as rounded, and between
+    if (table.skipped) continue;
+    const int64_t codes =
+        table.rows * (table.cols + kScaleAndOffset * table.grid.groups(table.cols));
+    most =
+        std::max(most, 2 * codes + kRounding * std::min(table.rows * table.cols, kRoundedAtOnce));
   }
-  return 2 * most;
+  return most;
 }
 
 OutputStream::OutputStream(const OutputStreamInput& input, std::string directory)
@@ -192,19 +195,20 @@ void OutputStream::process(const Linears& linears) {
   seconds_ += seconds_since(start);
 }
 
-// A device is at work meanwhile: tables of a GGUF are rounded beside it, on this thread.
+// Tables of a GGUF are rounded by a backend of their own, whose memory is not the layers'; beside a
+// device, which is at work meanwhile, by the threads that it leaves.
 void OutputStream::write_rest() {
   const auto start = Clock::now();
-  const bool at_work = threads_beside(input_.backend) > 0;
-  const auto beside = at_work ? make_backend("cpu", {.threads = 1}) : nullptr;
-  Backend& backend = at_work ? *beside : input_.backend;
+  const int beside = threads_beside(input_.backend);
+  const int threads = beside > 0 ? beside : input_.backend.host_threads().size();
+  const auto backend = make_backend("cpu", {.threads = threads});
   for (const PlannedModule& table : input_.plan.tables) {
     if (table.skipped) continue;
-    const QuantizedMatrix rounded = round_matrix(backend, *input_.model.source, table);
+    const QuantizedMatrix rounded = round_matrix(*backend, *input_.model.source, table);
     writer_->write(table.name, rounded);
     compare(open_model(directory_), table.name, rounded);
   }
-  writer_->write_dense(backend.host_threads());
+  writer_->write_dense(backend->host_threads());
   {
     const std::lock_guard lock(mutex_);
     rest_written_ = true;
@@ -220,6 +224,7 @@ void OutputStream::verify(const Linears& linears) const {
 
 int OutputStream::layers_compared() const {
   const std::lock_guard lock(mutex_);
+  if (!rest_written_) return 0;  // a layer is run with its norms
   for (const auto& [layer, left] : to_compare_)
     if (left != 0) return layer;
   const auto layers = static_cast<int>(input_.model.config().layers);

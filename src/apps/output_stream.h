@@ -44,13 +44,13 @@ class OutputStream {
   // Waits until all is written and compared, syncs. Returns the bytes of the weight files. Throws
   // Error(bug) when a module of the plan was not compared.
   int64_t finish();
-  // Leading layers that are written whole, and compared. From any thread.
+  // Leading layers that are written whole, dense tensors too, and compared. From any thread.
   int layers_compared() const;
   // That packing, writing and comparing took, of all threads. After finish().
   double seconds() const { return seconds_; }
 
-  // Of the host's memory at a time, when stages have `weights` at most.
-  static int64_t bytes_held(Backend& backend, int64_t weights);
+  // Of the host's memory at a time, when stages have so many bytes of codes and scales at most.
+  static int64_t bytes_held(Backend& backend, int64_t codes);
   // And for the widest table that is rounded and read back.
   static int64_t table_bytes(const Plan& plan);
 
@@ -79,8 +79,8 @@ class OutputStream {
   std::deque<Linears> waiting_;
   int64_t weights_held_ = 0, most_weights_ = 0;
   std::map<int, int64_t> to_compare_;  // modules of each layer, and of the head
-  bool opened_ = false;        // writer_ is there, and the directory can be read
-  bool rest_written_ = false;  // all that waits for no codes
+  bool opened_ = false;                // writer_ is there, and the directory can be read
+  bool rest_written_ = false;          // all that waits for no codes
   bool stopping_ = false;
   double seconds_ = 0;
   std::exception_ptr failure_;

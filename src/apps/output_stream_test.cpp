@@ -105,6 +105,28 @@ TEST_F(OutputStreamTest, WhatComesBackChangedIsFound) {
   }
 }
 
+// A first layer that stays dense is there when the dense tensors are, and not before.
+TEST_F(OutputStreamTest, LayersCountWithTheirDenseTensors) {
+  for (PlanRow& row : plan_.rows)
+    if (row.key.layer == 0) {
+      row.method.clear();
+      row.skip_reason = "a test's";
+    }
+  TestDevice device;
+  OutputStream stream(input(device), directory_);
+  while (stream.layers_compared() == 0) std::this_thread::yield();
+  const OpenedModel written = open_model(directory_);
+  HostAllocator host;
+  for (const StoredTensor& stored : written.source->tensors()) {
+    if (stored.quantized || stored.rank != 1) continue;
+    const Tensor was(host, 1, stored.cols, DType::f32), is(host, 1, stored.cols, DType::f32);
+    model_.source->read(stored.name, 0, 1, was);
+    written.source->read(stored.name, 0, 1, is);
+    for (int64_t i = 0; i < stored.cols; ++i)
+      ASSERT_EQ(is.row<float>(0)[i], was.row<float>(0)[i]) << stored.name;
+  }
+}
+
 TEST_F(OutputStreamTest, TheWrittenNetworkRuns) {
   TestDevice device;
   OutputStream stream(input(device), directory_);

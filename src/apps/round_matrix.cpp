@@ -8,8 +8,6 @@
 namespace halftone {
 namespace {
 
-constexpr int64_t kMostPanelWeights = 32'000'000;  // as f32 at a time
-
 template <class T>
 void append(const std::vector<T>& from, std::vector<T>& to) {
   to.insert(to.end(), from.begin(), from.end());
@@ -25,7 +23,7 @@ QuantizedMatrix round_matrix(Backend& backend, const WeightSource& source,
   whole.cols = module.cols;
   SolverOptions options;
   options.fit.grid = module.grid;
-  const int64_t most = std::max(int64_t{1}, kMostPanelWeights / module.cols);
+  const int64_t most = std::max(int64_t{1}, kRoundedAtOnce / module.cols);
   for (int64_t begin = 0; begin < module.rows; begin += most) {
     throw_if_interrupted();
     const int64_t end = std::min(module.rows, begin + most);

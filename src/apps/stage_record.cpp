@@ -284,7 +284,7 @@ size_t size_of(const StageRecord& record) {
   for (const FinishedLinear& linear : record.linears) {
     const QuantizedMatrix& matrix = linear.matrix;
     size += packed_size(matrix.codes.size(), matrix.grid.bits) +
-            matrix.scales.size() * sizeof(float) + matrix.zeros.size() +
+            (matrix.scales.size() + matrix.offsets.size()) * sizeof(float) + matrix.zeros.size() +
             matrix.group_of.size() * sizeof(int32_t) + linear.module.size() +
             linear.report.note.size() + 256;
   }

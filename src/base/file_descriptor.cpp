@@ -86,6 +86,15 @@ void FileDescriptor::truncate(int64_t size) const {
   if (::ftruncate(number_, size) != 0) throw file_error(path_, "cannot be written", errno);
 }
 
+void FileDescriptor::reserve(int64_t size) const {
+  int result;
+  do result = ::fallocate(number_, 0, 0, size);
+  while (result != 0 && errno == EINTR);
+  if (result != 0 && errno != EOPNOTSUPP && errno != ENOSYS && errno != EINVAL)
+    throw file_error(path_, "cannot be written", errno);
+  truncate(size);
+}
+
 void FileDescriptor::close() {
   if (number_ < 0) return;
   if (::close(std::exchange(number_, -1)) != 0 && errno != EINTR)

@@ -33,6 +33,9 @@ class FileDescriptor {
   void read_at(int64_t offset, std::span<std::byte> bytes) const;
   void sync() const;  // contents and size reach the disk
   void truncate(int64_t size) const;
+  // Gives it this size, and takes the disk space now where the file system can: a full disk shows
+  // before the work and not after it.
+  void reserve(int64_t size) const;
   void close();  // reports what close(2) does, unlike the destructor
 
  private:

@@ -5,7 +5,6 @@
 #include <array>
 #include <map>
 #include <optional>
-#include <tuple>
 #include <vector>
 
 #include "base/error.h"
@@ -76,23 +75,29 @@ void check_fused(std::span<const PlannedModule> modules) {
   }
 }
 
-void align_grids(GridScope scope, std::span<PlannedModule> modules) {
+void align_grids(const Format& format, std::span<PlannedModule> modules) {
   std::map<std::string, std::vector<PlannedModule*>> groups;
   for (PlannedModule& module : modules) {
     const auto part = part_of(module.name);
-    if (scope == GridScope::model && !module.skipped)
+    if (format.one_grid == GridScope::model && !module.skipped)
       groups["model"].push_back(&module);
-    else if (scope == GridScope::fused && part)
+    else if (format.one_grid == GridScope::fused && part)
       groups[part->fused()].push_back(&module);
   }
+  const Grid main = main_grid(modules);
   for (const auto& [name, together] : groups) {
     if (std::ranges::any_of(together, &PlannedModule::skipped)) continue;
-    const PlannedModule& finest = **std::ranges::min_element(together, {}, [](auto* module) {
+    Grid shared = format.one_grid == GridScope::model ? main : together.front()->grid;
+    for (const PlannedModule* module : together) {
       const Grid& grid = module->grid;
-      return std::tuple(-grid.bits, grid.group_width(module->cols), grid.symmetric);
-    });
-    const Grid grid = finest.grid;
-    for (PlannedModule* module : together) module->grid = grid;
+      shared.symmetric &= grid.symmetric;
+      if (format.one_grid == GridScope::model) continue;
+      shared.bits = std::max(shared.bits, grid.bits);
+      if (grid.group_size > 0 && (shared.group_size < 0 || grid.group_size < shared.group_size))
+        shared.group_size = grid.group_size;
+    }
+    shared = format.grid(shared);
+    for (PlannedModule* module : together) module->grid = shared;
   }
 }
 

@@ -18,8 +18,10 @@ std::set<std::string> with_fused_names(std::set<std::string> modules);
 // which one is quantized and the other not.
 void check_fused(std::span<const PlannedModule> modules);
 
-// Gives quantized modules that must share a grid the one of theirs that has the most bits, then the
-// smallest groups, then zeros. (Parts of which some stay dense are left as they are.)
-void align_grids(GridScope scope, std::span<PlannedModule> modules);
+// Where quantized modules must share a grid: parts that runtimes fuse take the most bits and the
+// smallest groups among theirs, a whole model what most of its weights have; with zeros when any
+// has them. Parts of which some stay dense are left as they are. Throws Error(usage) as
+// format.grid does.
+void align_grids(const Format& format, std::span<PlannedModule> modules);
 
 }  // namespace halftone

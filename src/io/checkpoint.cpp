@@ -164,7 +164,8 @@ Checkpoint Checkpoint::open(const std::string& model) {
   checkpoint.gguf_ = std::make_unique<GgufFile>(found.path);
   checkpoint.metadata_ = gguf_metadata(*checkpoint.gguf_);
   checkpoint.entries_ = checkpoint.gguf_->entries();
-  if (path.extension() == ".gguf") checkpoint.name_ = path.stem().string();
+  if (path.extension() == ".gguf")
+    checkpoint.name_ = fs::path(gguf_whole_path(found.path)).stem().string();
   return checkpoint;
 }
 
@@ -247,9 +248,8 @@ std::string Checkpoint::fingerprint(ThreadPool& threads) const {
 }
 
 std::string Checkpoint::stamp() const {
-  std::vector<std::string> files;
-  if (gguf_) files.push_back(path_);
-  for (const auto& shard : shards_) files.push_back(shard->path());
+  std::set<std::string> files;
+  for (const ContainerEntry& entry : entries_) files.insert(entry.file);
   std::string text = metadata_.config.dump() + "\n";
   for (const std::string& file : files) {
     const auto written = fs::last_write_time(file).time_since_epoch().count();

@@ -110,7 +110,8 @@ std::optional<fs::path> own_model(const fs::path& cache, const std::string& mode
   std::vector<fs::path> matches;
   for (const fs::path& path : entries_of(cache)) {
     const std::string file = lower_case(path.filename().string());
-    const bool same = file.starts_with(lower_case(name)) && file.ends_with(".gguf");
+    const bool same = file.starts_with(lower_case(name)) && file.ends_with(".gguf") &&
+                      gguf_first_part(path.string()) == path.string();
     if (same && (file[name.size()] == '.' || file[name.size()] == '-')) matches.push_back(path);
   }
   if (matches.size() > 1)

@@ -2,6 +2,7 @@
 #include "io/gguf.h"
 
 #include <algorithm>
+#include <cctype>
 #include <filesystem>
 #include <iterator>
 #include <utility>
@@ -11,6 +12,9 @@
 
 namespace halftone {
 namespace {
+
+constexpr std::string_view kEnding = ".gguf";
+constexpr size_t kPartTail = 20;  // "-00002-of-00005.gguf"
 
 std::optional<int64_t> small_integer(const std::map<std::string, GgufValue>& keys,
                                      const std::string& key) {
@@ -77,17 +81,24 @@ void check_part(const GgufPart& part, int64_t number, int64_t count, const std::
 
 std::string gguf_part_path(const std::string& path, size_t part, size_t count) {
   std::string stem = path;
-  if (stem.ends_with(".gguf")) stem.resize(stem.size() - 5);
+  if (stem.ends_with(kEnding)) stem.resize(stem.size() - kEnding.size());
   return fmt::format("{}-{:05}-of-{:05}.gguf", stem, part + 1, count);
 }
 
 std::string gguf_first_part(const std::string& path) {
-  constexpr size_t kTail = 20;  // "-00002-of-00005.gguf"
-  if (path.size() < kTail) return path;
-  const std::string digits = path.substr(path.size() - 10, 5);
-  if (digits.find_first_not_of("0123456789") != std::string::npos) return path;
-  const std::vector<std::string> parts = part_paths(path, std::stoi(digits));
-  return parts.empty() ? path : parts.front();
+  const std::string whole = gguf_whole_path(path);
+  return whole == path ? path
+                       : whole.substr(0, whole.size() - kEnding.size()) + "-00001" +
+                             path.substr(path.size() - kPartTail + 6);
+}
+
+std::string gguf_whole_path(const std::string& path) {
+  if (path.size() <= kPartTail) return path;
+  const std::string tail = path.substr(path.size() - kPartTail);
+  std::string shape = tail;
+  for (char& c : shape) c = std::isdigit(static_cast<unsigned char>(c)) ? '0' : c;
+  if (shape != "-00000-of-00000.gguf") return path;
+  return path.substr(0, path.size() - kPartTail) + std::string(kEnding);
 }
 
 GgufFile::GgufFile(const std::string& path) : path_(path) {

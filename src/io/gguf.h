@@ -46,6 +46,8 @@ class GgufFile {
 std::string gguf_part_path(const std::string& path, size_t part, size_t count);
 // That of the first part, when `path` is named as one of several; else as it is.
 std::string gguf_first_part(const std::string& path);
+// And of the model in one file: "name.gguf".
+std::string gguf_whole_path(const std::string& path);
 
 // A type of GGUF's blocks: `values` values in `bytes` bytes; nothing for types that we do not read.
 struct GgmlBlock {

@@ -148,7 +148,7 @@ void GgufWriter::begin_file(const std::string& path, const GgufFields& keys,
   const auto data = static_cast<int64_t>(head.bytes_.size());
   for (const GgufTensorPlan& tensor : tensors) places_.at(tensor.name).offset += data;
   FileDescriptor file(path, O_RDWR | O_CREAT | O_TRUNC);
-  file.truncate(data + offset);
+  file.reserve(data + offset);
   file.write_at(0, std::as_bytes(std::span(head.bytes_)));
   size_ += data + offset;
   files_.push_back(std::move(file));

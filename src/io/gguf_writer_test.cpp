@@ -78,6 +78,8 @@ TEST(GgufWriter, PartsAreReadAsOneModel) {
   }
   EXPECT_EQ(gguf_first_part("a-1-of-00002.gguf"), "a-1-of-00002.gguf");
   EXPECT_EQ(gguf_first_part("a.gguf"), "a.gguf");
+  EXPECT_EQ(gguf_whole_path("b/a-00002-of-00003.gguf"), "b/a.gguf");
+  EXPECT_EQ(gguf_whole_path("-00002-of-00003.gguf"), "-00002-of-00003.gguf");
 }
 
 TEST(GgufWriter, RefusesWhatWasNotPlanned) {

@@ -4,7 +4,6 @@
 #include <fcntl.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
@@ -21,17 +20,6 @@ using SortedJson = nlohmann::json;
 
 std::span<const std::byte> bytes_of(const std::string& text) {
   return std::as_bytes(std::span(text.data(), text.size()));
-}
-
-// Takes the disk space now, so that a full disk shows before the work and not after it.
-void reserve(const FileDescriptor& file, int64_t size) {
-  int result;
-  do result = ::fallocate(file.number(), 0, 0, size);
-  while (result != 0 && errno == EINTR);
-  if (result == 0) return;
-  if (errno != EOPNOTSUPP && errno != ENOSYS && errno != EINVAL)
-    throw file_error(file.path(), "cannot be written", errno);
-  file.truncate(size);
 }
 
 }  // namespace
@@ -110,7 +98,7 @@ struct SafetensorsWriter::Impl {
     for (Place* place : members) place->offset += data;
 
     FileDescriptor file(path, O_RDWR | O_CREAT | O_TRUNC);
-    reserve(file, data + end);
+    file.reserve(data + end);
     file.write_at(0, std::as_bytes(std::span(&length, 1)));
     file.write_at(8, bytes_of(text));
     shards.push_back(std::move(file));

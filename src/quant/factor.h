@@ -16,8 +16,8 @@ namespace halftone {
 class Factor {
  public:
   // Of so many inputs, factoring in f64 takes little of a run. Codes of one Hessian from different
-  // backends then differ in one of 10^5, where they did in up to one of 200 with L in f32, whose
-  // rounding differs (Qwen2.5-Coder-0.5B's down, 4,864 inputs).
+  // backends then differ in up to 3 of 10^4, where they did in up to 6 of 10^3 with L in f32, whose
+  // rounding differs (Qwen2.5-Coder-0.5B's down, 4,864 inputs: docs/benchmarks.md).
   static constexpr int64_t kExactInputs = 8192;
 
   // Hessians of at most `exact_inputs` are factored in f64, larger ones in f32. Never throws for

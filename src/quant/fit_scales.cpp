@@ -1,4 +1,5 @@
-// Panels of rows travel to the host, are fitted by its threads, and what was found travels back.
+// A device's weights travel to the host in panels of rows, are fitted by its threads, and what was
+// found travels back.
 #include "quant/fit_scales.h"
 
 #include <algorithm>
@@ -8,7 +9,15 @@
 namespace halftone {
 namespace {
 
-constexpr int64_t kMostPanelWeights = 16'000'000;  // on the host at a time
+// All on the host.
+void fit_rows(ThreadPool& threads, ConstView w, const GridFit& fit, View scales, View offsets,
+              std::span<const float> importance) {
+  threads.parallel_for(w.rows, 4, [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row)
+      fit_block_row(fit, {{w.row<float>(row), static_cast<size_t>(w.cols)}, importance},
+                    scales.row<float>(row), fit.grid.offsets ? offsets.row<float>(row) : nullptr);
+  });
+}
 
 void fit_panel(Backend& backend, ConstView w, const GridFit& fit, View scales, View offsets,
                std::span<const float> importance) {
@@ -17,12 +26,7 @@ void fit_panel(Backend& backend, ConstView w, const GridFit& fit, View scales, V
   const Tensor found(host, w.rows, scales.cols, DType::f32);
   const Tensor found_offsets(host, fit.grid.offsets ? w.rows : 0, scales.cols, DType::f32);
   backend.download(w, weights);
-  backend.host_threads().parallel_for(w.rows, 4, [&](int64_t begin, int64_t end) {
-    for (int64_t row = begin; row < end; ++row)
-      fit_block_row(fit, {{weights.row<float>(row), static_cast<size_t>(w.cols)}, importance},
-                    found.row<float>(row),
-                    fit.grid.offsets ? found_offsets.row<float>(row) : nullptr);
-  });
+  fit_rows(backend.host_threads(), weights, fit, found, found_offsets, importance);
   backend.upload(found, scales);
   if (fit.grid.offsets) backend.upload(found_offsets, offsets);
 }
@@ -41,7 +45,9 @@ void fit_scales(Backend& backend, ConstView w, const GridFit& fit, View scales, 
   const Grid& grid = fit.grid;
   if (fits_on_device(grid)) return backend.fit_grid(w, fit, scales, zeros);
   if (!grid.offsets) store_zeros(backend, grid, zeros);
-  const int64_t most = std::max(int64_t{1}, kMostPanelWeights / w.cols);
+  if (backend.place() == Place::host)
+    return fit_rows(backend.host_threads(), w, fit, scales, zeros, importance);
+  const int64_t most = std::max(int64_t{1}, kMostFitWeights / w.cols);
   for (int64_t begin = 0; begin < w.rows; begin += most) {
     const int64_t end = std::min(w.rows, begin + most);
     fit_panel(backend, w.rows_of(begin, end), fit, scales.rows_of(begin, end),

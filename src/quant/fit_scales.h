@@ -12,6 +12,9 @@ inline bool fits_on_device(const Grid& grid) {
          !grid.signed_scales;
 }
 
+// Weights that a device's host fits at a time.
+constexpr int64_t kMostFitWeights = 16'000'000;
+
 // Scales (rows, groups) f32 and zeros (rows, groups) u8, or offsets f32, for w (rows, in); all on
 // the device.
 // `importance` (in, or empty: all alike) of each column's errors counts where the host searches.

@@ -53,7 +53,7 @@ struct EvenColumn {
 
   __device__ EvenColumn(const Levels& levels, float column_scale, float zero) {
     scale = column_scale;
-    unit = scale < 0x1p-100f ? 0x1p60f : 1.0f;
+    unit = fabsf(scale) < 0x1p-100f ? 0x1p60f : 1.0f;
     scaled = scale * unit;
     inverse = __frcp_rn(scaled);
     lowest = -zero;

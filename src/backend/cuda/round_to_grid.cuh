@@ -11,15 +11,15 @@ namespace halftone::cuda {
 
 // How codes and values go together, but for what a group has; an argument of kernels.
 struct Levels {
-  static constexpr int kMost = 16;
-  float table[kMost] = {};  // rising, when `uneven`
-  float largest = 0;        // code
+  static constexpr int kCount = 16;
+  float table[kCount] = {};  // rising, when `uneven`
+  float largest = 0;         // code
   bool uneven = false, offsets = false;
 };
 
 inline Levels levels_from(LevelTable table, bool offsets, float largest = 0) {
   const std::span<const float> uneven = levels_of(table);
-  assert(uneven.size() <= Levels::kMost);
+  assert(uneven.empty() || uneven.size() == Levels::kCount);
   Levels levels{.largest = uneven.empty() ? largest : static_cast<float>(uneven.size() - 1),
                 .uneven = !uneven.empty(),
                 .offsets = offsets};
@@ -45,7 +45,7 @@ __device__ inline CodeLevel nearest_level(const Levels& levels, float scale, flo
   }
   CodeLevel nearest{0, levels.table[0]};
 #pragma unroll
-  for (int i = 1; i < Levels::kMost; ++i)
+  for (int i = 1; i < Levels::kCount; ++i)
     if (place > 0.5f * (levels.table[i - 1] + levels.table[i]))
       nearest = {static_cast<float>(i), levels.table[i]};
   return nearest;
