@@ -126,10 +126,12 @@ Grid Repacker::grid_for(const StoredTensor& stored, const std::string& module) c
     if (stored.permuted && !format_.name.starts_with("gptq"))
       refuse(module, "its groups are scattered (act-order g_idx)");
   }
-  // Without what only ggml's types have.
+  // Without what only ggml's types have: superblocks, and their groups of 16, for which others'
+  // runtimes have no kernels.
   const Grid found = stored.grid.value_or(Grid{.group_size = 32, .symmetric = false});
   const Grid plain{.bits = found.bits,
-                   .group_size = found.group_size,
+                   .group_size = found.superblock > 0 ? std::max<int64_t>(32, found.group_size)
+                                                      : found.group_size,
                    .symmetric = found.symmetric,
                    .scales = found.scales};
   if (const auto grid = held(plain)) return *grid;
