@@ -152,7 +152,7 @@ class Bench {
     const std::vector<double> pivots(static_cast<size_t>(cols), 1.0);
     const GridFit fit{};
     const double spent =
-        seconds(5, [&] { backend_.fit_grid(w, fit, matrix.scales, matrix.zeros); });
+        seconds(5, [&] { backend_.fit_grid(w, fit, {}, matrix.scales, matrix.zeros); });
     fmt::print("{:<44} {:9.3f} ms {:8.1f} G candidates/s\n", "fit_grid " + shape, spent * 1e3,
                size * fit.steps / spent * 1e-9);
     const auto pass = [&](const char* name, double moved, const std::function<void()>& body) {
@@ -178,7 +178,7 @@ class Bench {
       const Tensor target = backend_.allocate(rows, cols, DType::f32);
       const Tensor errors = backend_.allocate(rows, kSpan, DType::f32);
       backend_.copy(w, target);
-      backend_.fit_grid(w, {}, matrix.scales, matrix.zeros);
+      backend_.fit_grid(w, {}, {}, matrix.scales, matrix.zeros);
       const ConstView lower = factor.lower;
       const double block = seconds(9, [&] {
         for (int i = 0; i < 10; ++i)

@@ -37,9 +37,12 @@ SolverOptions solver_options(const QuantizeOptions& options, const Method& metho
   solver.clip = options.scale_search.empty() ? method.clip : options.scale_search == "clip";
   if (!options.scale_search.empty() && !solver.clip)
     solver.fit.search = find_scale_search(options.scale_search);
-  if (solver.clip && !method.needs_hessian)
-    throw usage_error("--scale-search clip: --method {} looks at no text", method.name)
+  const bool of_inputs = solver.clip || solver.fit.search == ScaleSearch::importance;
+  if (of_inputs && !method.needs_hessian && !options.scale_search.empty())
+    throw usage_error("--scale-search {}: --method {} looks at no text", options.scale_search,
+                      method.name)
         .hint("it needs the inputs' second moments: use --method awq or gptq.");
+  if (of_inputs && !method.needs_hessian) solver.fit.search = ScaleSearch::power;
   if (!options.order.empty()) solver.order = find_order(options.order);
   solver.damping = options.damping;
   return solver;

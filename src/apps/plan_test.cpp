@@ -153,7 +153,7 @@ TEST_F(PlanTest, SizesAreThoseOfTheFiles) {
 TEST_F(PlanTest, OthersNamesForTheStepsWinOverTheRecipe) {
   const Plan recipe = make_plan(model_, options());
   EXPECT_EQ(recipe.solver.order, ColumnOrder::activation);
-  EXPECT_EQ(recipe.solver.fit.search, ScaleSearch::power);
+  EXPECT_EQ(recipe.solver.fit.search, ScaleSearch::importance);
   QuantizeOptions given = options();
   given.order = "none";
   given.scale_search = "minmax";
@@ -162,6 +162,17 @@ TEST_F(PlanTest, OthersNamesForTheStepsWinOverTheRecipe) {
   EXPECT_EQ(plan.solver.order, ColumnOrder::none);
   EXPECT_EQ(plan.solver.fit.search, ScaleSearch::minmax);
   EXPECT_EQ(plan.solver.damping, 0.1);
+}
+
+// What looks at no text knows of no importance.
+TEST_F(PlanTest, RoundingSearchesByPower) {
+  QuantizeOptions given = options();
+  given.method = "rtn";
+  EXPECT_EQ(make_plan(model_, given).solver.fit.search, ScaleSearch::power);
+  for (const char* search : {"importance", "clip"}) {
+    given.scale_search = search;
+    EXPECT_THROW(make_plan(model_, given), Error);
+  }
 }
 
 // The journal's fingerprint is made of it: whatever changes a code changes the text.

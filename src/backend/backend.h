@@ -83,17 +83,21 @@ struct Sequence {
 enum ScoreColumn : int { kNll, kBaseNll, kKl, kSameTop, kScoreColumns };
 
 enum class ScaleSearch : uint8_t {
-  minmax,  // the range of the group, as AutoGPTQ has it
-  power    // the range shrunk so as to minimize Σ |w − ŵ|^2.4 (GPTQModel's mse)
+  importance,  // least Σ importance · (w − ŵ)²; as power where no importance is given
+  power,       // least Σ |w − ŵ|^power
+  minmax       // the whole range
 };
 
-// How fit_grid() chooses scales and zeros: see docs/methods.md.
 struct GridFit {
   Grid grid;
   ScaleSearch search = ScaleSearch::power;
   float power = 2.4f;
   int steps = 80;  // shrink factors 1 − i/100, i < steps
 };
+// Of the errors in a search's sum.
+inline float exponent_of(const GridFit& fit, bool importance) {
+  return fit.search == ScaleSearch::importance && importance ? 2.0f : fit.power;
+}
 
 // How exactly a product is taken: `full`, f32 products and sums; `coarse`, the same of operands
 // that may be rounded to 11 bits first: for results of which only a sum over very many elements
@@ -216,7 +220,9 @@ class Backend {
   // Scales (rows, groups) f32, values that fit.grid.scales can store, and zeros (rows, groups) u8
   // for w (rows, in), by groups of neighbouring columns. docs/methods.md §2 is the definition. Only
   // of grids with even levels, whole zeros and no superblocks: quant/fit_scales.h has the others.
-  virtual void fit_grid(ConstView w, const GridFit& fit, View scales, View zeros) = 0;
+  // importance (1, in) f32, positive, on the device; empty unless fit.search is `importance`.
+  virtual void fit_grid(ConstView w, const GridFit& fit, ConstView importance, View scales,
+                        View zeros) = 0;
   // GPTQ's inner loop by back-substitution with feedback (design §4), for k from block.end − 1 down
   // to block.begin:
   //   t_k = target_k + Σ_{j>k, j<block.end} (w_j − ŵ_j) L_jk,   ŵ_k = Q(t_k),

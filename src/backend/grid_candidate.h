@@ -58,7 +58,7 @@ struct ScaleAndZero {
 
 inline int candidates(const GridFit& fit) {
   assert(fit.steps >= 1 && fit.steps <= 100);
-  return fit.search == ScaleSearch::power ? fit.steps : 1;
+  return fit.search == ScaleSearch::minmax ? 1 : fit.steps;
 }
 
 // Candidate i: the range shrunk by 1 − i/100, in f64, its scale rounded to f32 and then to what the

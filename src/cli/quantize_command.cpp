@@ -138,7 +138,7 @@ class QuantizeCommand : public Command {
     CLI::Option* search =
         take_one_of(command.add_option("--scale-search", options_.scale_search,
                                        "How scales are found (default: the method's or recipe's)"),
-                    {"power", "minmax", "clip"});
+                    {"importance", "power", "minmax", "clip"});
     mse_ = take_number_of(command.add_option("--mse", mse_value_,
                                              "2.4: --scale-search power; 0: --scale-search minmax"),
                           {0, 2.4})

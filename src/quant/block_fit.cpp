@@ -40,8 +40,8 @@ class Groups {
   Groups(const GridFit& fit, bool weighed)
       : grid_(fit.grid),
         levels_(levels_of(fit.grid.table)),
-        power_(fit.search == ScaleSearch::power && !weighed ? fit.power : 2.0f),
-        searched_(fit.search == ScaleSearch::power),
+        power_(fit.search != ScaleSearch::minmax && !weighed ? fit.power : 2.0f),
+        searched_(fit.search != ScaleSearch::minmax),
         largest_(static_cast<float>(fit.grid.levels() - 1)),
         zero_(static_cast<float>(fit.grid.symmetric_zero())) {
     for (int x = 0; x < kSteps && !levels_.empty(); ++x) nearest_[x] = nearest_of(x - kSteps / 2);

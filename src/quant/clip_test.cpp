@@ -94,7 +94,7 @@ TEST_P(Clip, EveryGroupHasTheLeastLoss) {
       for (float& value : shrunk) value *= 1 - 0.05f * static_cast<float>(i);
       DeviceMatrix matrix(*backend_, grid, kRows, kInputs);
       backend_->fit_grid(on_device(shrunk, kRows, kInputs),
-                         {.grid = grid, .search = ScaleSearch::minmax}, matrix.scales,
+                         {.grid = grid, .search = ScaleSearch::minmax}, {}, matrix.scales,
                          matrix.zeros);
       backend_->encode(weight, grid, matrix.view());
       const QuantizedMatrix candidate = matrix.download(*backend_);

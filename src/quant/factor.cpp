@@ -225,6 +225,15 @@ Factor Factor::compute(Backend& backend, Hessian&& hessian, ColumnOrder order, d
   return factor;
 }
 
+std::vector<float> Factor::importance() const {
+  const double sum = std::accumulate(diagonal.begin(), diagonal.end(), 0.0);
+  const double mean = sum / static_cast<double>(diagonal.size()) + lambda;
+  std::vector<float> importance;
+  for (const double square : diagonal)
+    importance.push_back(static_cast<float>((square + lambda) / mean));
+  return importance;
+}
+
 void gather_factored(Backend& backend, const Factor& factor, ConstView from, View to) {
   backend.gather_columns(from, factor.order, to);
   if (factor.dead.empty()) return;

@@ -32,6 +32,9 @@ class Factor {
   // so that Llama-405B's widest leave room. In f32 alone, then: f64 has no room either.
   static bool parks(const Backend& backend, int64_t inputs);
 
+  // (in): H'_kk of each original column, 1 on average: what an error there costs by itself.
+  std::vector<float> importance() const;
+
   bool usable() const { return !lower.empty(); }
   int64_t inputs() const { return static_cast<int64_t>(order.size()); }
 

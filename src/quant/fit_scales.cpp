@@ -43,7 +43,13 @@ void store_zeros(Backend& backend, const Grid& grid, View zeros) {
 void fit_scales(Backend& backend, ConstView w, const GridFit& fit, View scales, View zeros,
                 std::span<const float> importance) {
   const Grid& grid = fit.grid;
-  if (fits_on_device(grid)) return backend.fit_grid(w, fit, scales, zeros);
+  if (fit.search != ScaleSearch::importance) importance = {};
+  if (fits_on_device(grid)) {
+    const Tensor counts = backend.allocate(importance.empty() ? 0 : 1, w.cols, DType::f32);
+    if (!importance.empty())
+      backend.upload({importance.data(), 1, w.cols, w.cols, DType::f32, Place::host}, counts);
+    return backend.fit_grid(w, fit, counts, scales, zeros);
+  }
   if (!grid.offsets) store_zeros(backend, grid, zeros);
   if (backend.place() == Place::host)
     return fit_rows(backend.host_threads(), w, fit, scales, zeros, importance);

@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <cassert>
 #include <cmath>
-#include <numeric>
 #include <utility>
 #include <vector>
 
@@ -30,14 +29,10 @@ struct Problem {
   const SolverOptions& options;
   std::vector<int32_t> group_of;  // of each column, in factored order
   std::vector<int32_t> position;  // of each original column, in factored order
-  std::vector<float> importance;  // of each original column's errors: H'_kk, 1 on average
+  std::vector<float> importance;  // Factor::importance()
 
   Problem(const Factor& of, const SolverOptions& with)
-      : factor(of), options(with), position(of.order.size()) {
-    const double sum = std::accumulate(of.diagonal.begin(), of.diagonal.end(), 0.0);
-    const double mean = sum / static_cast<double>(of.diagonal.size()) + of.lambda;
-    for (const double square : of.diagonal)
-      importance.push_back(static_cast<float>((square + of.lambda) / mean));
+      : factor(of), options(with), position(of.order.size()), importance(of.importance()) {
     const int64_t width = options.fit.grid.group_width(factor.inputs());
     for (size_t k = 0; k < factor.order.size(); ++k) {
       group_of.push_back(static_cast<int32_t>(factor.order[k] / width));

@@ -1,6 +1,8 @@
 // The tables of methods and recipes, and finding a row by its name.
 #include "quant/method.h"
 
+#include <cassert>
+
 #include "base/error.h"
 #include "quant/awq.h"
 #include "quant/gptq.h"
@@ -20,7 +22,7 @@ constexpr Method kMethods[] = {
 };
 
 constexpr Recipe kRecipes[] = {
-    {"fast", "scales by search, static groups, activation order", ScaleSearch::power,
+    {"fast", "scales by search, static groups, activation order", ScaleSearch::importance,
      ColumnOrder::activation},
 };
 
@@ -34,7 +36,8 @@ struct NamedSearch {
   std::string_view name;
   ScaleSearch value;
 };
-constexpr NamedSearch kSearches[] = {{"power", ScaleSearch::power},
+constexpr NamedSearch kSearches[] = {{"importance", ScaleSearch::importance},
+                                     {"power", ScaleSearch::power},
                                      {"minmax", ScaleSearch::minmax}};
 
 // The row of a table by its name, or a usage error that lists the names.
@@ -62,7 +65,10 @@ ScaleSearch find_scale_search(std::string_view name) {
 
 std::string_view search_name(const SolverOptions& options) {
   if (options.clip) return "clip";
-  return options.fit.search == ScaleSearch::power ? "power" : "minmax";
+  for (const NamedSearch& search : kSearches)
+    if (search.value == options.fit.search) return search.name;
+  assert(false);
+  return {};
 }
 
 }  // namespace halftone

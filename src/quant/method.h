@@ -75,7 +75,7 @@ const Recipe& find_recipe(std::string_view name);
 // The values of --order and --scale-search; throw Error(usage), list the known.
 ColumnOrder find_order(std::string_view name);
 ScaleSearch find_scale_search(std::string_view name);
-// "power", "minmax" or "clip", for people and fingerprints.
+// Their names or "clip", for people and fingerprints.
 std::string_view search_name(const SolverOptions& options);
 
 }  // namespace halftone

@@ -26,7 +26,7 @@ TEST(MethodTable, FindsEveryRow) {
   EXPECT_FALSE(find_method("rtn").needs_hessian);
   EXPECT_TRUE(find_method("awq+gptq").clip);  // docs/methods.md §8: what it gains
   EXPECT_FALSE(find_method("gptq").clip);
-  EXPECT_EQ(find_recipe("fast").search, ScaleSearch::power);
+  EXPECT_EQ(find_recipe("fast").search, ScaleSearch::importance);
   EXPECT_EQ(find_recipe("fast").order, ColumnOrder::activation);
   EXPECT_EQ(find_order("none"), ColumnOrder::none);
   EXPECT_EQ(find_scale_search("minmax"), ScaleSearch::minmax);
@@ -38,7 +38,7 @@ TEST(MethodTable, ListsTheKnown) {
   EXPECT_EQ(refusal([] { find_recipe(""); }), "--recipe : not known; known: fast.");
   EXPECT_EQ(refusal([] { find_order("desc"); }), "--order desc: not known; known: act, none.");
   EXPECT_EQ(refusal([] { find_scale_search("mse"); }),
-            "--scale-search mse: not known; known: power, minmax.");
+            "--scale-search mse: not known; known: importance, power, minmax.");
 }
 
 }  // namespace

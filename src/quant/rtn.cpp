@@ -14,7 +14,9 @@ SolveResult solve_rtn(Backend& backend, ConstView weight, const Factor* factor,
   {
     const auto values = static_cast<double>(weight.rows * weight.cols);
     const ProfileScope scope(options.profile, "scales", 0, values * sizeof(float));
-    fit_ranges(backend, weight, options, matrix.scales, matrix.zeros);
+    const bool known = factor != nullptr && factor->usable();
+    const std::vector<float> importance = known ? factor->importance() : std::vector<float>();
+    fit_ranges(backend, weight, options, matrix.scales, matrix.zeros, importance);
   }
   backend.encode(weight, matrix.grid, matrix.view());
   if (factor != nullptr && factor->usable()) {

@@ -12,25 +12,36 @@ struct FittedGrid {
   Matrix scales, zeros;
 };
 
-FittedGrid fit(Backend& backend, const Matrix& weights, const GridFit& fit, Layout layout) {
+FittedGrid fit(Backend& backend, const Matrix& weights, const GridFit& fit, Layout layout,
+               const Matrix& importance = Matrix(0, 0)) {
   const int64_t groups = fit.grid.groups(weights.cols);
   const Operand w(backend, weights, DType::f32, layout);
   const Operand scales(backend, weights.rows, groups, DType::f32, layout);
   const Operand zeros(backend, weights.rows, groups, DType::u8, layout);
-  backend.fit_grid(w, fit, scales, zeros);
+  const Operand counts(backend, importance, DType::f32, Layout::dense);
+  backend.fit_grid(w, fit, counts, scales, zeros);
   return {scales.fetch(), zeros.fetch()};
 }
 
-// Σ |w − ŵ|^power over one group, in f64.
-double loss(const Matrix& weights, const GridFit& fit, const FittedGrid& fitted, int64_t row,
-            int64_t group) {
+// A group of a matrix; importance is of the matrix' columns, or empty.
+struct GroupOf {
+  const Matrix& weights;
+  int64_t row = 0, group = 0;
+  const Matrix& importance;
+};
+
+// Σ importance · |w − ŵ|^power over one group, in f64.
+double loss(const GroupOf& of, const GridFit& fit, const FittedGrid& fitted) {
+  const auto& [weights, row, group, importance] = of;
   const int64_t width = fit.grid.group_width(weights.cols);
   const double scale = fitted.scales.at(row, group), zero = fitted.zeros.at(row, group);
   double sum = 0;
   for (int64_t col = group * width; col < std::min((group + 1) * width, weights.cols); ++col) {
     const double w = weights.at(row, col);
     const double code = std::clamp(std::nearbyint(w / scale) + zero, 0.0, fit.grid.levels() - 1.0);
-    sum += std::pow(std::abs(w - scale * (code - zero)), double{fit.power});
+    sum += (importance.cols > 0 ? importance.at(0, col) : 1.0) *
+           std::pow(std::abs(w - scale * (code - zero)),
+                    double{exponent_of(fit, importance.cols > 0)});
   }
   return sum;
 }
@@ -57,46 +68,64 @@ Matrix varied_weights(int64_t cols) {
 
 class Grids : public Conformance {};
 
-TEST_P(Grids, FitByPowerIsAsGoodAsTheReference) {
-  for (int bits : {2, 3, 4, 8}) {
-    for (bool symmetric : {true, false}) {
-      for (ScaleStore store : {ScaleStore::f16, ScaleStore::bf16, ScaleStore::f32}) {
-        for (int64_t group : {32, 128, 5, -1}) {
-          const GridFit spec{
-              .grid = {.bits = bits, .group_size = group, .symmetric = symmetric, .scales = store}};
-          SCOPED_TRACE(testing::Message()
-                       << bits << " bits, groups of " << group << (symmetric ? "" : ", asymmetric")
-                       << ", store " << static_cast<int>(store));
-          const Matrix weights = varied_weights(group == 5 ? 33 : 160);  // a shorter last group
-          const FittedGrid expected = fit(*reference_, weights, spec, Layout::dense);
-          const FittedGrid actual = fit(*tested_, weights, spec, Layout::strided);
-          for (int64_t row = 0; row < weights.rows; ++row) {
-            for (int64_t g = 0; g < expected.scales.cols; ++g) {
-              const double least = loss(weights, spec, expected, row, g);
-              EXPECT_LE(loss(weights, spec, actual, row, g), least * (1 + 1e-5))
-                  << "row " << row << ", group " << g << ": scale " << actual.scales.at(row, g)
-                  << ", expected " << expected.scales.at(row, g);
-              EXPECT_EQ(actual.scales.at(row, g), round_to(store, actual.scales.at(row, g)));
-              EXPECT_GT(actual.scales.at(row, g), 0);
-            }
-          }
-        }
+class FittedGrids : public Grids {
+ protected:
+  void expect_as_good(const GridFit& spec, const Matrix& importance) const {
+    const Matrix weights = varied_weights(spec.grid.group_size == 5 ? 33 : 160);
+    SCOPED_TRACE(testing::Message() << spec.grid.bits << " bits, groups of " << spec.grid.group_size
+                                    << (spec.grid.symmetric ? "" : ", asymmetric") << ", store "
+                                    << static_cast<int>(spec.grid.scales));
+    const FittedGrid expected = fit(*reference_, weights, spec, Layout::dense, importance);
+    const FittedGrid actual = fit(*tested_, weights, spec, Layout::strided, importance);
+    for (int64_t row = 0; row < weights.rows; ++row) {
+      for (int64_t g = 0; g < expected.scales.cols; ++g) {
+        const GroupOf group{weights, row, g, importance};
+        EXPECT_LE(loss(group, spec, actual), loss(group, spec, expected) * (1 + 1e-5))
+            << "row " << row << ", group " << g << ": scale " << actual.scales.at(row, g)
+            << ", expected " << expected.scales.at(row, g);
+        EXPECT_EQ(actual.scales.at(row, g), round_to(spec.grid.scales, actual.scales.at(row, g)));
+        EXPECT_GT(actual.scales.at(row, g), 0);
       }
     }
   }
+
+  void expect_all_as_good(ScaleSearch search) const {
+    for (int bits : {2, 3, 4, 8})
+      for (bool symmetric : {true, false})
+        for (ScaleStore store : {ScaleStore::f16, ScaleStore::bf16, ScaleStore::f32})
+          for (int64_t group : {32, 128, 5, -1}) {
+            const int64_t cols = group == 5 ? 33 : 160;  // a shorter last group
+            Matrix importance(search == ScaleSearch::importance ? 1 : 0,
+                              search == ScaleSearch::importance ? cols : 0);
+            for (int64_t col = 0; col < importance.cols; ++col)  // over eight decades
+              importance.at(0, col) = std::pow(10.0f, static_cast<float>(col * 7 % 17) / 2 - 4);
+            expect_as_good({.grid = {.bits = bits,
+                                     .group_size = group,
+                                     .symmetric = symmetric,
+                                     .scales = store},
+                            .search = search},
+                           importance);
+          }
+  }
+};
+
+TEST_P(FittedGrids, ByPowerAsGoodAsTheReference) { expect_all_as_good(ScaleSearch::power); }
+TEST_P(FittedGrids, ByImportanceAsGoodAsTheReference) {
+  expect_all_as_good(ScaleSearch::importance);
 }
 
 TEST_P(Grids, OtherPowers) {
   for (float power : {1.0f, 2.0f, 3.5f}) {
     const GridFit spec{.grid = {.group_size = 64}, .power = power, .steps = 50};
-    const Matrix weights = random_matrix(9, 192, 2);
+    const Matrix weights = random_matrix(9, 192, 2), none;
     const FittedGrid expected = fit(*reference_, weights, spec, Layout::dense);
     const FittedGrid actual = fit(*tested_, weights, spec, Layout::dense);
     for (int64_t row = 0; row < 9; ++row)
-      for (int64_t g = 0; g < 3; ++g)
-        EXPECT_LE(loss(weights, spec, actual, row, g),
-                  loss(weights, spec, expected, row, g) * (1 + 1e-5))
+      for (int64_t g = 0; g < 3; ++g) {
+        const GroupOf group{weights, row, g, none};
+        EXPECT_LE(loss(group, spec, actual), loss(group, spec, expected) * (1 + 1e-5))
             << "power " << power;
+      }
   }
 }
 
@@ -363,6 +392,8 @@ TEST_P(Grids, EncodesAsTheReferenceBitForBit) {
   }
 }
 
+INSTANTIATE_TEST_SUITE_P(Backends, FittedGrids, testing::ValuesIn(tested_backends()),
+                         [](const auto& test) { return test.param; });
 INSTANTIATE_TEST_SUITE_P(Backends, Grids, testing::ValuesIn(tested_backends()),
                          [](const auto& test) { return test.param; });
 INSTANTIATE_TEST_SUITE_P(Backends, Solve, testing::ValuesIn(tested_backends()),

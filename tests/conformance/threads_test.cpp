@@ -79,7 +79,7 @@ TEST_P(Threads, GridAndSolve) {
     const Operand codes(backend, kRows, kCols, DType::u8, Layout::dense);
     const Operand errors(backend, kRows, 128, DType::f32, Layout::dense);
     const Grid grid{.group_size = 64};
-    backend.fit_grid(w, {.grid = grid}, scales, zeros);
+    backend.fit_grid(w, {.grid = grid}, {}, scales, zeros);
     std::vector<int32_t> group_of(kCols);
     for (size_t col = 0; col < group_of.size(); ++col)
       group_of[col] = static_cast<int32_t>(col / 64);

@@ -97,8 +97,9 @@ void CpuBackend::gather_columns(ConstView w, std::span<const int32_t> order, Vie
   cpu_gather_columns(pool_, w, order, out);
 }
 
-void CpuBackend::fit_grid(ConstView w, const GridFit& fit, View scales, View zeros) {
-  cpu_fit_grid(pool_, kernels_.isa, w, fit, scales, zeros);
+void CpuBackend::fit_grid(ConstView w, const GridFit& fit, ConstView importance, View scales,
+                          View zeros) {
+  cpu_fit_grid(pool_, kernels_.isa, {w, importance}, fit, scales, zeros);
 }
 
 void CpuBackend::quantize_columns(ConstView w, View target, ConstView factor,

@@ -32,14 +32,18 @@ class GroupSearch {
         table_(table),
         kernels_(kernels),
         scaled_(static_cast<size_t>((width + simd::kLossPadding - 1) / simd::kLossPadding *
-                                    simd::kLossPadding)) {}
+                                    simd::kLossPadding)),
+        importance_(scaled_.size()) {}
 
-  ScaleAndZero best(const float* weights, int64_t count) {
+  // importance of each weight; null: all alike.
+  ScaleAndZero best(const float* weights, const float* importance, int64_t count) {
     const GroupRange range = range_of(weights, count);
+    weighed_ = importance != nullptr;
     ScaleAndZero best = grid_candidate(fit_, range, 0);
     if (fit_.search == ScaleSearch::minmax || range.all_zero()) return best;
     const int64_t padded = rescale(weights, count, range);
-    float least = kernels_.candidate_loss(scaled_.data(), padded, codes_of(best), table_, INFINITY);
+    end_importance_ = weighed_ ? copy_importance(weights, importance, count, range) : 1;
+    float least = loss_of(best, padded, INFINITY);
     double affordable = affordable_error(least);
     ScaleAndZero previous = best;
     for (int i = 1; i < candidates(fit_); ++i) {
@@ -48,8 +52,7 @@ class GroupSearch {
       previous = candidate;
       // The largest weight alone would lose more, also in all candidates that are narrower.
       if (clipped(range, candidate) > affordable) break;
-      const float loss =
-          kernels_.candidate_loss(scaled_.data(), padded, codes_of(candidate), table_, least);
+      const float loss = loss_of(candidate, padded, least);
       if (loss < least) {
         least = loss;
         best = candidate;
@@ -60,6 +63,27 @@ class GroupSearch {
   }
 
  private:
+  float loss_of(const ScaleAndZero& candidate, int64_t padded, float limit) const {
+    return weighed_ ? kernels_.weighed_loss(scaled_.data(), importance_.data(), padded,
+                                            codes_of(candidate), limit)
+                    : kernels_.candidate_loss(scaled_.data(), padded, codes_of(candidate), table_,
+                                              limit);
+  }
+
+  // Returns the least importance among the weights that the range is of.
+  float copy_importance(const float* weights, const float* importance, int64_t count,
+                        GroupRange range) {
+    std::fill(std::copy_n(importance, count, importance_.begin()), importance_.end(), 0.0f);
+    const float largest = std::max(-range.low, range.high);
+    float least = INFINITY;
+    for (int64_t i = 0; i < count; ++i) {
+      const bool end = fit_.grid.symmetric ? std::abs(weights[i]) == largest
+                                           : weights[i] == range.low || weights[i] == range.high;
+      if (end) least = std::min(least, importance[i]);
+    }
+    return least;
+  }
+
   // Copies the weights in units of unit_, a power of two (so nothing is rounded), and fills up with
   // zeros, which are free of loss. Returns the padded count.
   int64_t rescale(const float* weights, int64_t count, GroupRange range) {
@@ -88,7 +112,8 @@ class GroupSearch {
   // The error of a single weight that loses as much as `loss`; a thousandth above, since sums of
   // losses carry rounding errors.
   double affordable_error(float loss) const {
-    return std::ldexp(std::pow(loss * 1.001, 1 / double{fit_.power}), unit_);
+    const double power = exponent_of(fit_, weighed_);
+    return std::ldexp(std::pow(loss * 1.001 / end_importance_, 1 / power), unit_);
   }
 
   // At least by how much some weight lies beyond the grid. The grid spans (2^b − 1) · scale about
@@ -103,15 +128,18 @@ class GroupSearch {
   const GridFit& fit_;
   const simd::PowerTable& table_;
   const simd::QuantizerKernels& kernels_;
-  std::vector<float> scaled_;
+  std::vector<float> scaled_, importance_;
+  bool weighed_ = false;
+  float end_importance_ = 1;
   int unit_ = 0;  // binary exponent of the largest weight
 };
 
 }  // namespace
 
-void cpu_fit_grid(ThreadPool& pool, simd::Isa isa, ConstView w, const GridFit& fit, View scales,
-                  View zeros) {
-  assert(w.dtype == DType::f32);
+void cpu_fit_grid(ThreadPool& pool, simd::Isa isa, const GridInputs& in, const GridFit& fit,
+                  View scales, View zeros) {
+  const ConstView& w = in.w;
+  assert(w.dtype == DType::f32 && (in.importance.empty() || in.importance.cols == w.cols));
   const int64_t width = fit.grid.group_width(w.cols), groups = fit.grid.groups(w.cols);
   assert(scales.rows == w.rows && scales.cols == groups && scales.dtype == DType::f32);
   assert(zeros.rows == w.rows && zeros.cols == groups && zeros.dtype == DType::u8);
@@ -123,7 +151,9 @@ void cpu_fit_grid(ThreadPool& pool, simd::Isa isa, ConstView w, const GridFit& f
     for (int64_t row = row_begin; row < row_end; ++row) {
       for (int64_t group = 0; group < groups; ++group) {
         const int64_t begin = group * width, end = std::min(begin + width, w.cols);
-        const ScaleAndZero best = search.best(w.row<float>(row) + begin, end - begin);
+        const float* importance =
+            in.importance.empty() ? nullptr : in.importance.row<float>(0) + begin;
+        const ScaleAndZero best = search.best(w.row<float>(row) + begin, importance, end - begin);
         scales.row<float>(row)[group] = best.scale;
         zeros.row<uint8_t>(row)[group] = static_cast<uint8_t>(best.zero);
       }

@@ -49,7 +49,7 @@ Fitted fit(simd::Isa isa, std::vector<float>& weights, int64_t cols, const GridF
   const int64_t rows = static_cast<int64_t>(weights.size()) / cols, groups = fit.grid.groups(cols);
   Fitted fitted{std::vector<float>(static_cast<size_t>(rows * groups)),
                 std::vector<uint8_t>(static_cast<size_t>(rows * groups))};
-  cpu_fit_grid(pool, isa, ConstView{weights.data(), rows, cols, cols}, fit,
+  cpu_fit_grid(pool, isa, {ConstView{weights.data(), rows, cols, cols}, {}}, fit,
                View{fitted.scales.data(), rows, groups, groups},
                View{fitted.zeros.data(), rows, groups, groups, DType::u8});
   return fitted;

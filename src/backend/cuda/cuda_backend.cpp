@@ -194,8 +194,9 @@ void CudaBackend::gather_columns(ConstView w, std::span<const int32_t> order, Vi
   cuda::gather_columns(context_, w, order, out);
 }
 
-void CudaBackend::fit_grid(ConstView w, const GridFit& fit, View scales, View zeros) {
-  cuda::fit_grid(context_, w, fit, scales, zeros);
+void CudaBackend::fit_grid(ConstView w, const GridFit& fit, ConstView importance, View scales,
+                           View zeros) {
+  cuda::fit_grid(context_, {w, importance}, fit, {scales, zeros});
 }
 
 void CudaBackend::quantize_columns(ConstView w, View target, ConstView factor,

@@ -60,7 +60,14 @@ void gather_symmetric(Context& context, ConstView h, std::span<const int32_t> or
                       const Damping& damping, View out);
 void factor_ldl(Context& context, View a, View status);
 void gather_columns(Context& context, ConstView w, std::span<const int32_t> order, View out);
-void fit_grid(Context& context, ConstView w, const GridFit& fit, View scales, View zeros);
+struct GridInputs {
+  ConstView w, importance;
+};
+struct GridResults {
+  View scales, zeros;
+};
+void fit_grid(Context& context, const GridInputs& inputs, const GridFit& fit,
+              const GridResults& results);
 struct ColumnInputs {
   ConstView w, factor, scales, zeros;
 };

@@ -1,9 +1,10 @@
 // Scales and zeros of each row's groups, as docs/methods.md §2 defines them.
 //
-// Every candidate's loss is summed in f32, |error|^power by the card's logarithm and exponential;
-// candidates within that sum's error of the least are then held against each other in f64, by the
-// definition, so that the choice is `ref`'s. Groups of at most 128 weights are held in the
-// registers of eight lanes; of larger ones a thread block takes one, a warp a candidate.
+// Every candidate's loss is summed in f32, |error|^power (times its importance) by the card's
+// logarithm and exponential; candidates within that sum's error of the least are then held against
+// each other in f64, by the definition, so that the choice is `ref`'s. Groups of at most 128
+// weights are held in the registers of eight lanes; of larger ones a thread block takes one, a warp
+// a candidate.
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
@@ -26,6 +27,7 @@ constexpr float kUncertain = 1.00002f;
 
 struct Search {
   const float* w;
+  const float* importance;  // of each column; null: all alike
   float* scales;
   uint8_t* zeros;
   int64_t w_ld, scales_ld, zeros_ld;
@@ -92,6 +94,7 @@ __device__ float4 in_units(const Search& search, ScaleAndZero candidate, int uni
 }
 
 __device__ float power_of(float x, float power) {
+  if (power == 2) return x * x;
   float logarithm, result;
   asm("lg2.approx.ftz.f32 %0, %1;" : "=f"(logarithm) : "f"(x));
   asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(power * logarithm));
@@ -116,6 +119,11 @@ __device__ __noinline__ double exact_loss(float w, ScaleAndZero candidate, const
   return pow(fabs(error), static_cast<double>(search.power));
 }
 
+// Of the group's weight at `at`.
+__device__ float importance_of(const Search& search, int64_t begin, int64_t at) {
+  return search.importance == nullptr ? 1.0f : search.importance[begin + at];
+}
+
 template <int kWidth, class T>
 __device__ T sum_over(T value) {
 #pragma unroll
@@ -132,6 +140,14 @@ __device__ Range range_over(Range range) {
     range.high = fmaxf(range.high, __shfl_xor_sync(~0u, range.high, distance));
   }
   return range;
+}
+
+template <int kWidth>
+__device__ float least_over(float value) {
+#pragma unroll
+  for (int distance = kWidth / 2; distance > 0; distance /= 2)
+    value = fminf(value, __shfl_xor_sync(~0u, value, distance));
+  return value;
 }
 
 __device__ int exponent_of(Range range) {
@@ -216,16 +232,26 @@ __global__ void __launch_bounds__(kThreads) fit_small_groups(const Search search
   const int count = static_cast<int>(min(search.width, search.cols - begin));
   const float* weights = search.w + row * search.w_ld + begin;
 
-  float w[kHeld];
+  float w[kHeld], importance[kHeld];
   Range range;
 #pragma unroll
   for (int i = 0; i < kHeld; ++i) {
     const int at = i * kLanes + lane;
     w[i] = at < count ? weights[at] : 0.0f;
+    importance[i] = at < count ? importance_of(search, begin, at) : 0.0f;
     range.low = fminf(range.low, w[i]);
     range.high = fmaxf(range.high, w[i]);
   }
   range = range_over<kLanes>(range);
+  // The least of the weights that the range is of.
+  float end_importance = INFINITY;
+#pragma unroll
+  for (int i = 0; i < kHeld; ++i) {
+    const bool end = search.symmetric ? fabsf(w[i]) == fmaxf(-range.low, range.high)
+                                      : w[i] == range.low || w[i] == range.high;
+    if (end && i * kLanes + lane < count) end_importance = fminf(end_importance, importance[i]);
+  }
+  end_importance = least_over<kLanes>(end_importance);
   const int unit = exponent_of(range);
 #pragma unroll
   for (int i = 0; i < kHeld; ++i) w[i] = in_units(w[i], unit);
@@ -243,11 +269,12 @@ __global__ void __launch_bounds__(kThreads) fit_small_groups(const Search search
     // candidate yet, all that follow, which are narrower, are worse as well.
     const float clipped = search.symmetric ? fmaxf(-low, high) + grid.z * grid.x
                                            : 0.5f * (high - low - (grid.w - grid.z) * grid.x);
-    const bool hopeless = clipped > 0 && power_of(clipped, search.power) > 1.001f * least;
+    const bool hopeless =
+        clipped > 0 && end_importance * power_of(clipped, search.power) > 1.001f * least;
     if (__all_sync(~0u, hopeless)) break;
     float loss = 0;
 #pragma unroll
-    for (int k = 0; k < kHeld; ++k) loss += loss_of(w[k], grid, search.power);
+    for (int k = 0; k < kHeld; ++k) loss += importance[k] * loss_of(w[k], grid, search.power);
     loss = sum_over<kLanes>(loss);
     least = fminf(least, loss);
     if (lane == 0) losses[slot][i] = loss;
@@ -256,7 +283,7 @@ __global__ void __launch_bounds__(kThreads) fit_small_groups(const Search search
   const int best = choose<kLanes>(search, range, losses[slot], lane, [&](ScaleAndZero candidate) {
     double loss = 0;
     for (int at = lane; at < count; at += kLanes)
-      loss += exact_loss(weights[at], candidate, search);
+      loss += importance_of(search, begin, at) * exact_loss(weights[at], candidate, search);
     return sum_over<kLanes>(loss);
   });
   if (lane == 0 && index <= last) store(search, row, group, grid_candidate(search, range, best));
@@ -293,7 +320,8 @@ __global__ void __launch_bounds__(kThreads) fit_large_groups(const Search search
     float loss = 0;
 #pragma unroll 8
     for (int64_t at = lane; at < count; at += 32)
-      loss += loss_of(weights[at] * first * second, grid, search.power);
+      loss += importance_of(search, begin, at) *
+              loss_of(weights[at] * first * second, grid, search.power);
     loss = sum_over<32>(loss);
     if (lane == 0) losses[i] = loss;
   }
@@ -302,7 +330,7 @@ __global__ void __launch_bounds__(kThreads) fit_large_groups(const Search search
   const int best = choose<32>(search, range, losses, lane, [&](ScaleAndZero candidate) {
     double loss = 0;
     for (int64_t at = lane; at < count; at += 32)
-      loss += exact_loss(weights[at], candidate, search);
+      loss += importance_of(search, begin, at) * exact_loss(weights[at], candidate, search);
     return sum_over<32>(loss);
   });
   if (lane == 0) store(search, row, group, grid_candidate(search, range, best));
@@ -310,7 +338,11 @@ __global__ void __launch_bounds__(kThreads) fit_large_groups(const Search search
 
 }  // namespace
 
-void fit_grid(Context& context, ConstView w, const GridFit& fit, View scales, View zeros) {
+void fit_grid(Context& context, const GridInputs& inputs, const GridFit& fit,
+              const GridResults& results) {
+  const auto& [w, importance] = inputs;
+  const auto& [scales, zeros] = results;
+  assert(importance.empty() || (importance.dtype == DType::f32 && importance.cols == w.cols));
   assert(w.dtype == DType::f32);
   const int64_t width = fit.grid.group_width(w.cols), groups = fit.grid.groups(w.cols);
   assert(scales.rows == w.rows && scales.cols == groups && scales.dtype == DType::f32);
@@ -318,6 +350,7 @@ void fit_grid(Context& context, ConstView w, const GridFit& fit, View scales, Vi
   assert(fit.steps >= 1 && fit.steps <= kMostCandidates);
   if (w.empty()) return;
   const Search search{.w = w.row<float>(0),
+                      .importance = importance.empty() ? nullptr : importance.row<float>(0),
                       .scales = scales.row<float>(0),
                       .zeros = zeros.row<uint8_t>(0),
                       .w_ld = w.ld,
@@ -327,8 +360,8 @@ void fit_grid(Context& context, ConstView w, const GridFit& fit, View scales, Vi
                       .cols = w.cols,
                       .groups = groups,
                       .width = width,
-                      .candidates = fit.search == ScaleSearch::power ? fit.steps : 1,
-                      .power = fit.power,
+                      .candidates = fit.search == ScaleSearch::minmax ? 1 : fit.steps,
+                      .power = halftone::exponent_of(fit, !importance.empty()),
                       .levels = fit.grid.levels(),
                       .symmetric = fit.grid.symmetric,
                       .store = fit.grid.scales,

@@ -30,7 +30,7 @@ Fitted fit(std::vector<float> weights, GridFit fit) {
   const int64_t count = static_cast<int64_t>(weights.size());
   float scale = 0;
   uint8_t zero = 0;
-  backend->fit_grid(ConstView{weights.data(), 1, count, count}, fit, View{&scale, 1, 1, 1},
+  backend->fit_grid(ConstView{weights.data(), 1, count, count}, fit, {}, View{&scale, 1, 1, 1},
                     View{&zero, 1, 1, 1, DType::u8});
   Fitted fitted{scale, zero, {}, {}};
   for (float w : weights) {

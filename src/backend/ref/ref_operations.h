@@ -46,7 +46,8 @@ class RefBackend : public Backend {
                         double damping, View out) override;
   void factor_ldl(View a, View status) override;
   void gather_columns(ConstView w, std::span<const int32_t> order, View out) override;
-  void fit_grid(ConstView w, const GridFit& fit, View scales, View zeros) override;
+  void fit_grid(ConstView w, const GridFit& fit, ConstView importance, View scales,
+                View zeros) override;
   void quantize_columns(ConstView w, View target, ConstView factor, const ColumnBlock& block,
                         const Grid& grid, ConstView scales, ConstView zeros, View codes,
                         View errors) override;

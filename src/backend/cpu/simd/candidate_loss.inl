@@ -13,8 +13,10 @@ inline Vec power_of(Vec x, const PowerTable& table) {
   return x * x * (polynomial * parts.octave);
 }
 
-float candidate_loss(const float* weights, int64_t count, const CandidateCodes& codes,
-                     const PowerTable& table, float limit) {
+// Σ term(i, w − ŵ) over the vectors of weights, as far as it is below `limit`.
+template <class Term>
+inline float sum_of_losses(const float* weights, int64_t count, const CandidateCodes& codes,
+                           float limit, Term term) {
   const Vec inverse = broadcast(codes.inverse_scale), minus_scale = broadcast(-codes.scale);
   const Vec lowest = broadcast(codes.lowest), highest = broadcast(codes.highest);
   float loss = 0;
@@ -24,10 +26,22 @@ float candidate_loss(const float* weights, int64_t count, const CandidateCodes& 
     for (int64_t i = begin; i < end; i += Vec::kWidth) {
       const Vec w = load(weights + i);
       const Vec code = minimum(maximum(round_nearest(w * inverse), lowest), highest);
-      total = total + power_of(fma(code, minus_scale, w), table);
+      total = total + term(i, fma(code, minus_scale, w));
     }
     loss += sum_of(total);
     if (!(loss < limit)) break;
   }
   return loss;
+}
+
+float candidate_loss(const float* weights, int64_t count, const CandidateCodes& codes,
+                     const PowerTable& table, float limit) {
+  return sum_of_losses(weights, count, codes, limit,
+                       [&](int64_t, Vec error) { return power_of(error, table); });
+}
+
+float weighed_loss(const float* weights, const float* importance, int64_t count,
+                   const CandidateCodes& codes, float limit) {
+  return sum_of_losses(weights, count, codes, limit,
+                       [&](int64_t i, Vec error) { return load(importance + i) * error * error; });
 }

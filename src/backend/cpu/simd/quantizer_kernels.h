@@ -52,6 +52,9 @@ struct QuantizerKernels {
   // is no longer below `limit`: terms are not negative, so the whole sum would not be either.
   float (*candidate_loss)(const float* weights, int64_t count, const CandidateCodes& codes,
                           const PowerTable& table, float limit);
+  // Σ importance · (w − ŵ)², the same way.
+  float (*weighed_loss)(const float* weights, const float* importance, int64_t count,
+                        const CandidateCodes& codes, float limit);
   // quantize_columns() of one panel.
   void (*quantize_panel)(const ColumnPanel& panel);
   // out (cols, kTurnedRows) := words (kTurnedRows, cols) transposed.

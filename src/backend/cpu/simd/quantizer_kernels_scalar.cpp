@@ -24,6 +24,7 @@ static_assert(kTurnedRows == kKeyTile, "transpose() is attention's");
 namespace halftone::simd {
 
 const QuantizerKernels kScalarQuantizerKernels = {.candidate_loss = candidate_loss,
+                                                  .weighed_loss = weighed_loss,
                                                   .quantize_panel = quantize_panel,
                                                   .transpose = transpose,
                                                   .pair_rows = pair_rows};
