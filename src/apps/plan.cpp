@@ -38,11 +38,10 @@ SolverOptions solver_options(const QuantizeOptions& options, const Method& metho
   if (!options.scale_search.empty() && !solver.clip)
     solver.fit.search = find_scale_search(options.scale_search);
   const bool of_inputs = solver.clip || solver.fit.search == ScaleSearch::importance;
-  if (of_inputs && !method.needs_hessian && !options.scale_search.empty())
+  if (of_inputs && !method.needs_hessian)
     throw usage_error("--scale-search {}: --method {} looks at no text", options.scale_search,
                       method.name)
         .hint("it needs the inputs' second moments: use --method awq or gptq.");
-  if (of_inputs && !method.needs_hessian) solver.fit.search = ScaleSearch::power;
   if (!options.order.empty()) solver.order = find_order(options.order);
   solver.damping = options.damping;
   return solver;

@@ -153,7 +153,7 @@ TEST_F(PlanTest, SizesAreThoseOfTheFiles) {
 TEST_F(PlanTest, OthersNamesForTheStepsWinOverTheRecipe) {
   const Plan recipe = make_plan(model_, options());
   EXPECT_EQ(recipe.solver.order, ColumnOrder::activation);
-  EXPECT_EQ(recipe.solver.fit.search, ScaleSearch::importance);
+  EXPECT_EQ(recipe.solver.fit.search, ScaleSearch::power);
   QuantizeOptions given = options();
   given.order = "none";
   given.scale_search = "minmax";
@@ -165,7 +165,7 @@ TEST_F(PlanTest, OthersNamesForTheStepsWinOverTheRecipe) {
 }
 
 // What looks at no text knows of no importance.
-TEST_F(PlanTest, RoundingSearchesByPower) {
+TEST_F(PlanTest, RoundingLooksAtNoText) {
   QuantizeOptions given = options();
   given.method = "rtn";
   EXPECT_EQ(make_plan(model_, given).solver.fit.search, ScaleSearch::power);

@@ -43,8 +43,8 @@ void store_zeros(Backend& backend, const Grid& grid, View zeros) {
 void fit_scales(Backend& backend, ConstView w, const GridFit& fit, View scales, View zeros,
                 std::span<const float> importance) {
   const Grid& grid = fit.grid;
-  if (fit.search != ScaleSearch::importance) importance = {};
   if (fits_on_device(grid)) {
+    if (fit.search != ScaleSearch::importance) importance = {};
     const Tensor counts = backend.allocate(importance.empty() ? 0 : 1, w.cols, DType::f32);
     if (!importance.empty())
       backend.upload({importance.data(), 1, w.cols, w.cols, DType::f32, Place::host}, counts);

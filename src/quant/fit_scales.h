@@ -17,7 +17,8 @@ constexpr int64_t kMostFitWeights = 16'000'000;
 
 // Scales (rows, groups) f32 and zeros (rows, groups) u8, or offsets f32, for w (rows, in); all on
 // the device.
-// `importance` (in, or empty: all alike) of each column's errors counts in ScaleSearch::importance.
+// `importance` (in, or empty: all alike) of each column's errors counts where the host searches,
+// and on the device in ScaleSearch::importance.
 void fit_scales(Backend& backend, ConstView w, const GridFit& fit, View scales, View zeros,
                 std::span<const float> importance = {});
 

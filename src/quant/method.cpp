@@ -22,7 +22,7 @@ constexpr Method kMethods[] = {
 };
 
 constexpr Recipe kRecipes[] = {
-    {"fast", "scales by search, static groups, activation order", ScaleSearch::importance,
+    {"fast", "scales by search, static groups, activation order", ScaleSearch::power,
      ColumnOrder::activation},
 };
 

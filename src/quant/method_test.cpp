@@ -26,7 +26,7 @@ TEST(MethodTable, FindsEveryRow) {
   EXPECT_FALSE(find_method("rtn").needs_hessian);
   EXPECT_TRUE(find_method("awq+gptq").clip);  // docs/methods.md §8: what it gains
   EXPECT_FALSE(find_method("gptq").clip);
-  EXPECT_EQ(find_recipe("fast").search, ScaleSearch::importance);
+  EXPECT_EQ(find_recipe("fast").search, ScaleSearch::power);
   EXPECT_EQ(find_recipe("fast").order, ColumnOrder::activation);
   EXPECT_EQ(find_order("none"), ColumnOrder::none);
   EXPECT_EQ(find_scale_search("minmax"), ScaleSearch::minmax);
