@@ -129,7 +129,9 @@ Grid Repacker::grid_for(const StoredTensor& stored, const std::string& module) c
   // Without what only ggml's types have: superblocks, and their groups of 16, for which others'
   // runtimes have no kernels.
   const Grid found = stored.grid.value_or(Grid{.group_size = 32, .symmetric = false});
-  const Grid plain{.bits = found.bits,
+  // Even levels need more bits to come near to uneven ones.
+  constexpr int kWidest = 8;
+  const Grid plain{.bits = found.table == LevelTable::even ? found.bits : kWidest,
                    .group_size = found.superblock > 0 ? std::max<int64_t>(32, found.group_size)
                                                       : found.group_size,
                    .symmetric = found.symmetric,

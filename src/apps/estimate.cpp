@@ -241,7 +241,13 @@ Estimate estimate_resources(const EstimateInput& input) {
     estimate.activations.spill_directory =
         std::filesystem::absolute(input.options.output).parent_path().string();
   }
-  const int64_t room = free_disk_bytes(input.options.output);
+  // What an interrupted run has kept is on the disk already.
+  std::error_code none;
+  const std::filesystem::path journal = input.options.output + ".journal";
+  const int64_t kept = input.options.resume && std::filesystem::exists(journal, none)
+                           ? static_cast<int64_t>(std::filesystem::file_size(journal))
+                           : 0;
+  const int64_t room = free_disk_bytes(input.options.output) + kept;
   if (estimate.disk_bytes > room)
     throw out_of_resources("{}: needs {} of disk, {} are free", input.options.output,
                            human_bytes(estimate.disk_bytes), human_bytes(room))

@@ -311,6 +311,7 @@ QuantizeOutcome quantize(const Job& given) {
   const OpenedModel& model = given.model;
   check_output(options, model);
   check_creatable(options.output);
+  { const PendingDirectory frees(options.output); }  // the disk of what killed runs left there
   QuantizeOutcome outcome;
   outcome.plan = make_plan(model, options);
   warn(model, outcome.plan, options);
