@@ -136,10 +136,9 @@ Grid Repacker::grid_for(const StoredTensor& stored, const std::string& module) c
                                                       : found.group_size,
                    .symmetric = found.symmetric,
                    .scales = found.scales};
+  if (options_.requantize) return nearest_held(plain);
   if (const auto grid = held(plain)) return *grid;
-  if (!options_.requantize)
-    refuse(module, fmt::format("it has {} bits in groups of {}", plain.bits, plain.group_size));
-  return nearest_held(plain);
+  refuse(module, fmt::format("it has {} bits in groups of {}", plain.bits, plain.group_size));
 }
 
 std::optional<Grid> Repacker::held(const Grid& wanted) const {

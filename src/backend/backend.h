@@ -84,11 +84,11 @@ enum ScoreColumn : int { kNll, kBaseNll, kKl, kSameTop, kScoreColumns };
 
 enum class ScaleSearch : uint8_t {
   importance,  // least Σ importance · (w − ŵ)²; as power where no importance is given
-  power,       // least Σ |w − ŵ|^power
-  minmax       // the whole range
+  power,       // least Σ |w − ŵ|^power (2.4: GPTQModel's mse)
+  minmax       // the whole range, as AutoGPTQ has it
 };
 
-struct GridFit {
+struct GridFit {  // how fit_grid() chooses scales and zeros: docs/methods.md §2
   Grid grid;
   ScaleSearch search = ScaleSearch::power;
   float power = 2.4f;

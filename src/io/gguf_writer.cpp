@@ -109,8 +109,11 @@ int64_t bytes_of(const GgufTensorPlan& tensor) {
 GgufWriter::GgufWriter(const std::string& path, const GgufFields& keys,
                        const std::vector<GgufTensorPlan>& tensors, int64_t max_part_bytes) {
   const auto parts = parts_of(tensors, max_part_bytes);
-  if (parts.size() == 1) begin_file(path, keys, tensors);
-  for (size_t i = 0; parts.size() > 1 && i < parts.size(); ++i) {
+  if (parts.size() == 1) {
+    begin_file(path, keys, tensors);
+    return;
+  }
+  for (size_t i = 0; i < parts.size(); ++i) {
     GgufFields own = i == 0 ? keys : GgufFields();
     own.emplace_back("split.no", static_cast<uint16_t>(i));
     own.emplace_back("split.count", static_cast<uint16_t>(parts.size()));

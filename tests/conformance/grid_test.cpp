@@ -99,12 +99,9 @@ class FittedGrids : public Grids {
                               search == ScaleSearch::importance ? cols : 0);
             for (int64_t col = 0; col < importance.cols; ++col)  // over eight decades
               importance.at(0, col) = std::pow(10.0f, static_cast<float>(col * 7 % 17) / 2 - 4);
-            expect_as_good({.grid = {.bits = bits,
-                                     .group_size = group,
-                                     .symmetric = symmetric,
-                                     .scales = store},
-                            .search = search},
-                           importance);
+            const Grid grid{
+                .bits = bits, .group_size = group, .symmetric = symmetric, .scales = store};
+            expect_as_good({.grid = grid, .search = search}, importance);
           }
   }
 };
