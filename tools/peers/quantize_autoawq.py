@@ -1,10 +1,8 @@
 #!/usr/bin/env python3
 """AutoAWQ 0.2.9 at its default settings: 4 bits, asymmetric, GEMM, clipping, both scales searched.
 
-Calibrates on the first `samples` windows of the text, the same ids that
-`halftone quantize --samples N --seq-len L` takes when the text holds exactly N windows.
+Calibrates on the first `samples` windows of the text (calibration.py).
 """
-import argparse
 import importlib.machinery
 import os
 import sys
@@ -25,6 +23,8 @@ from awq import AutoAWQForCausalLM  # noqa: E402
 from awq.modules.linear import WQLinear_GEMM  # noqa: E402
 from awq.quantize.quantizer import AwqQuantizer  # noqa: E402
 from transformers import PreTrainedTokenizerFast  # noqa: E402
+
+from calibration import parser, windows_of  # noqa: E402
 
 
 def make_cpu_copy():
@@ -86,32 +86,23 @@ class CpuQuantizer(AwqQuantizer):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("model")
-    parser.add_argument("out")
-    parser.add_argument("--calib", required=True)
-    parser.add_argument("--samples", type=int, default=128)
-    parser.add_argument("--seq-len", type=int, default=512)
-    parser.add_argument("--group-size", type=int, default=128)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--dtype", help="default: float16 (AutoAWQ's) on a GPU, float32 on the CPU")
-    options = parser.parse_args()
+    arguments = parser(__doc__, samples=128, seq_len=512, group_size=128)
+    arguments.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    arguments.add_argument("--dtype", help="default: float16 (AutoAWQ's) on a GPU, float32 on the CPU")
+    options = arguments.parse_args()
     on_cpu = options.device == "cpu"
     if on_cpu:
         make_cpu_copy()
     WQLinear_GEMM.from_linear = staticmethod(from_linear)
     tokenizer = PreTrainedTokenizerFast(tokenizer_file=options.model + "/tokenizer.json")
-    ids = tokenizer(open(options.calib, encoding="utf-8").read(), add_special_tokens=False)["input_ids"]
-    length = options.seq_len
-    data = [ids[i * length:(i + 1) * length] for i in range(options.samples)]
-    assert len(data[-1]) == length, f"the text has {len(ids)} tokens"
+    data = windows_of(tokenizer, options)
     dtype = getattr(torch, options.dtype or ("float32" if on_cpu else "float16"))
     start = time.time()
     model = AutoAWQForCausalLM.from_pretrained(options.model, device_map=options.device,
                                                torch_dtype=dtype)
     print(f"loaded: {time.time() - start:.1f} s", flush=True)
     model.quantize(
-        tokenizer, calib_data=data, max_calib_samples=options.samples, max_calib_seq_len=length,
+        tokenizer, calib_data=data, max_calib_samples=options.samples, max_calib_seq_len=options.seq_len,
         quant_config={"zero_point": True, "q_group_size": options.group_size, "w_bit": 4,
                       "version": "GEMM"},
         quantizer_cls=CpuQuantizer if on_cpu else AwqQuantizer)
