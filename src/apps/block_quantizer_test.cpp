@@ -77,6 +77,25 @@ TEST_F(BlockQuantizerTest, TheJournalHoldsEveryRowOfThePlan) {
   EXPECT_LT(result.loss.kl_mean, 0.5);
 }
 
+// Where a norm divides; o and down take what no norm made.
+TEST_F(BlockQuantizerTest, TokensWeighInTheLinearsBehindANorm) {
+  const auto loudest = [&](TokenWeights weights) {
+    plan_.solver.tokens = weights;
+    const BlockQuantizerResult result = quantize_blocks(input(nullptr));
+    std::vector<double> rms;
+    for (int s = 0; s < kStages; ++s)  // of the first layer: what comes later differs anyway
+      rms.push_back(result.stages[static_cast<size_t>(s)].loudest.front().rms);
+    return rms;
+  };
+  const std::vector<double> alike = loudest(TokenWeights::none),
+                            weighed = loudest(TokenWeights::residual);
+  EXPECT_NE(weighed[static_cast<size_t>(Stage::attn_in)],
+            alike[static_cast<size_t>(Stage::attn_in)]);
+  EXPECT_NE(weighed[static_cast<size_t>(Stage::mlp_in)], alike[static_cast<size_t>(Stage::mlp_in)]);
+  const auto out = static_cast<size_t>(Stage::attn_out);
+  EXPECT_NEAR(weighed[out], alike[out], 0.05 * alike[out]);  // through other codes of v
+}
+
 // From every place where a run could have been stopped.
 TEST_F(BlockQuantizerTest, GoesOnFromAnyStageToTheSameMatrices) {
   Journal whole = journal("whole");

@@ -8,7 +8,7 @@
 namespace halftone {
 
 // Root mean squares of a stage's input channels, from the diagonal of its Hessian: the loudest, and
-// the median.
+// the median. Where tokens are weighed, of the input before its norm divided it: of the residual.
 void note_channels(const Hessian& hessian, StageRecord& record);
 
 }  // namespace halftone

@@ -126,6 +126,8 @@ std::string reproduction_config(const QuantizeOptions& options, const OpenedMode
   text += fmt::format("seq-len = {}\nseed = {}\ndamp = {}\n", options.seq_len, options.seed,
                       options.damping);
   if (!options.order.empty()) text += fmt::format("order = {}\n", quoted(options.order));
+  if (!options.token_weights.empty())
+    text += fmt::format("token-weights = {}\n", quoted(options.token_weights));
   if (options.scales_only) text += "scales-only = true\n";
   if (options.lm_head) text += "lm-head = true\n";
   if (!options.scale_search.empty())

@@ -43,6 +43,12 @@ SolverOptions solver_options(const QuantizeOptions& options, const Method& metho
                       method.name)
         .hint("it needs the inputs' second moments: use --method awq or gptq.");
   if (!options.order.empty()) solver.order = find_order(options.order);
+  if (method.weighs_tokens) solver.tokens = recipe.tokens;
+  if (!options.token_weights.empty()) solver.tokens = find_token_weights(options.token_weights);
+  if (solver.tokens != TokenWeights::none && !method.needs_hessian)
+    throw usage_error("--token-weights {}: --method {} looks at no text", options.token_weights,
+                      method.name)
+        .hint("they weigh the tokens of the calibration text: use --method gptq or awq+gptq.");
   solver.damping = options.damping;
   return solver;
 }
@@ -281,10 +287,10 @@ std::vector<std::string> warnings_of(const OpenedModel& model, const Plan& plan,
 }
 
 std::string Plan::text() const {
-  std::string text =
-      fmt::format("format {} order {} damping {} search {} power {} steps {} block {}\n",
-                  dense ? "dense" : format->name, static_cast<int>(solver.order), solver.damping,
-                  search_name(solver), solver.fit.power, solver.fit.steps, solver.block);
+  std::string text = fmt::format(
+      "format {} order {} tokens {} damping {} search {} power {} steps {} block {}\n",
+      dense ? "dense" : format->name, name_of(solver.order), name_of(solver.tokens), solver.damping,
+      search_name(solver), solver.fit.power, solver.fit.steps, solver.block);
   for (const PlannedModule& table : tables)
     text += fmt::format("{} skipped {} bits {} table {} superblock {} offsets {}\n", table.name,
                         table.skipped, table.grid.bits, static_cast<int>(table.grid.table),

@@ -36,13 +36,13 @@ struct QuantizeOptions {
   bool samples_given = false;
   uint64_t seed = 0;
   double damping = 0.01;
-  std::string order, scale_search;  // empty: the recipe's
-  bool scales_only = false;         // the method's transform alone: a dense model
-  bool lm_head = false;             // the head is quantized, too
-  int64_t max_memory = 0;           // bytes of the device that computes, 0: no limit of ours
-  int64_t max_host_memory = 0;      // bytes of the host, where they are not the same
-  int64_t max_shard_bytes = 0;      // of a weight file, 0: the format's own limit
-  GgufOptions gguf;                 // of --format gguf
+  std::string order, token_weights, scale_search;  // empty: the recipe's
+  bool scales_only = false;                        // the method's transform alone: a dense model
+  bool lm_head = false;                            // the head is quantized, too
+  int64_t max_memory = 0;       // bytes of the device that computes, 0: no limit of ours
+  int64_t max_host_memory = 0;  // bytes of the host, where they are not the same
+  int64_t max_shard_bytes = 0;  // of a weight file, 0: the format's own limit
+  GgufOptions gguf;             // of --format gguf
   bool resume = false, force = false, quiet = false;
   std::string program_version;  // part of the journal's fingerprint
 };

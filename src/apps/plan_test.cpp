@@ -154,13 +154,16 @@ TEST_F(PlanTest, OthersNamesForTheStepsWinOverTheRecipe) {
   const Plan recipe = make_plan(model_, options());
   EXPECT_EQ(recipe.solver.order, ColumnOrder::activation);
   EXPECT_EQ(recipe.solver.fit.search, ScaleSearch::power);
+  EXPECT_EQ(recipe.solver.tokens, TokenWeights::residual);
   QuantizeOptions given = options();
   given.order = "none";
+  given.token_weights = "none";
   given.scale_search = "minmax";
   given.damping = 0.1;
   const Plan plan = make_plan(model_, given);
   EXPECT_EQ(plan.solver.order, ColumnOrder::none);
   EXPECT_EQ(plan.solver.fit.search, ScaleSearch::minmax);
+  EXPECT_EQ(plan.solver.tokens, TokenWeights::none);
   EXPECT_EQ(plan.solver.damping, 0.1);
 }
 
@@ -173,6 +176,13 @@ TEST_F(PlanTest, RoundingLooksAtNoText) {
     given.scale_search = search;
     EXPECT_THROW(make_plan(model_, given), Error);
   }
+  given.scale_search.clear();
+  given.token_weights = "residual";
+  EXPECT_THROW(make_plan(model_, given), Error);
+  given.method = "awq";  // where nobody asks, all count alike
+  EXPECT_EQ(make_plan(model_, given).solver.tokens, TokenWeights::residual);
+  given.token_weights.clear();
+  EXPECT_EQ(make_plan(model_, given).solver.tokens, TokenWeights::none);
 }
 
 // The journal's fingerprint is made of it: whatever changes a code changes the text.
@@ -189,6 +199,7 @@ TEST_F(PlanTest, TheTextTellsPlansApart) {
   changed([](QuantizeOptions& o) { o.method = "rtn"; });
   changed([](QuantizeOptions& o) { o.damping = 0.02; });
   changed([](QuantizeOptions& o) { o.order = "none"; });
+  changed([](QuantizeOptions& o) { o.token_weights = "none"; });
   changed([](QuantizeOptions& o) { o.scale_search = "minmax"; });
   changed([](QuantizeOptions& o) { o.skip = {"o_proj"}; });
   EXPECT_EQ(make_plan(model_, options()).text(), texts[0]);

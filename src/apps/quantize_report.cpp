@@ -67,6 +67,7 @@ ReportFacts settings_of(const QuantizeOutcome& outcome, const QuantizeOptions& o
       {"group size", grid.group_size < 0 ? "whole rows" : std::to_string(grid.group_size)},
       {"grid", grid.symmetric ? "symmetric" : "asymmetric"},
       {"order", plan.solver.order == ColumnOrder::activation ? "act (static groups)" : "none"},
+      {"token weights", std::string(name_of(plan.solver.tokens))},
       {"scale search",
        search_name(plan.solver) == "power" ? "power 2.4" : std::string(search_name(plan.solver))},
       {"damping", fmt::format("{:.3g}", plan.solver.damping)},

@@ -112,7 +112,8 @@ void WindowStream::join(const Batch& batch, int64_t b, const StageId& done, View
   residuals_->keep();
 }
 
-ConstView WindowStream::advance(int64_t b, const StageId* done, const StageId& next) {
+ConstView WindowStream::advance(int64_t b, const StageId* done, const StageId& next,
+                                bool undivided) {
   const Batch batch = this->batch(b);
   const View stream = residual(b);
   View outputs;  // of linears whose result is the next stage's input
@@ -127,7 +128,10 @@ ConstView WindowStream::advance(int64_t b, const StageId* done, const StageId& n
   const int64_t width = forward_.input_width(next.stage);
   if (recomputed(next.stage)) {
     const View x = scratch(next_input_, batch.tokens(), width, forward_.compute());
-    forward_.stage_input(next, batch, stream, {}, x);
+    if (undivided && next.stage != Stage::head)
+      forward_.undivided_input(next, stream, x);
+    else
+      forward_.stage_input(next, batch, stream, {}, x);
     return x;
   }
   const View stored = inputs_->make(b, batch.tokens(), width);

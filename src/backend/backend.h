@@ -56,6 +56,7 @@ struct NormSpec {
   NormKind kind = NormKind::rms;
   float epsilon = 1e-6f;
   float gain_offset = 0;  // gemma stores gain − 1
+  bool divides = true;    // false: rows keep their sizes, rms(x) is taken as 1
 };
 
 enum class Activation : uint8_t { silu, gelu_tanh, gelu };

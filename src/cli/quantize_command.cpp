@@ -135,6 +135,9 @@ class QuantizeCommand : public Command {
     desc_act_ = take_truth(command.add_option("--desc-act", desc_act_value_,
                                               "true: --order act; false: --order none"))
                     ->excludes(order);
+    take_one_of(command.add_option("--token-weights", options_.token_weights,
+                                   "Of calibration tokens in H (default: the recipe's)"),
+                {"residual", "none"});
     CLI::Option* search =
         take_one_of(command.add_option("--scale-search", options_.scale_search,
                                        "How scales are found (default: the method's or recipe's)"),

@@ -12,33 +12,58 @@ namespace halftone {
 namespace {
 
 constexpr Method kMethods[] = {
-    {"gptq", "each column's rounding error spread over the columns to come", true, nullptr,
-     solve_gptq},
-    {"awq", "channels scaled by their activations, then rounded to nearest", true,
-     search_awq_scales, solve_rtn, true},
-    {"awq+gptq", "awq's channel scales and ranges, then gptq", true, search_awq_scales, solve_gptq,
-     true},
-    {"rtn", "round to nearest: no calibration", false, nullptr, solve_rtn},
+    {.name = "gptq",
+     .summary = "each column's rounding error spread over the columns to come",
+     .needs_hessian = true,
+     .transform = nullptr,
+     .solve = solve_gptq,
+     .weighs_tokens = true},
+    {.name = "awq",
+     .summary = "channels scaled by their activations, then rounded to nearest",
+     .needs_hessian = true,
+     .transform = search_awq_scales,
+     .solve = solve_rtn,
+     .clip = true},
+    {.name = "awq+gptq",
+     .summary = "awq's channel scales and ranges, then gptq",
+     .needs_hessian = true,
+     .transform = search_awq_scales,
+     .solve = solve_gptq,
+     .clip = true,
+     .weighs_tokens = true},
+    {.name = "rtn",
+     .summary = "round to nearest: no calibration",
+     .needs_hessian = false,
+     .transform = nullptr,
+     .solve = solve_rtn},
 };
 
 constexpr Recipe kRecipes[] = {
-    {"fast", "scales by search, static groups, activation order", ScaleSearch::power,
-     ColumnOrder::activation},
+    {"fast", "scales by search, static groups, activation order, tokens weighed by their residual",
+     ScaleSearch::power, ColumnOrder::activation, TokenWeights::residual},
 };
 
-struct NamedOrder {
+// A value of an option, and what it is called there.
+template <class Value>
+struct Named {
   std::string_view name;
-  ColumnOrder value;
+  Value value;
 };
-constexpr NamedOrder kOrders[] = {{"act", ColumnOrder::activation}, {"none", ColumnOrder::none}};
+constexpr Named<ColumnOrder> kOrders[] = {{"act", ColumnOrder::activation},
+                                          {"none", ColumnOrder::none}};
+constexpr Named<TokenWeights> kTokenWeights[] = {{"residual", TokenWeights::residual},
+                                                 {"none", TokenWeights::none}};
+constexpr Named<ScaleSearch> kSearches[] = {{"importance", ScaleSearch::importance},
+                                            {"power", ScaleSearch::power},
+                                            {"minmax", ScaleSearch::minmax}};
 
-struct NamedSearch {
-  std::string_view name;
-  ScaleSearch value;
-};
-constexpr NamedSearch kSearches[] = {{"importance", ScaleSearch::importance},
-                                     {"power", ScaleSearch::power},
-                                     {"minmax", ScaleSearch::minmax}};
+template <class Value, size_t count>
+std::string_view name_in(const Named<Value> (&table)[count], Value value) {
+  for (const Named<Value>& row : table)
+    if (row.value == value) return row.name;
+  assert(false);
+  return {};
+}
 
 // The row of a table by its name, or a usage error that lists the names.
 template <class Row, size_t count>
@@ -59,16 +84,17 @@ std::span<const Recipe> recipes() { return kRecipes; }
 const Method& find_method(std::string_view name) { return find(kMethods, "--method", name); }
 const Recipe& find_recipe(std::string_view name) { return find(kRecipes, "--recipe", name); }
 ColumnOrder find_order(std::string_view name) { return find(kOrders, "--order", name).value; }
+TokenWeights find_token_weights(std::string_view name) {
+  return find(kTokenWeights, "--token-weights", name).value;
+}
 ScaleSearch find_scale_search(std::string_view name) {
   return find(kSearches, "--scale-search", name).value;
 }
 
 std::string_view search_name(const SolverOptions& options) {
-  if (options.clip) return "clip";
-  for (const NamedSearch& search : kSearches)
-    if (search.value == options.fit.search) return search.name;
-  assert(false);
-  return {};
+  return options.clip ? "clip" : name_in(kSearches, options.fit.search);
 }
+std::string_view name_of(ColumnOrder order) { return name_in(kOrders, order); }
+std::string_view name_of(TokenWeights weights) { return name_in(kTokenWeights, weights); }
 
 }  // namespace halftone

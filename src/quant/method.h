@@ -17,12 +17,16 @@
 namespace halftone {
 
 enum class ColumnOrder : uint8_t { none, activation };  // --order none|act
+// --token-weights none|residual: what a calibration token counts in the Hessian of linears behind a
+// norm of the residual stream: all alike, or as the square of the residual (docs/methods.md §6).
+enum class TokenWeights : uint8_t { none, residual };
 
 // Everything that a solver needs to know beside the matrix.
 class GroupMoments;
 struct SolverOptions {
   GridFit fit;  // grid, scale search
   ColumnOrder order = ColumnOrder::activation;
+  TokenWeights tokens = TokenWeights::none;
   double damping = 0.01;  // of the mean of H's diagonal
   int64_t block = 128;    // columns between two trailing updates
   // Ranges shrunk by the error at the output instead of fit.search (quant/clip.h), where moments of
@@ -58,7 +62,8 @@ struct Method {
   bool needs_hessian;
   Transform transform;  // of the whole model, before anything is rounded; null: none
   Solver solve;
-  bool clip = false;  // instead of the recipe's scale search
+  bool clip = false;           // instead of the recipe's scale search
+  bool weighs_tokens = false;  // as the recipe has it
 };
 std::span<const Method> methods();
 const Method& find_method(std::string_view name);  // throws Error(usage), lists the known
@@ -68,14 +73,18 @@ struct Recipe {
   std::string_view name, summary;
   ScaleSearch search;
   ColumnOrder order;
+  TokenWeights tokens;
 };
 std::span<const Recipe> recipes();
 const Recipe& find_recipe(std::string_view name);
 
-// The values of --order and --scale-search; throw Error(usage), list the known.
+// The values of --order, --token-weights and --scale-search; throw Error(usage), list the known.
 ColumnOrder find_order(std::string_view name);
+TokenWeights find_token_weights(std::string_view name);
 ScaleSearch find_scale_search(std::string_view name);
-// Their names or "clip", for people and fingerprints.
+// Their names, or "clip", for people and fingerprints.
 std::string_view search_name(const SolverOptions& options);
+std::string_view name_of(ColumnOrder order);
+std::string_view name_of(TokenWeights weights);
 
 }  // namespace halftone

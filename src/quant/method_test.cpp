@@ -28,7 +28,13 @@ TEST(MethodTable, FindsEveryRow) {
   EXPECT_FALSE(find_method("gptq").clip);
   EXPECT_EQ(find_recipe("fast").search, ScaleSearch::power);
   EXPECT_EQ(find_recipe("fast").order, ColumnOrder::activation);
+  EXPECT_EQ(find_recipe("fast").tokens, TokenWeights::residual);
+  EXPECT_TRUE(find_method("gptq").weighs_tokens);
+  EXPECT_FALSE(find_method("awq").weighs_tokens);  // docs/methods.md §6: it gains nothing
   EXPECT_EQ(find_order("none"), ColumnOrder::none);
+  EXPECT_EQ(find_token_weights("none"), TokenWeights::none);
+  EXPECT_EQ(name_of(TokenWeights::residual), "residual");
+  EXPECT_EQ(name_of(ColumnOrder::activation), "act");
   EXPECT_EQ(find_scale_search("minmax"), ScaleSearch::minmax);
 }
 
@@ -37,6 +43,8 @@ TEST(MethodTable, ListsTheKnown) {
             "--method gtpq: not known; known: gptq, awq, awq+gptq, rtn.");
   EXPECT_EQ(refusal([] { find_recipe(""); }), "--recipe : not known; known: fast.");
   EXPECT_EQ(refusal([] { find_order("desc"); }), "--order desc: not known; known: act, none.");
+  EXPECT_EQ(refusal([] { find_token_weights("grad"); }),
+            "--token-weights grad: not known; known: residual, none.");
   EXPECT_EQ(refusal([] { find_scale_search("mse"); }),
             "--scale-search mse: not known; known: importance, power, minmax.");
 }

@@ -21,7 +21,7 @@ struct NormArguments {
   Rows<Out> y;
   int64_t rows, cols;
   float epsilon, gain_offset;
-  bool layer;
+  bool layer, divides;
 };
 
 // Calls body(column, values) for this thread's parts of a row of one or eight columns.
@@ -72,7 +72,7 @@ __global__ void __launch_bounds__(kThreads) norm_rows(NormArguments<In, Out> a) 
       for (int i = 0; i < kWidth; ++i) squares += (values[i] - mean) * (values[i] - mean);
     });
   }
-  const float inverse = rsqrtf(group_sum<kGroup>(squares) / count + a.epsilon);
+  const float inverse = a.divides ? rsqrtf(group_sum<kGroup>(squares) / count + a.epsilon) : 1.0f;
   Out* y = a.y.row(row);
   for_columns<kGroup, kWidth>(cols, [&](int64_t col) {
     float values[kWidth], gain[kWidth];
@@ -120,7 +120,8 @@ void run(Context& context, const NormCall& call, const NormSpec& spec) {
                                                 .cols = x.cols,
                                                 .epsilon = spec.epsilon,
                                                 .gain_offset = spec.gain_offset,
-                                                .layer = spec.kind == NormKind::layer};
+                                                .layer = spec.kind == NormKind::layer,
+                                                .divides = spec.divides};
       if (x.cols <= kColsOfHalfAWarp)
         launch<In, Out, 16>(context, arguments, eights);
       else if (x.cols <= kColsOfAWarp)

@@ -105,7 +105,9 @@ void norm(Source x, Source gain, const NormSpec& spec, Target y, int64_t count) 
   const double surplus = static_cast<double>(missing) * static_cast<double>(mean * mean);
   const double variance = (squares.total() - surplus) / static_cast<double>(size);
   const float factor =
-      static_cast<float>(1 / __builtin_sqrt(variance + static_cast<double>(spec.epsilon)));
+      spec.divides
+          ? static_cast<float>(1 / __builtin_sqrt(variance + static_cast<double>(spec.epsilon)))
+          : 1;
   for_vectors(count, [&](int64_t i, int lanes) {
     const Vec normed = (load(x, i, lanes) - broadcast(mean)) * broadcast(factor);
     store(normed * (load(gain, i, lanes) + broadcast(spec.gain_offset)), y, i, lanes);
