@@ -3,6 +3,7 @@
 #include "apps/convert.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <map>
 
 #include "apps/gguf_contents.h"
@@ -235,6 +236,13 @@ void Repacker::write(const std::vector<const PlannedModule*>& modules, ModelWrit
   if (types_) outcome.notes = types_->notes();
 }
 
+// Whether a GGUF was split.
+bool in_parts(const std::string& directory) {
+  const std::filesystem::directory_iterator files(directory);
+  return std::count_if(begin(files), end(files),
+                       [](const auto& file) { return file.path().extension() == ".gguf"; }) > 1;
+}
+
 ConvertOutcome convert_codes(const OpenedModel& model, const ConvertOptions& options) {
   const Format& format = find_format(options.format);
   const bool gguf = format.name == "gguf";
@@ -264,7 +272,7 @@ ConvertOutcome convert_codes(const OpenedModel& model, const ConvertOptions& opt
   repacker.write(modules, *writer, outcome);
   writer->write_dense(backend->host_threads());
   outcome.bytes = writer->finish();
-  outcome.readers = format.readers(spec.summary.modules);
+  outcome.readers = format.readers(spec.summary.modules, gguf && in_parts(pending.path()));
   if (!gguf) write_side_files(*model.checkpoint, pending.path());  // a GGUF holds them
   pending.publish(options.force);
   return outcome;

@@ -120,9 +120,11 @@ TEST(ConvertGguf, PartsStandForTheModel) {
   const TestModelFolder folder("qwen2", true);
   const std::string whole = folder.path("whole"), parts = folder.path("parts");
   convert(folder.open(), {.output = whole, .format = "gguf", .gguf = {.type = "Q8_0"}});
-  convert(
+  const ConvertOutcome outcome = convert(
       folder.open(),
       {.output = parts, .format = "gguf", .gguf = {.type = "Q8_0"}, .max_shard_bytes = 8 << 10});
+  for (const ReaderVerdict& reader : outcome.readers)
+    EXPECT_EQ(reader.opens, reader.reader == "llama.cpp") << reader.reader;
   int files = 0;
   for (const auto& entry : std::filesystem::directory_iterator(parts)) {
     EXPECT_EQ(entry.path().extension(), ".gguf") << "Ollama takes no parts";

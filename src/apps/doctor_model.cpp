@@ -23,6 +23,11 @@
 namespace halftone {
 namespace {
 
+std::string module_name(std::string tensor) {
+  if (tensor.ends_with(".weight")) tensor.resize(tensor.size() - 7);
+  return tensor;
+}
+
 class Examination {
  public:
   Examination(const std::string& model, const DoctorOptions& options)
@@ -30,9 +35,9 @@ class Examination {
 
   ModelDiagnosis run() {
     if (attempt("files", [&] { open_files(); })) {
-      const bool opened = attempt("quantization", [&] { open_quantization(); });
+      bool opened = attempt("quantization", [&] { open_quantization(); });
       if (opened && weights_.source) {
-        attempt("configuration", [&] { check_configuration(); });
+        opened = attempt("configuration", [&] { check_configuration(); });
         attempt("zero points", [&] { weigh_label(); });
         check_order();
         attempt("values", [&] { check_values(); });
@@ -114,6 +119,9 @@ void Examination::open_quantization() {
     facts_.bf16 |= tensor.encoding == "bf16";
     facts_.act_order |= tensor.permuted;
   }
+  std::set<std::string> files;
+  for (const ContainerEntry& entry : checkpoint_->entries()) files.insert(entry.file);
+  facts_.in_parts = files.size() > 1;
 }
 
 void Examination::check_configuration() {
@@ -125,30 +133,39 @@ void Examination::check_configuration() {
             "{} is no family that is known here ({}): its tensors were not compared with it",
             printable(family, 40), known_architectures()));
     for (const StoredTensor& stored : weights_.source->tensors())
-      if (stored.grid)
-        facts_.modules.push_back({stored.name, Role::q, stored.rows, stored.cols, *stored.grid});
+      if (stored.grid) {
+        const std::string module = module_name(stored.name);
+        const Role role = module.ends_with("lm_head") ? Role::head : Role::q;
+        facts_.modules.push_back({module, role, stored.rows, stored.cols, *stored.grid});
+      }
     return;
   }
   const ModelConfig config = read_config(metadata);
   vocabulary_ = config.vocab;
   const ModelTensors tensors(*weights_.source, config);
-  int64_t linears = 0;
+  int64_t linears = 0, quantized = 0;
   for (const TensorKey& key : tensors.keys()) {
-    if (!is_linear(key.role) || key.part != Part::weight) continue;
+    const bool head = key.role == Role::head;
+    if ((!is_linear(key.role) && !head) || key.part != Part::weight) continue;
     const StoredTensor& stored = tensors.stored(key);
-    std::string name = tensors.name(key);
-    if (name.ends_with(".weight")) name.resize(name.size() - 7);
+    // Readers expect a dense head, and no word of it.
+    if (head && !stored.quantized) continue;
     const auto [rows, cols] = tensors.shape(key);
-    facts_.modules.push_back(
-        {name, key.role, rows, cols, stored.grid.value_or(Grid()), !stored.quantized});
-    linears += stored.quantized ? 1 : 0;
+    // Codes that have a minimum for each group, and no zero.
+    const Grid other{.symmetric = false, .offsets = stored.quantized};
+    facts_.modules.push_back({module_name(tensors.name(key)), key.role, rows, cols,
+                              stored.grid.value_or(other), !stored.quantized});
+    linears += head ? 0 : 1;
+    quantized += stored.quantized && !head ? 1 : 0;
   }
+  std::string counted;
+  if (quantized > 0)
+    counted =
+        fmt::format("; {} of {} linears quantized{}", human_count(quantized), human_count(linears),
+                    quantizes_head(facts_.modules) ? ", and the head" : "");
   add(Health::good, "configuration",
-      fmt::format(
-          "{}, {} layers: every tensor claimed, of the shape that it says{}", family, config.layers,
-          linears > 0 ? fmt::format("; {} of {} linears quantized", human_count(linears),
-                                    human_count(static_cast<int64_t>(facts_.modules.size())))
-                      : ""));
+      fmt::format("{}, {} layers: every tensor claimed, of the shape that it says{}", family,
+                  config.layers, counted));
 }
 
 void Examination::weigh_label() {
@@ -208,6 +225,9 @@ void Examination::check_values() {
   const std::vector<ValueTrouble> troubles =
       scan_values(*checkpoint_, *weights_.source, threads, options_.quiet);
   const bool scales = stated_.has_value() && !checkpoint_->is_gguf();
+  if (std::any_of(troubles.begin(), troubles.end(),
+                  [](const ValueTrouble& t) { return t.broken(); }))
+    facts_.broken = "not every value is a number";
   for (Finding& finding : value_findings(troubles, scales))
     diagnosis_.findings.push_back(std::move(finding));
 }
@@ -250,10 +270,12 @@ void Examination::check_tokenizer() {
     return;
   }
   const Tokenizer tokenizer = Tokenizer::load(metadata);
-  if (vocabulary_ > 0 && tokenizer.vocab_size() > vocabulary_)
+  if (vocabulary_ > 0 && tokenizer.vocab_size() > vocabulary_) {
+    facts_.broken = "its tokenizer has ids that the embedding has no rows for";
     throw bad_input("the tokenizer has ids up to {}, the embedding {} rows (vocab_size)",
                     tokenizer.vocab_size() - 1, vocabulary_)
         .hint("tokenizer and model do not belong together.");
+  }
   const std::string rows =
       vocabulary_ > 0 ? fmt::format(" for {} rows", human_count(vocabulary_)) : "";
   add(Health::good, "tokenizer",

@@ -15,7 +15,7 @@ namespace halftone {
 struct ModelDiagnosis {
   std::string name, path;
   std::vector<Finding> findings;
-  std::vector<RuntimeRow> runtimes;    // empty when the files are too broken to tell
+  std::vector<RuntimeRow> runtimes;    // empty when files or configuration are too broken to tell
   std::optional<GptqVersion> relabel;  // what the label should be, when that alone is wrong
   bool healthy() const;
 };

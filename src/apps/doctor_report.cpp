@@ -92,7 +92,10 @@ std::string diagnosis_text(const ModelDiagnosis& diagnosis) {
     text += wrapped(lead, finding.text);
     if (!finding.hint.empty()) text += wrapped(std::string(2 + kSubject, ' '), finding.hint);
   }
-  if (!diagnosis.runtimes.empty()) text += "\n" + runtimes_text(diagnosis.runtimes);
+  if (!diagnosis.runtimes.empty())
+    text += "\n" + runtimes_text(diagnosis.runtimes);
+  else if (broken > 0)
+    text += "\n" + wrapped(padded("runtimes", kRuntime), "not told while that (✗) is broken");
   text += "\n" + wrapped(padded("not ours", kRuntime), kNotWrittenHere);
   if (broken == 0) return text + "Nothing is broken.\n";
   return text + fmt::format("{} broken.\n",

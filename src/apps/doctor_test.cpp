@@ -11,6 +11,7 @@
 #include "apps/doctor_model.h"
 #include "apps/doctor_repair.h"
 #include "apps/doctor_values.h"
+#include "apps/quantize.h"
 #include "apps/test_model_folder.h"
 #include "base/error.h"
 
@@ -64,6 +65,7 @@ TEST(Doctor, NamesTheTensorWithANaN) {
   ASSERT_NE(find(diagnosis, "values"), nullptr);
   EXPECT_THAT(find(diagnosis, "values")->text,
               HasSubstr("model.layers.1.mlp.up_proj.weight: NaN at [0, 3]"));
+  EXPECT_EQ(diagnosis_json(diagnosis)["runtimes"]["vLLM"]["hopper"]["opens"], "wrong");
 }
 
 TEST(Doctor, ScalesAreCountedByModule) {
@@ -111,6 +113,29 @@ TEST(Doctor, GoesOnWhereTheConfigurationDoesNotFit) {
   ASSERT_NE(find(diagnosis, "configuration"), nullptr);
   EXPECT_EQ(find(diagnosis, "configuration")->health, Health::broken);
   EXPECT_NE(find(diagnosis, "values"), nullptr);
+  EXPECT_TRUE(diagnosis.runtimes.empty());  // none opens it, whatever its format
+  EXPECT_THAT(diagnosis_text(diagnosis), HasSubstr("not told while"));
+}
+
+TEST(Doctor, AQuantizedHeadCountsForTheRuntimes) {
+  const TestModelFolder folder;
+  const auto backend = make_backend("cpu", {.threads = 1});
+  QuantizeOptions options;
+  options.output = folder.path("out");
+  options.method = "rtn";
+  options.group_size = 16;
+  options.calibration = {folder.write_letters("text.txt", 4 * 32)};
+  options.samples = 2;
+  options.seq_len = 32;
+  options.quiet = options.lm_head = true;
+  quantize(*backend, open_model(folder.model_path(), true), options);
+  const ModelDiagnosis diagnosis = diagnose_model(options.output, {.threads = 1, .quiet = true});
+  EXPECT_TRUE(diagnosis.healthy());
+  EXPECT_THAT(find(diagnosis, "configuration")->text, HasSubstr("14 of 14 linears quantized, and"));
+  const Json runtimes = diagnosis_json(diagnosis)["runtimes"];
+  EXPECT_THAT(runtimes["Transformers"]["hopper"]["why"].get<std::string>(),
+              HasSubstr("a quantized head"));
+  EXPECT_EQ(runtimes["GPTQModel"]["hopper"]["opens"], "slow");  // groups of 16
 }
 
 TEST(Doctor, Fp8IsNamedWithWhoWritesIt) {

@@ -241,6 +241,7 @@ Plan make_plan(const OpenedModel& model, const QuantizeOptions& options) {
   }
   plan.format->check(plan.modules());
   add_sizes(model, plan);
+  plan.in_parts = options.max_shard_bytes > 0 && plan.output_bytes > options.max_shard_bytes;
   return plan;
 }
 
@@ -319,7 +320,7 @@ std::vector<PlannedModule> Plan::modules() const {
 }
 
 std::vector<ReaderVerdict> Plan::readers() const {
-  return dense ? std::vector<ReaderVerdict>() : format->readers(modules());
+  return dense ? std::vector<ReaderVerdict>() : format->readers(modules(), in_parts);
 }
 
 QuantizationSummary Plan::summary() const {

@@ -58,6 +58,7 @@ struct Plan {
   std::vector<std::string> notes;
   const GgufMix* mix = nullptr;
   int64_t output_bytes = 0;  // weight files
+  bool in_parts = false;     // --max-shard-size makes more than one of them
   double bits_per_weight_linears = 0, bits_per_weight_file = 0;
   std::string text() const;                    // canonical: part of the journal's fingerprint
   std::vector<PlannedModule> modules() const;  // without the tables

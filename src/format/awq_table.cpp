@@ -66,7 +66,7 @@ std::vector<ReaderVerdict> verdicts_of(const Grid& grid) {
           {"GPTQModel", known, why}};
 }
 
-std::vector<ReaderVerdict> readers(std::span<const PlannedModule> modules) {
+std::vector<ReaderVerdict> readers(std::span<const PlannedModule> modules, bool) {
   std::vector<ReaderVerdict> verdicts = verdicts_of_all(modules, verdicts_of);
   refuse_quantized_head(verdicts, modules, {"Transformers"}, "it never replaces that");
   return verdicts;

@@ -97,7 +97,7 @@ std::vector<ReaderVerdict> verdicts_of(const Grid& grid) {
   return {std::move(vllm), std::move(sglang), std::move(transformers)};
 }
 
-std::vector<ReaderVerdict> readers(std::span<const PlannedModule> modules) {
+std::vector<ReaderVerdict> readers(std::span<const PlannedModule> modules, bool) {
   std::vector<ReaderVerdict> verdicts = verdicts_of_all(modules, verdicts_of);
   refuse_quantized_head(verdicts, modules, {"SGLang"}, "it loads that as if it were dense");
   return verdicts;

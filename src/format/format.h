@@ -63,8 +63,9 @@ struct Format {
   Json (*configuration)(const QuantizationSummary&);
   std::span<const std::string_view> config_keys;
   std::span<const std::string_view> side_files;
-  // Who opens the result, and who refuses and why.
-  std::vector<ReaderVerdict> (*readers)(std::span<const PlannedModule> modules);
+  // Who opens the result, and who refuses and why. `in_parts`: its weights are in more than one
+  // file.
+  std::vector<ReaderVerdict> (*readers)(std::span<const PlannedModule> modules, bool in_parts);
   // How the output is laid out on disk.
   std::unique_ptr<ModelWriter> (*open_writer)(const Format&, const OutputSpec&);
 };

@@ -32,7 +32,7 @@ TEST(Format, GridsHoldWhatTheFormatStores) {
 std::map<std::string, bool> opens(const Grid& grid) {
   std::map<std::string, bool> verdicts;
   const std::vector<PlannedModule> modules = {{"m", Role::q, 64, 256, grid}};
-  for (const ReaderVerdict& verdict : find_format("gptq").readers(modules)) {
+  for (const ReaderVerdict& verdict : find_format("gptq").readers(modules, false)) {
     verdicts[verdict.reader] = verdict.opens;
     if (!verdict.opens) {
       EXPECT_NE(verdict.why, "") << verdict.reader;

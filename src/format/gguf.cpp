@@ -71,9 +71,16 @@ std::vector<PackedTensor> pack_gguf(const std::string& module, const QuantizedMa
 
 Json no_configuration(const QuantizationSummary&) { return nullptr; }
 
-std::vector<ReaderVerdict> readers(std::span<const PlannedModule>) {
+// As of mid-2026: vLLM's documentation of GGUF; Ollama's and llama.cpp's loaders.
+std::vector<ReaderVerdict> readers(std::span<const PlannedModule>, bool in_parts) {
+  const std::string one = "it takes one file: llama-gguf-split --merge FIRST-PART OUT.gguf";
+  if (in_parts)
+    return {{"llama.cpp", true, "by the name of the first part"},
+            {"Ollama", false, one},
+            {"vLLM", false, one}};
   return {{"llama.cpp", true, ""},
-          {"Ollama", true, "ollama create NAME -f Modelfile; not when it is split"}};
+          {"Ollama", true, "ollama create NAME -f Modelfile"},
+          {"vLLM", true, "experimental there"}};
 }
 
 }  // namespace

@@ -126,7 +126,7 @@ std::vector<ReaderVerdict> verdicts_of(const Grid& grid) {
       std::move(vllm), std::move(sglang), {"Transformers", known, why}, {"GPTQModel", known, why}};
 }
 
-std::vector<ReaderVerdict> readers(std::span<const PlannedModule> modules) {
+std::vector<ReaderVerdict> readers(std::span<const PlannedModule> modules, bool) {
   std::vector<ReaderVerdict> verdicts = verdicts_of_all(modules, verdicts_of);
   const bool uniform =
       one_grid(modules) && std::none_of(modules.begin(), modules.end(),

@@ -52,7 +52,7 @@ Json configuration(const QuantizationSummary& summary) {
   return config;
 }
 
-std::vector<ReaderVerdict> readers(std::span<const PlannedModule> modules) {
+std::vector<ReaderVerdict> readers(std::span<const PlannedModule> modules, bool) {
   return verdicts_of_all(modules, [](const Grid&) {
     return std::vector<ReaderVerdict>{{"MLX", true, ""}};
   });

@@ -4,6 +4,8 @@
 // mlx-lm's utils.py (AWQ is repacked on loading, a g_idx refused).
 #include "format/runtimes.h"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <functional>
 #include <optional>
@@ -27,7 +29,7 @@ const std::string kScattered = "act-order: g_idx is gathered for every token";
 struct Case {
   explicit Case(const CheckpointFacts& about) : facts(about) {
     for (const Format& format : formats())
-      if (format.name == facts.format) verdicts = format.readers(facts.modules);
+      if (format.name == facts.format) verdicts = format.readers(facts.modules, facts.in_parts);
     try {
       check_fused(facts.modules);
     } catch (const Error& error) {
@@ -47,6 +49,11 @@ struct Case {
   bool every_grid(const std::function<bool(const Grid&)>& holds) const {
     return std::all_of(facts.modules.begin(), facts.modules.end(),
                        [&](const PlannedModule& m) { return m.skipped || holds(m.grid); });
+  }
+  // Of a GGUF: why it is too many files for a reader; empty: it is one.
+  std::string too_many_files() const {
+    const ReaderVerdict* one_file = is("gguf") ? verdict("Ollama") : nullptr;
+    return one_file != nullptr && !one_file->opens ? one_file->why : "";
   }
   bool four_bits() const {
     return every_grid([](const Grid& grid) { return grid.bits == 4; });
@@ -77,6 +84,19 @@ RuntimeCell vllm_foreign(const Case& about, Processor processor) {
   return fast();
 }
 
+// What vLLM refuses as GPTQ, it may open with the same codes in another format.
+std::string for_vllm(const Case& about) {
+  constexpr std::string_view kOther = "compressed-tensors";
+  if (!about.gptq() || about.facts.act_order) return "";
+  for (const Format& format : formats()) {
+    if (format.name != kOther) continue;
+    for (const ReaderVerdict& verdict : format.readers(about.facts.modules, false))
+      if (verdict.reader == "vLLM" && verdict.opens)
+        return fmt::format("; halftone convert --format {} keeps the codes", kOther);
+  }
+  return "";
+}
+
 RuntimeCell vllm(const Case& about, Processor processor) {
   if (processor == Processor::apple) return absent();
   if (about.dense())
@@ -84,12 +104,13 @@ RuntimeCell vllm(const Case& about, Processor processor) {
                ? fast("no bf16 there: pass --dtype half")
                : fast();
   if (about.foreign()) return vllm_foreign(about, processor);
+  if (about.is("gguf") && !about.too_many_files().empty()) return refuses(about.too_many_files());
   if (about.is("gguf"))
     return processor == Processor::cpu ? refuses("its kernels for GGUF are CUDA's")
-                                       : slow("experimental there, and one file only");
+                                       : slow("experimental there");
   const ReaderVerdict* verdict = about.verdict("vLLM");
   if (verdict == nullptr) return refuses("it does not know the format");
-  if (!verdict->opens) return refuses(verdict->why);
+  if (!verdict->opens) return refuses(verdict->why + for_vllm(about));
   if (!about.unfused.empty()) return refuses(about.unfused);
   if (processor == Processor::cpu)
     return about.four_bits() ? fast("x86 with AVX2 or newer")
@@ -117,6 +138,7 @@ RuntimeCell sglang(const Case& about, Processor processor) {
     return turing && about.facts.bf16 ? fast("no bf16 there: pass --dtype half") : fast();
   }
   if (about.foreign()) return sglang_foreign(about, processor);
+  if (about.is("gguf") && !about.too_many_files().empty()) return refuses(about.too_many_files());
   if (about.is("gguf"))
     return processor == Processor::cpu ? refuses("its kernels for GGUF are CUDA's")
                                        : slow("its own formats have faster kernels");
@@ -160,7 +182,9 @@ RuntimeCell gptqmodel(const Case& about, Processor processor) {
 
 RuntimeCell transformers(const Case& about, Processor processor) {
   if (about.dense()) return fast();
-  if (about.is("gguf")) return slow("decoded to dense weights on loading");
+  if (about.is("gguf"))
+    return about.too_many_files().empty() ? slow("decoded to dense weights on loading")
+                                          : refuses(about.too_many_files());
   if (about.foreign()) {
     const bool native = about.is("fp8") && is_gpu(processor) && processor >= Processor::ada;
     return native ? fast() : slow("weights are decoded as it runs, where the package allows it");
@@ -172,11 +196,23 @@ RuntimeCell transformers(const Case& about, Processor processor) {
   return gptqmodel(about, processor);  // which it calls
 }
 
-// What we offer instead, where this build has that row of the table of formats.
-std::string our_way() {
-  for (const Format& format : formats())
-    if (format.name == "gguf") return "; halftone convert --format gguf keeps the codes";
-  return "";
+// Whether ggml's blocks of 32 hold the codes as they are: even levels around zero in 4, 5 or 8
+// bits, or above a minimum in 4 or 5. The minimum is scale times zero, rounded; MLX stores it
+// rounded, too.
+bool held_by_ggml(const Grid& grid, bool stored_as_minimum) {
+  const bool blocks = grid.group_size == -1 || (grid.group_size > 0 && grid.group_size % 32 == 0);
+  if (!blocks || grid.offsets) return false;
+  if (grid.bits == 4 || grid.bits == 5) return grid.symmetric || stored_as_minimum;
+  return grid.bits == 8 && grid.symmetric;
+}
+
+// What we offer instead.
+std::string our_way(const Case& about) {
+  const bool held =
+      about.every_grid([&](const Grid& grid) { return held_by_ggml(grid, about.is("mlx")); });
+  if (held && !about.facts.act_order) return "; halftone convert --format gguf keeps the codes";
+  return "; none of ggml's types holds all of these codes: halftone convert --format gguf "
+         "--requantize rounds again";
 }
 
 RuntimeCell llama_cpp(const Case& about, Processor) {
@@ -184,15 +220,16 @@ RuntimeCell llama_cpp(const Case& about, Processor) {
   if (about.dense()) return refuses("reads GGUF alone: convert_hf_to_gguf.py makes one");
   if (about.foreign()) return refuses("reads GGUF alone");
   if (about.is("awq") || about.is("mlx"))
-    return refuses("reads GGUF alone, and its converter does not know the format" + our_way());
+    return refuses("reads GGUF alone, and its converter does not know the format" + our_way(about));
   return refuses("reads GGUF alone; its converter decodes this, and codes are rounded again" +
-                 our_way());
+                 our_way(about));
 }
 
 RuntimeCell ollama(const Case& about, Processor) {
-  if (about.is("gguf")) return fast();
+  if (about.is("gguf"))
+    return about.too_many_files().empty() ? fast() : refuses(about.too_many_files());
   if (about.dense()) return fast("ollama create converts it, where it knows the family");
-  return refuses("reads GGUF and dense safetensors" + (about.foreign() ? "" : our_way()));
+  return refuses("reads GGUF and dense safetensors" + (about.foreign() ? "" : our_way(about)));
 }
 
 RuntimeCell mlx(const Case& about, Processor processor) {
@@ -208,6 +245,12 @@ RuntimeCell mlx(const Case& about, Processor processor) {
   if (processor == Processor::apple) return fast(repacked);
   return slow(is_gpu(processor) ? "its CUDA build; Metal is what it is made for"
                                 : "its CPU build; Metal is what it is made for");
+}
+
+// What is broken is so for all who open it.
+RuntimeCell after_all(RuntimeCell cell, const CheckpointFacts& facts) {
+  const bool opens = cell.opening == Opening::fast || cell.opening == Opening::slow;
+  return opens && !facts.broken.empty() ? wrong(facts.broken) : std::move(cell);
 }
 
 struct Rule {
@@ -251,7 +294,7 @@ std::vector<RuntimeRow> runtime_table(const CheckpointFacts& facts) {
     RuntimeRow& row = rows.emplace_back();
     row.runtime = rule.runtime;
     for (size_t i = 0; i < kProcessorCount; ++i)
-      row.cells[i] = rule.cell(about, static_cast<Processor>(i));
+      row.cells[i] = after_all(rule.cell(about, static_cast<Processor>(i)), facts);
   }
   return rows;
 }

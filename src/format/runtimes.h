@@ -46,10 +46,14 @@ struct CheckpointFacts {
   // A name of the table of formats, "gguf", "safetensors" (dense), or what others write: "fp8" and
   // "int8" (activations, too), "nvfp4".
   std::string format;
-  std::vector<PlannedModule> modules;  // the linears; those that are dense are skipped
-  bool act_order = false;              // groups are scattered over the inputs
-  bool wrong_label = false;            // GPTQ's zeros are not as checkpoint_format says
-  bool bf16 = false;                   // dense tensors in bf16
+  // The linears, those that are dense skipped, and the head where it is quantized.
+  std::vector<PlannedModule> modules;
+  bool act_order = false;    // groups are scattered over the inputs
+  bool wrong_label = false;  // GPTQ's zeros are not as checkpoint_format says
+  bool bf16 = false;         // dense tensors in bf16
+  bool in_parts = false;     // its weights are in more than one file
+  // Why whoever opens it computes other values than were meant; empty: nothing is known.
+  std::string broken = {};
 };
 
 // vLLM, SGLang, Transformers, GPTQModel, llama.cpp, Ollama, MLX. Empty for a format that is not

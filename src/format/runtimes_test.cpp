@@ -83,6 +83,65 @@ TEST(Runtimes, GgufIsLlamaCppsAndMlxApples) {
   EXPECT_EQ(opening(facts("awq", {.symmetric = false}), "MLX", Processor::apple), Opening::fast);
 }
 
+TEST(Runtimes, PartsOfAGgufAreLlamaCppsAlone) {
+  CheckpointFacts about = facts("gguf");
+  about.in_parts = true;
+  EXPECT_EQ(opening(about, "llama.cpp", Processor::cpu), Opening::fast);
+  for (const char* runtime : {"Ollama", "vLLM", "SGLang", "Transformers"}) {
+    const RuntimeCell cell = row(runtime_table(about), runtime).on(Processor::hopper);
+    EXPECT_EQ(cell.opening, Opening::refuses) << runtime;
+    EXPECT_THAT(cell.why, HasSubstr("llama-gguf-split --merge")) << runtime;
+  }
+  // The list that quantize and convert print.
+  for (const ReaderVerdict& verdict : find_format("gguf").readers(about.modules, true))
+    EXPECT_EQ(verdict.opens, verdict.reader == "llama.cpp") << verdict.reader;
+  for (const ReaderVerdict& verdict : find_format("gguf").readers(about.modules, false))
+    EXPECT_TRUE(verdict.opens) << verdict.reader;
+}
+
+TEST(Runtimes, AQuantizedHeadIsNotForAll) {
+  CheckpointFacts about = facts("gptq");
+  about.modules.push_back({"lm_head", Role::head, 128, 128, {}, false});
+  EXPECT_EQ(opening(about, "vLLM", Processor::hopper), Opening::fast);
+  EXPECT_EQ(opening(about, "GPTQModel", Processor::hopper), Opening::fast);
+  const RuntimeCell cell = row(runtime_table(about), "Transformers").on(Processor::hopper);
+  EXPECT_EQ(cell.opening, Opening::refuses);
+  EXPECT_THAT(cell.why, HasSubstr("a quantized head"));
+  about.format = "compressed-tensors";
+  EXPECT_EQ(opening(about, "SGLang", Processor::hopper), Opening::refuses);
+}
+
+TEST(Runtimes, CodesAreKeptWhereTheOtherFormatHasTheGrid) {
+  const auto why = [](const CheckpointFacts& about, std::string_view runtime) {
+    return row(runtime_table(about), runtime).on(Processor::cpu).why;
+  };
+  const Grid asymmetric{.bits = 4, .group_size = 64, .symmetric = false};
+  EXPECT_THAT(why(facts("gptq"), "llama.cpp"), HasSubstr("gguf keeps the codes"));
+  EXPECT_THAT(why(facts("awq"), "Ollama"), HasSubstr("gguf keeps the codes"));
+  EXPECT_THAT(why(facts("mlx", asymmetric), "Ollama"), HasSubstr("gguf keeps the codes"));
+  // Scale times zero would be rounded.
+  EXPECT_THAT(why(facts("awq", asymmetric), "llama.cpp"), HasSubstr("--requantize"));
+  EXPECT_THAT(why(facts("gptq_v2", asymmetric), "Ollama"), HasSubstr("--requantize"));
+  EXPECT_THAT(why(facts("gptq", {.bits = 3}), "Ollama"), HasSubstr("--requantize"));
+  EXPECT_THAT(why(facts("gptq", {.group_size = 48}), "Ollama"), HasSubstr("--requantize"));
+  CheckpointFacts scattered = facts("gptq");
+  scattered.act_order = true;
+  EXPECT_THAT(why(scattered, "llama.cpp"), HasSubstr("--requantize"));
+  // vLLM reads in another format what it refuses as GPTQ.
+  EXPECT_THAT(why(facts("gptq_v2", asymmetric), "vLLM"),
+              HasSubstr("halftone convert --format compressed-tensors keeps the codes"));
+  EXPECT_THAT(why(facts("gptq", {.bits = 3, .symmetric = false}), "vLLM"),
+              ::testing::Not(HasSubstr("halftone convert")));
+}
+
+TEST(Runtimes, WhatIsBrokenOpensNowhereWell) {
+  CheckpointFacts about = facts("gptq");
+  about.broken = "not every value is a number";
+  EXPECT_EQ(opening(about, "vLLM", Processor::hopper), Opening::wrong);
+  EXPECT_EQ(opening(about, "GPTQModel", Processor::cpu), Opening::wrong);
+  EXPECT_EQ(opening(about, "Ollama", Processor::cpu), Opening::refuses);
+}
+
 TEST(Runtimes, FormatsOfOthersGoByGeneration) {
   EXPECT_EQ(opening(facts("fp8"), "vLLM", Processor::ampere), Opening::slow);
   EXPECT_EQ(opening(facts("fp8"), "vLLM", Processor::ada), Opening::fast);
