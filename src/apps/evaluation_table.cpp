@@ -43,7 +43,7 @@ std::string alone(const Evaluation& e) {
   return fmt::format(
       "perplexity            {:.4f} ± {:.4f}\n"
       "size                  {}\n"
-      "bits a weight         {:.3f} linears, {:.2f} file\n"
+      "bits a weight         {:.3f} in the linears, {:.2f} over the whole file\n"
       "tokens/s              {:.0f}\n",
       e.perplexity, e.perplexity_stderr, human_bytes(e.size_bytes), e.bits_per_weight_linears,
       e.bits_per_weight_file, e.tokens_per_second);

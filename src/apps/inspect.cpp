@@ -147,7 +147,7 @@ std::string inspect_text(const OpenedModel& model) {
       config.head_dim, config.kv_heads, config.intermediate, human_count(config.vocab));
   text += fmt::format(
       "quantization    {}\nsize            {}, {} parameters; {:.3f} bits a weight "
-      "in the linears, {:.2f} over the file\n",
+      "in the linears, {:.2f} over the whole file\n",
       model.quantized() ? model.quantization : "none", human_bytes(size.file_bytes),
       human_count(size.parameters), size.bits_per_weight_linears, size.bits_per_weight_file);
   text += tokenizer.trouble.empty()

@@ -67,8 +67,9 @@ std::string model_card(const OutputInput& input) {
   text += "---\n";
   text += fmt::format("# {} in {} bits\n\nMade by Halftone from `{}`.\n\n## Settings\n\n",
                       input.model.name(), plan.main_grid().bits, input.model.name());
-  text += fmt::format("- method {}, {}\n- {:.3f} bits a weight in the quantized linears\n",
-                      plan.method->name, plan.grid_text(), plan.bits_per_weight_linears);
+  text += fmt::format(
+      "- method {}, {}\n- {:.3f} bits a weight in the linears, {:.2f} over the whole file\n",
+      plan.method->name, plan.grid_text(), plan.bits_per_weight_linears, plan.bits_per_weight_file);
   if (const std::string head = head_text(input.model, plan); !head.empty())
     text += "- " + head + "\n";
   if (!outcome.scaling.empty()) text += "- " + outcome.scaling + "\n";

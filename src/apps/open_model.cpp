@@ -48,6 +48,9 @@ OpenedModel open_model(const std::string& model, bool own_head) {
 ModelSize measure_size(const OpenedModel& model) {
   ModelSize size;
   size.file_bytes = model.checkpoint->file_bytes();
+  int64_t tensor_bytes = 0;
+  for (const ContainerEntry& entry : model.checkpoint->entries())
+    tensor_bytes += static_cast<int64_t>(entry.bytes.size());
   double linear_bits = 0, linear_weights = 0;
   for (const TensorKey& key : model.tensors->keys()) {
     const auto [rows, cols] = model.tensors->shape(key);
@@ -60,7 +63,7 @@ ModelSize measure_size(const OpenedModel& model) {
   if (linear_weights > 0) size.bits_per_weight_linears = linear_bits / linear_weights;
   if (size.parameters > 0)
     size.bits_per_weight_file =
-        8.0 * static_cast<double>(size.file_bytes) / static_cast<double>(size.parameters);
+        8.0 * static_cast<double>(tensor_bytes) / static_cast<double>(size.parameters);
   return size;
 }
 

@@ -27,7 +27,9 @@ struct OpenedModel {
 // a head that is tied to the embedding becomes a tensor with the same values, and the model untied.
 OpenedModel open_model(const std::string& model, bool own_head = false);
 
-// Bits a weight of the quantizable linears, and of all weight files over all parameters.
+// Bits a weight, as every command says them: in the blocks' linears, scales and zeros included; and
+// over the whole file, all tensors' bytes over all weights, of which headers and a GGUF's tokenizer
+// are none.
 struct ModelSize {
   int64_t file_bytes = 0, parameters = 0;
   double bits_per_weight_linears = 0, bits_per_weight_file = 0;

@@ -81,15 +81,26 @@ void add_table([[maybe_unused]] const OpenedModel& model, const PlannedModule& t
   assert(model.tensors->has(key));
 }
 
-void add_sizes(const OpenedModel& model, Plan& plan) {
+// A vector of a GGUF is f32, whatever it was.
+int64_t tensor_output_bytes(const OpenedModel& model, const TensorKey& key, const Plan& plan) {
+  const StoredTensor& stored = model.tensors->stored(key);
+  const bool vector = plan.mix != nullptr && stored.rank == 1;
+  return vector ? stored.cols * static_cast<int64_t>(sizeof(float))
+                : dense_output_bytes(model, key);
+}
+
+void add_sizes(const OpenedModel& model, int64_t max_file_bytes, Plan& plan) {
   double bits = 0, weights = 0;
   int64_t parameters = 0;
   std::vector<TensorKey> quantized;
   for (const PlanRow& row : plan.rows) {
     const double count = static_cast<double>(row.rows * row.cols);
-    weights += count;
     const bool dense = plan.dense || row.method.empty();
-    bits += count * (dense ? 16 : row.grid.bits_per_weight(row.cols));
+    if (is_linear(row.key.role)) {
+      weights += count;
+      bits += dense ? 8.0 * static_cast<double>(dense_output_bytes(model, row.key))
+                    : count * row.grid.bits_per_weight(row.cols);
+    }
     if (dense) continue;
     quantized.push_back(row.key);
     for (const TensorPlan& packed :
@@ -100,15 +111,16 @@ void add_sizes(const OpenedModel& model, Plan& plan) {
   std::sort(quantized.begin(), quantized.end());
   for (const TensorKey& key : model.tensors->keys()) {
     const auto [rows, cols] = model.tensors->shape(key);
-    // A head that was tied counts as the embedding does: once.
-    if (key.role != Role::head || !model.own_head) parameters += rows * cols;
-    if (std::binary_search(quantized.begin(), quantized.end(), key)) continue;
-    plan.output_bytes += dense_output_bytes(model, key);
+    const bool packed = std::binary_search(quantized.begin(), quantized.end(), key);
+    // A head that was tied has weights of its own only when it gets codes of its own.
+    if (key.role != Role::head || !model.own_head || packed) parameters += rows * cols;
+    if (!packed) plan.output_bytes += tensor_output_bytes(model, key, plan);
   }
-  plan.output_bytes += kSafetensorsHeader;
   if (weights > 0) plan.bits_per_weight_linears = bits / weights;
   plan.bits_per_weight_file =
       8.0 * static_cast<double>(plan.output_bytes) / static_cast<double>(parameters);
+  plan.in_parts = max_file_bytes > 0 && plan.output_bytes > max_file_bytes;
+  plan.output_bytes += kSafetensorsHeader;
 }
 
 // The type of the model's own weights, as a type of scales.
@@ -240,8 +252,7 @@ Plan make_plan(const OpenedModel& model, const QuantizeOptions& options) {
     plan.mix = nullptr;
   }
   plan.format->check(plan.modules());
-  add_sizes(model, plan);
-  plan.in_parts = options.max_shard_bytes > 0 && plan.output_bytes > options.max_shard_bytes;
+  add_sizes(model, options.max_shard_bytes, plan);
   return plan;
 }
 

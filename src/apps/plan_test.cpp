@@ -140,7 +140,7 @@ TEST_F(PlanTest, SizesAreThoseOfTheFiles) {
   EXPECT_DOUBLE_EQ(plan.bits_per_weight_linears, 4 + 16.0 / 16);
   const double parameters = static_cast<double>(weights + 2 * 128 * 32 + 5 * 32);
   EXPECT_DOUBLE_EQ(plan.bits_per_weight_file,
-                   8.0 * static_cast<double>(plan.output_bytes) / parameters);
+                   8.0 * static_cast<double>(packed + dense) / parameters);
 
   QuantizeOptions given = options();
   given.skip = {"down_proj"};

@@ -82,9 +82,10 @@ std::string outcome_text(const QuantizeOutcome& outcome, const QuantizeOptions& 
                          const OpenedModel& model) {
   const Plan& plan = outcome.plan;
   std::string text = fmt::format(
-      "Wrote     {}  {} ({:.2f} bits a weight over the whole file)\n"
+      "Wrote     {}  {}; {:.3f} bits a weight in the linears, {:.2f} over the whole file\n"
       "          verified: {}\n",
-      options.output, human_bytes(outcome.output_bytes), plan.bits_per_weight_file,
+      options.output, human_bytes(outcome.output_bytes), plan.bits_per_weight_linears,
+      plan.bits_per_weight_file,
       plan.dense ? "reread, and held against the original" : "every code reread, forward finite");
   if (!outcome.scaling.empty()) text += "Scales    " + outcome.scaling + "\n";
   const HeldOutLoss& loss = outcome.loss;

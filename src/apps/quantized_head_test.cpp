@@ -172,6 +172,26 @@ TEST_P(QuantizedHeadTest, IsEstimated) {
   EXPECT_NE(with.output_bytes, without.output_bytes);
 }
 
+// What quantize says before and after is what inspect and eval say of the files.
+TEST_P(QuantizedHeadTest, BitsAWeightAreThoseOfTheFiles) {
+  options_.method = "rtn";
+  for (const bool head : {true, false}) {
+    for (const char* format : {"gptq", "gguf"}) {
+      options_.lm_head = head;
+      options_.format = format;
+      options_.output = folder_.path(format + std::to_string(head ? 1 : 0));
+      const bool gguf = options_.format == "gguf";
+      options_.gguf.type = gguf ? "Q4_0" : "";
+      options_.group_size = gguf ? 32 : 16;
+      const Plan plan = quantize(*backend_, open(), options_).plan;
+      const ModelSize size = measure_size(open_model(options_.output));
+      EXPECT_DOUBLE_EQ(plan.bits_per_weight_linears, size.bits_per_weight_linears)
+          << format << head;
+      EXPECT_DOUBLE_EQ(plan.bits_per_weight_file, size.bits_per_weight_file) << format << head;
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Families, QuantizedHeadTest, ::testing::Values("llama", "qwen2"));
 
 }  // namespace
