@@ -90,8 +90,9 @@ class Repacker {
   PlannedModule plan_module(const StoredTensor& stored, const std::string& module,
                             const TensorKey& key);
   Grid grid_for(const StoredTensor& stored, const std::string& module) const;
-  std::optional<Grid> held(const Grid& wanted) const;  // the format's; none: it refuses
-  Grid nearest_held(Grid wanted) const;
+  // The format's, where it has room for such rows; none: it refuses.
+  std::optional<Grid> held(const Grid& wanted, const StoredTensor& stored) const;
+  Grid nearest_held(Grid wanted, const StoredTensor& stored) const;
   // The codes as they are, from any thread; false: to be rounded.
   bool repack(const PlannedModule& module, ModelWriter& writer) const;
   [[noreturn]] void refuse(const std::string& module, const std::string& why) const;
@@ -137,32 +138,38 @@ Grid Repacker::grid_for(const StoredTensor& stored, const std::string& module) c
                                                       : found.group_size,
                    .symmetric = found.symmetric,
                    .scales = found.scales};
-  if (options_.requantize) return nearest_held(plain);
-  if (const auto grid = held(plain)) return *grid;
-  refuse(module, fmt::format("it has {} bits in groups of {}", plain.bits, plain.group_size));
+  if (options_.requantize) return nearest_held(plain, stored);
+  if (const auto grid = held(plain, stored)) return *grid;
+  refuse(module, fmt::format("it has {} bits in groups of {}, and rows of {}", plain.bits,
+                             plain.group_size, stored.cols));
 }
 
-std::optional<Grid> Repacker::held(const Grid& wanted) const {
+std::optional<Grid> Repacker::held(const Grid& wanted, const StoredTensor& stored) const {
   try {
-    return format_.grid(wanted);
+    const Grid grid = format_.grid(wanted);
+    format_.packed_plan(stored.name, grid, stored.rows, stored.cols);
+    return grid;
   } catch (const Error&) {
     return std::nullopt;
   }
 }
 
-// Rather more bits than fewer, and of groups the next larger. Throws what the format says of the
-// one that is wanted when there is none.
-Grid Repacker::nearest_held(Grid wanted) const {
+// Rather more bits than fewer, rather without a zero of its own than with fewer bits, and of groups
+// the next larger. Throws what the format says of the one that is wanted when there is none.
+Grid Repacker::nearest_held(Grid wanted, const StoredTensor& stored) const {
   std::vector<int> widths;
   for (int bits = wanted.bits; bits <= 8; ++bits) widths.push_back(bits);
   for (int bits = wanted.bits - 1; bits >= 2; --bits) widths.push_back(bits);
   const Grid first = wanted;
   for (const int bits : widths) {
-    for (const int64_t size : {first.group_size, int64_t{32}, int64_t{64}, int64_t{128}}) {
-      wanted.bits = bits;
-      wanted.group_size = size;
-      if (first.group_size > size) continue;
-      if (const auto grid = held(wanted)) return *grid;
+    for (const bool symmetric : {first.symmetric, true}) {
+      for (const int64_t size : {first.group_size, int64_t{32}, int64_t{64}, int64_t{128}}) {
+        wanted.bits = bits;
+        wanted.symmetric = symmetric;
+        wanted.group_size = size;
+        if (first.group_size > size) continue;
+        if (const auto grid = held(wanted, stored)) return *grid;
+      }
     }
   }
   return format_.grid(first);

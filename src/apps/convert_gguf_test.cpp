@@ -7,6 +7,7 @@
 
 #include "apps/convert.h"
 #include "apps/gguf_contents.h"
+#include "apps/quantize.h"
 #include "apps/test_model_folder.h"
 #include "base/error.h"
 #include "base/file.h"
@@ -114,6 +115,34 @@ TEST(ConvertGguf, OptionsOfAGgufNeedOne) {
                        {.output = folder.path("k"), .format = "gguf", .gguf = {.type = "Q3_K_M"}}),
                Error);
   EXPECT_FALSE(std::filesystem::exists(folder.path("k")));
+}
+
+// Codes of 6 bits would be Q6_K, whose blocks of 256 do not divide the rows.
+TEST(ConvertGguf, RowsThatATypeDoesNotFitAreRoundedToOneThatDoes) {
+  const TestModelFolder folder;
+  QuantizeOptions options;
+  options.output = folder.path("mlx");
+  options.method = "rtn";
+  options.format = "mlx";
+  options.bits = 6;
+  options.group_size = 32;
+  options.skip = {"down_proj"};
+  options.calibration = {folder.write_letters("text.txt", 4 * 32)};
+  options.samples = 2;
+  options.seq_len = 32;
+  options.quiet = true;
+  quantize(*make_backend("cpu", {.threads = 1}), folder.open(), options);
+  const OpenedModel mlx = open_model(options.output);
+  try {
+    convert(mlx, {.output = folder.path("refused"), .format = "gguf"});
+    ADD_FAILURE() << "converted";
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr("6 bits in groups of 32, and rows of 32"));
+    EXPECT_THAT(error.hint(), HasSubstr("--requantize"));
+  }
+  const std::string output = folder.path("out");
+  convert(mlx, {.output = output, .format = "gguf", .requantize = true});
+  EXPECT_EQ(open_model(output).tensors->stored({.layer = 0, .role = Role::q}).encoding, "Q8_0");
 }
 
 TEST(ConvertGguf, PartsStandForTheModel) {

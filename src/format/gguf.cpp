@@ -50,7 +50,8 @@ std::vector<TensorPlan> plan_gguf(const std::string& module, const Grid& grid, i
   if (cols % ggml_block(type)->values != 0)
     throw usage_error("{}: {} inputs are not a multiple of {}, as {} has them", module, cols,
                       ggml_block(type)->values, type)
-        .hint(fmt::format("leave it out with --skip '{}', or choose a --gguf-type.", module));
+        .hint(
+            "choose a --gguf-type whose blocks divide that: Q8_0, Q5_1, Q4_0 and others have 32.");
   return {{module + ".weight",
            type,
            {rows, cols},
