@@ -88,6 +88,26 @@ Json configuration_json(const ModelConfig& config) {
   return json;
 }
 
+// Linears, embedding and head, in the model's order.
+struct ModuleFacts {
+  std::string name;
+  int64_t rows = 0, cols = 0;
+  const StoredTensor* stored = nullptr;
+};
+
+std::vector<ModuleFacts> gather_modules(const OpenedModel& model) {
+  std::vector<ModuleFacts> modules;
+  for (const TensorKey& key : model.tensors->keys()) {
+    const bool table = key.role == Role::embed || key.role == Role::head;
+    if (key.part != Part::weight || (!is_linear(key.role) && !table)) continue;
+    std::string name = model.tensors->name(key);
+    if (name.ends_with(".weight")) name.resize(name.size() - 7);
+    const auto [rows, cols] = model.tensors->shape(key);
+    modules.push_back({std::move(name), rows, cols, &model.tensors->stored(key)});
+  }
+  return modules;
+}
+
 std::string first_line(const std::string& text) {
   const std::string line = text.substr(0, text.find('\n'));
   return line.size() > 60 ? line.substr(0, 57) + "..." : line;
@@ -169,6 +189,37 @@ std::string inspect_text(const OpenedModel& model) {
   for (const auto& [key, value] : metadata.gguf_keys)
     text += fmt::format("  {:<40} {}\n", key, first_line(value));
   return text;
+}
+
+std::string modules_text(const OpenedModel& model) {
+  const std::vector<ModuleFacts> modules = gather_modules(model);
+  size_t width = 6;
+  for (const ModuleFacts& module : modules) width = std::max(width, module.name.size());
+  std::string text = fmt::format("{:<{}}  {:<16} {:<24} {}\n", "module", width, "shape",
+                                 "stored as", "bits/weight");
+  for (const ModuleFacts& module : modules)
+    text += fmt::format("{:<{}}  {:<16} {:<24} {:.3f}\n", module.name, width,
+                        fmt::format("[{}, {}]", module.rows, module.cols), module.stored->encoding,
+                        module.stored->bits_per_weight());
+  return text;
+}
+
+Json modules_json(const OpenedModel& model) {
+  Json list = Json::array();
+  for (const ModuleFacts& module : gather_modules(model)) {
+    const StoredTensor& stored = *module.stored;
+    Json entry = {{"module", module.name},
+                  {"shape", {module.rows, module.cols}},
+                  {"encoding", stored.encoding},
+                  {"bits_per_weight", stored.bits_per_weight()}};
+    if (stored.grid) {
+      entry["bits"] = stored.grid->bits;
+      entry["group_size"] = stored.grid->group_size;
+      entry["sym"] = stored.grid->symmetric;
+    }
+    list.push_back(std::move(entry));
+  }
+  return list;
 }
 
 }  // namespace halftone

@@ -32,7 +32,7 @@ void NameFilter::check_all_used() const {
   for (const Rule& rule : rules_)
     if (!rule.used)
       throw usage_error("{} '{}' matches no linear of this model", option_, rule.pattern.text())
-          .hint("halftone inspect MODEL lists the names.");
+          .hint("halftone inspect MODEL --modules lists the names.");
 }
 
 }  // namespace halftone

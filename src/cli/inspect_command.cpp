@@ -14,6 +14,7 @@ class InspectCommand : public Command {
     CLI::App* command = program.add_subcommand(
         "inspect", "Family, shapes, types, quantization, sizes by role, tokenizer, keys");
     add_model(*command, model_);
+    command->add_flag("--modules", modules_, "A line a matrix instead, by name: shape, type, bits");
     command->add_flag("--json", json_, "The same facts as JSON");
     add_example(*command, "halftone inspect qwen2.5-coder-0.5b-instruct-q4_k_m.gguf");
     return command;
@@ -21,13 +22,16 @@ class InspectCommand : public Command {
 
   int run(const Globals&) override {
     const OpenedModel model = open_model(model_);
-    fmt::print("{}", json_ ? inspect_json(model).dump(2) + "\n" : inspect_text(model));
+    if (json_)
+      fmt::print("{}\n", (modules_ ? modules_json(model) : inspect_json(model)).dump(2));
+    else
+      fmt::print("{}", modules_ ? modules_text(model) : inspect_text(model));
     return static_cast<int>(Exit::done);
   }
 
  private:
   std::string model_;
-  bool json_ = false;
+  bool modules_ = false, json_ = false;
 };
 
 }  // namespace

@@ -208,6 +208,9 @@ TEST_F(Commands, SkippedModulesStayAsTheyWere) {
   const Outcome made = run(quantize("out", {"--skip", "down_proj$", "--json"}));
   ASSERT_EQ(made.code, 0) << made.err;
   EXPECT_EQ(parse_json(made.out, "quantize")["modules"].size(), 12u);
+  const Outcome modules = run({"inspect", folder_.path("out"), "--modules"});
+  EXPECT_THAT(modules.out, HasSubstr("model.layers.1.mlp.down_proj "));
+  EXPECT_THAT(modules.out, HasSubstr("lm_head "));
   const Outcome look = run({"inspect", folder_.path("out"), "--json"});
   for (const Json& role : parse_json(look.out, "inspect")["roles"])
     if (role["role"] == "down") {
