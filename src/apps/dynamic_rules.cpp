@@ -11,11 +11,21 @@ namespace {
 constexpr const char* kExample =
     R"(for example --dynamic '{"-:.*\\.0\\.mlp": {}, "+:.*\\.down_proj": {"bits": 8}}'.)";
 
+// What stands on the command line is the user's to mend there.
+Json parse_entry(const std::string& entry, const std::string& origin) {
+  try {
+    return parse_json(entry, origin);
+  } catch (const Error& error) {
+    throw usage_error("{}", error.what()).hint(kExample);
+  }
+}
+
 Json read_entry(const std::string& entry, std::string& origin) {
-  const bool inline_text = entry.find_first_not_of(" \t\n") != std::string::npos &&
-                           entry[entry.find_first_not_of(" \t\n")] == '{';
+  const size_t first = entry.find_first_not_of(" \t\n");
+  const bool inline_text =
+      first != std::string::npos && (entry[first] == '{' || entry[first] == '[');
   origin = inline_text ? "--dynamic" : "--dynamic " + entry;
-  const Json json = inline_text ? parse_json(entry, origin) : read_json_file(entry);
+  const Json json = inline_text ? parse_entry(entry, origin) : read_json_file(entry);
   if (!json.is_object())
     throw usage_error("{}: expected an object of rules, got {}", origin, json.type_name())
         .hint(kExample);

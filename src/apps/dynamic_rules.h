@@ -15,7 +15,8 @@ namespace halftone {
 
 class DynamicRules {
  public:
-  // Each entry is a JSON object, or a file that holds one. Throws Error(usage) for what is no rule.
+  // Each entry is a JSON object, or a file that holds one. Throws Error(usage) for what is no rule,
+  // Error(bad_input) for a file that is no JSON.
   explicit DynamicRules(const std::vector<std::string>& entries);
   // All of them as one object, in order.
   static Json read(const std::vector<std::string>& entries);

@@ -51,6 +51,22 @@ TEST(DynamicRules, TwoThatSayDifferentThingsOfAModuleAreRefused) {
   EXPECT_EQ(refusal({R"({".*down": {"bits": 8}, ".*mlp": {"bits": 8}})"}), "");
 }
 
+// What the user typed is the command line's; what a file holds, a bad input.
+TEST(DynamicRules, ExitCodesSayWhereTheTroubleIs) {
+  const auto exit_of = [](const std::string& entry) {
+    try {
+      DynamicRules({entry});
+    } catch (const Error& error) {
+      EXPECT_EQ(error.hint().empty(), error.exit() != Exit::usage);
+      return error.exit();
+    }
+    return Exit::done;
+  };
+  EXPECT_EQ(exit_of(R"({"a":)"), Exit::usage);
+  EXPECT_EQ(exit_of("[1]"), Exit::usage);
+  EXPECT_EQ(exit_of("/no/such/file"), Exit::bad_input);
+}
+
 TEST(DynamicRules, WhatIsNoRuleIsNamed) {
   EXPECT_NE(refusal({R"({".*down": {"bitz": 8}})"}).find("bitz: 8, expected"), std::string::npos);
   EXPECT_NE(refusal({R"({".*down": {"bits": "8"}})"}).find("bits: \"8\""), std::string::npos);
