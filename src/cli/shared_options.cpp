@@ -1,14 +1,18 @@
 // Options that several commands have, and the checks of their values.
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cctype>
 #include <cmath>
 #include <cstdlib>
 
 #include "apps/memory_limits.h"
+#include "base/error.h"
 #include "base/log.h"
 #include "base/progress.h"
 #include "cli/command.h"
 #include "cli/suggest.h"
+#include "format/gguf_types.h"
 
 namespace halftone {
 namespace {
@@ -93,19 +97,38 @@ void add_size_option(CLI::App& command, const std::string& name, int64_t& bytes,
   });
 }
 
+// `known` throws for a name that is none of `choices`, whose case does not matter.
+void check_type(CLI::Option* option, const std::vector<std::string>& choices,
+                void (*known)(const std::string&)) {
+  with_check(option, "NAME", [=](std::string& text) {
+    try {
+      known(text);
+      return std::string();
+    } catch (const Error&) {
+      std::string upper = text;
+      for (char& c : upper) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+      return refusal(text, either(choices), nearest(upper, choices));
+    }
+  });
+}
+
 CLI::Option* add_gguf_options(CLI::App& command, GgufOptions& options) {
-  std::vector<std::string> mixes;
-  for (const GgufMix& mix : gguf_mixes()) mixes.emplace_back(mix.name);
-  CLI::Option* type = command
-                          .add_option("--gguf-type", options.type,
-                                      fmt::format("Of --format gguf: {}", fmt::join(mixes, ", ")))
-                          ->type_name("NAME");
-  command
-      .add_option("--embedding-type", options.embedding_type, "Of the embedding in a GGUF: Q8_0")
-      ->type_name("NAME");
-  command.add_option("--head-type", options.head_type, "Of the head in a GGUF: Q6_K")
-      ->type_name("NAME");
-  return type;
+  std::vector<std::string> mixes, types;
+  for (const GgufMix& mix : gguf_mixes()) {
+    mixes.emplace_back(mix.name);
+    if (std::find(types.begin(), types.end(), mix.type) == types.end())
+      types.emplace_back(mix.type);
+  }
+  CLI::Option* mix = command.add_option(
+      "--gguf-type", options.type, fmt::format("Of --format gguf: {}", fmt::join(mixes, ", ")));
+  check_type(mix, mixes, [](const std::string& name) { find_gguf_mix(name); });
+  const auto check_table = [](const std::string& name) { check_gguf_type("", name); };
+  check_type(command.add_option("--embedding-type", options.embedding_type,
+                                "Of the embedding in a GGUF: Q8_0"),
+             types, check_table);
+  check_type(command.add_option("--head-type", options.head_type, "Of the head in a GGUF: Q6_K"),
+             types, check_table);
+  return mix;
 }
 
 void add_sequences_option(CLI::App& command, QuantizeOptions& options) {

@@ -96,8 +96,12 @@ TEST_F(BadInput, ValuesThatCannotBeAreAnsweredWithTheNearestThatCan) {
          "--bits: got many, expected 2, 3, 4, 5, 6 or 8\n          halftone quantize --help");
   answer({"--bits"}, "--bits: got nothing, expected 2|3|4|5|6|8");
   answer({"--desc-act", "maybe"}, "--desc-act: got maybe, expected true or false");
-  answer({"--method", "gptqq"},
-         "--method: got gptqq, expected gptq, awq, awq+gptq or rtn\n          the nearest is gptq.");
+  answer(
+      {"--method", "gptqq"},
+      "--method: got gptqq, expected gptq, awq, awq+gptq or rtn\n          the nearest is gptq.");
+  answer({"--gguf-type", "Q4_KM"}, "IQ4_XS, Q4_0 or Q4_1\n          the nearest is Q4_K_M.");
+  answer({"--head-type", "q6k"}, "IQ4_XS, Q4_0 or Q4_1\n          the nearest is Q6_K.");
+  answer({"--dynamic", "{"}, "--dynamic: ");
   answer({"--group-size", "0"},
          "--group-size: got 0, expected a whole number from 1 to 1048576, or -1");
   answer({"--samples", "1.7"}, "expected a whole number from 1\n          the nearest is 2.");
