@@ -54,6 +54,13 @@ std::string readers_section(const Plan& plan) {
   return text;
 }
 
+// A GGUF's mix has no one width.
+std::string title_of(const Plan& plan) {
+  if (plan.dense) return "scaled for " + plan.grid_text();
+  if (plan.mix != nullptr) return fmt::format("in {}", plan.mix->name);
+  return fmt::format("in {} bits", plan.main_grid().bits);
+}
+
 }  // namespace
 
 std::string model_card(const OutputInput& input) {
@@ -65,8 +72,8 @@ std::string model_card(const OutputInput& input) {
   if (input.model.name().find('/') != std::string::npos)
     text += fmt::format("base_model: {}\nbase_model_relation: quantized\n", input.model.name());
   text += "---\n";
-  text += fmt::format("# {} in {} bits\n\nMade by Halftone from `{}`.\n\n## Settings\n\n",
-                      input.model.name(), plan.main_grid().bits, input.model.name());
+  text += fmt::format("# {} {}\n\nMade by Halftone from `{}`.\n\n## Settings\n\n",
+                      input.model.name(), title_of(plan), input.model.name());
   text += fmt::format(
       "- method {}, {}\n- {:.3f} bits a weight in the linears, {:.2f} over the whole file\n",
       plan.method->name, plan.grid_text(), plan.bits_per_weight_linears, plan.bits_per_weight_file);

@@ -188,6 +188,8 @@ TEST_P(QuantizedHeadTest, BitsAWeightAreThoseOfTheFiles) {
       EXPECT_DOUBLE_EQ(plan.bits_per_weight_linears, size.bits_per_weight_linears)
           << format << head;
       EXPECT_DOUBLE_EQ(plan.bits_per_weight_file, size.bits_per_weight_file) << format << head;
+      EXPECT_THAT(read_file(options_.output + "/README.md"),
+                  HasSubstr(gguf ? "# model in Q4_0\n" : "# model in 4 bits\n"));
     }
   }
 }
