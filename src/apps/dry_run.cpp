@@ -2,6 +2,7 @@
 #include <filesystem>
 
 #include "apps/estimate.h"
+#include "apps/memory_limits.h"
 #include "apps/quantize.h"
 #include "base/error.h"
 #include "base/file.h"
@@ -40,9 +41,9 @@ Json rows_json(const Plan& plan) {
 }
 
 std::string least_text(const Estimate& estimate) {
-  const std::string host = human_bytes(estimate.least_bytes) + " of memory";
+  const std::string host = enough_bytes(estimate.least_bytes) + " of memory";
   if (estimate.device_bytes == 0) return host;
-  return human_bytes(estimate.least_device_bytes) + " of the device's memory, " + host;
+  return enough_bytes(estimate.least_device_bytes) + " of the device's memory, " + host;
 }
 
 }  // namespace

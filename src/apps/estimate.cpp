@@ -7,6 +7,7 @@
 
 #include "apps/block_quantizer.h"
 #include "apps/channel_scaling.h"
+#include "apps/memory_limits.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/file.h"
@@ -74,7 +75,7 @@ Room room_in(const MemoryNeed& need, int64_t outside, const Limit& limit) {
   Room room{least_of(need, outside), need.activations(), peak};
   if (room.least > limit.bytes)
     throw out_of_resources("{} {}: this model needs at least {}", limit.name,
-                           human_bytes(limit.bytes), human_bytes(room.least))
+                           human_bytes(limit.bytes), enough_bytes(room.least))
         .hint("raise it, or pass a smaller --seq-len.");
   if (peak <= limit.bytes) return room;
   room.whole = false;

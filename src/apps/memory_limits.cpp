@@ -32,4 +32,13 @@ std::optional<MemoryLimits> parse_memory_limits(const std::string& text) {
   return limits;
 }
 
+std::string enough_bytes(int64_t bytes) {
+  std::string text = human_bytes(bytes);
+  // Three digits and more are said, so that a thousandth more changes the last of them by one at
+  // most.
+  for (int64_t shown = bytes; *parse_bytes(text) < bytes; text = human_bytes(shown))
+    shown += bytes / 1000 + 1;
+  return text;
+}
+
 }  // namespace halftone

@@ -14,4 +14,7 @@ struct MemoryLimits {
 // Nothing for what is not a size, is said twice or names another memory.
 std::optional<MemoryLimits> parse_memory_limits(const std::string& text);
 
+// human_bytes() of `bytes` or the next more that it can say: as a limit, it is no less.
+std::string enough_bytes(int64_t bytes);
+
 }  // namespace halftone

@@ -28,5 +28,17 @@ TEST(MemoryLimits, WhatIsNoLimitIsRefused) {
     EXPECT_FALSE(parse_memory_limits(text)) << text;
 }
 
+TEST(MemoryLimits, WhatIsEnoughIsAcceptedWhenItIsTyped) {
+  EXPECT_EQ(enough_bytes(327'000'000), "327 MB");
+  EXPECT_EQ(enough_bytes(327'000'001), "328 MB");
+  EXPECT_EQ(enough_bytes(9'994'999'999), "10.0 GB");
+  EXPECT_EQ(enough_bytes(999'400'000), "1.00 GB");
+  for (int64_t bytes = 1; bytes < int64_t{1} << 50; bytes = bytes * 7 / 4 + 3) {
+    const int64_t typed = parse_memory_limits(enough_bytes(bytes))->device;
+    EXPECT_GE(typed, bytes);
+    EXPECT_LE(typed, bytes + bytes / 80 + 1);
+  }
+}
+
 }  // namespace
 }  // namespace halftone

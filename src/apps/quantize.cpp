@@ -118,7 +118,7 @@ void identify(Journal& journal, Journal::Fingerprint fingerprint, const Checkpoi
 void announce(const Calibration& calibration, const Estimate& estimate, const Backend& backend) {
   if (!calibration.source.empty()) spdlog::info("Text      {}", calibration_text(calibration));
   for (const std::string& note : calibration.notes) spdlog::info("          {}", note);
-  spdlog::info("Machine   {}; {}", backend.info().device, memory_text(estimate));
+  spdlog::info("Machine   {}; takes up to {}", backend.info().device, memory_text(estimate));
   if (estimate.activations.host_bytes > 0)
     spdlog::info("          {} of activations go to the host's memory",
                  human_bytes(estimate.activations.host_bytes));

@@ -10,6 +10,10 @@
 namespace halftone {
 namespace {
 
+std::string matrices(int64_t count) {
+  return fmt::format("{} matri{}", count, count == 1 ? "x" : "ces");
+}
+
 class ConvertCommand : public Command {
  public:
   CLI::App* add_to(CLI::App& program) override {
@@ -50,10 +54,11 @@ class ConvertCommand : public Command {
     const ConvertOutcome outcome = convert(model, options_);
     fmt::print("Wrote {}  {}\n", options_.output, human_bytes(outcome.bytes));
     if (outcome.repacked > 0)
-      fmt::print("{} matrices with the codes, scales and zeros that they had\n", outcome.repacked);
-    if (outcome.rounded > 0) fmt::print("{} matrices rounded to nearest\n", outcome.rounded);
+      fmt::print("{} with the codes, scales and zeros that {} had\n", matrices(outcome.repacked),
+                 outcome.repacked == 1 ? "it" : "they");
+    if (outcome.rounded > 0) fmt::print("{} rounded to nearest\n", matrices(outcome.rounded));
     for (const std::string& note : outcome.notes) fmt::print("{}\n", note);
-    if (outcome.requantized > 0) fmt::print("{} matrices rounded again\n", outcome.requantized);
+    if (outcome.requantized > 0) fmt::print("{} rounded again\n", matrices(outcome.requantized));
     for (const ReaderVerdict& reader : outcome.readers)
       fmt::print("{:<13} {}{}\n", reader.reader, reader.opens ? "opens" : "refuses",
                  reader.why.empty() ? "" : ": " + reader.why);

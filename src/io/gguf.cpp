@@ -41,14 +41,16 @@ std::vector<std::string> part_paths(const std::string& path, int64_t count) {
 }
 
 // All parts' paths in order, `path` being one of them; refuses when some are not there.
-std::vector<std::string> find_parts(const std::string& path, int64_t count) {
+// `number`: split.no, from 0.
+std::vector<std::string> find_parts(const std::string& path, int64_t number, int64_t count) {
   if (count < 2 || count > 65535) {
     throw bad_input("{}: split.count is {}, expected 2 to 65535", path, count);
   }
   std::vector<std::string> paths = part_paths(path, count);
   if (paths.empty()) {
-    throw bad_input("{}: one of {} parts, but its name does not end in -NNNNN-of-{:05}.gguf", path,
-                    count, count)
+    throw bad_input(
+        "{}: part {} of {} by its split.no, but its name does not end in -{:05}-of-{:05}.gguf",
+        path, number + 1, count, number + 1, count)
         .hint("keep the names that llama.cpp gave the parts, or merge them with llama-gguf-split.");
   }
   std::string missing;
@@ -110,7 +112,8 @@ GgufFile::GgufFile(const std::string& path) : path_(path) {
     entries_ = std::move(first.entries);
   } else {
     parts_.clear();
-    const std::vector<std::string> paths = find_parts(path, count);
+    const std::vector<std::string> paths =
+        find_parts(path, small_integer(first.keys, "split.no").value_or(-1), count);
     for (int64_t i = 0; i < count; ++i) {
       const std::string& name = paths[static_cast<size_t>(i)];
       parts_.emplace_back(name);

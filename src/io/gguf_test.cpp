@@ -333,7 +333,10 @@ TEST_F(SplitModel, NamesOfPartsTellTheirPlace) {
     GgufFile file(place_.file("renamed.gguf"));
     ADD_FAILURE() << "opened";
   } catch (const Error& error) {
-    EXPECT_NE(std::string(error.what()).find("does not end in"), std::string::npos) << error.what();
+    EXPECT_NE(std::string(error.what()).find("part 1 of 3"), std::string::npos) << error.what();
+    EXPECT_NE(std::string(error.what()).find("does not end in -00001-of-00003.gguf"),
+              std::string::npos)
+        << error.what();
   }
 }
 
