@@ -35,12 +35,19 @@ struct Cell {
 std::string directory_of(const CompareRow& row) {
   std::string name = fmt::format("{}-{}bit-g{}", row.method, row.bits, row.group_size);
   if (row.samples > 0) name += fmt::format("-{}x", row.samples);
-  for (const std::string& file : {row.calibration, row.dynamic})
-    if (!file.empty()) name += "-" + fs::path(file).stem().string();
+  for (std::string file : {row.calibration, row.dynamic}) {
+    std::ranges::replace(file, '/', '_');
+    if (!file.empty()) name += "-" + file;
+  }
   return name;
 }
 
-std::string file_name(const std::string& path) { return fs::path(path).filename().string(); }
+// What tells a file from the others: its name, or where that is another's too, the path as given.
+std::string label_of(const std::string& path, const std::vector<std::string>& all) {
+  const auto name = [](const std::string& file) { return fs::path(file).filename(); };
+  const auto same = std::ranges::count(all, name(path), name);
+  return same > 1 ? path : name(path).string();
+}
 
 class Comparer {
  public:
@@ -81,14 +88,14 @@ void Comparer::plan_cells() {
         for (const std::string& dynamic : rules) {
           const bool calibrated = find_method(method).needs_hessian;
           CompareRow row{.method = method, .bits = bits, .group_size = group};
-          row.dynamic = file_name(dynamic);
+          if (!dynamic.empty()) row.dynamic = label_of(dynamic, options_.dynamic);
           if (!calibrated) {
             plan_cell(row, texts.front(), dynamic);
             continue;
           }
           for (const std::string& text : texts)
             for (const int64_t samples : options_.samples) {
-              row.calibration = texts.size() > 1 ? file_name(text) : "";
+              row.calibration = texts.size() > 1 ? label_of(text, texts) : "";
               row.samples = samples;
               plan_cell(row, text, dynamic);
             }

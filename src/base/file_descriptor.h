@@ -22,7 +22,6 @@ class FileDescriptor {
   FileDescriptor(FileDescriptor&& other) noexcept;
   FileDescriptor& operator=(FileDescriptor&& other) noexcept;
 
-  bool is_open() const { return number_ >= 0; }
   int number() const { return number_; }
   const std::string& path() const { return path_; }
   int64_t size() const;

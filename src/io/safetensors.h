@@ -20,7 +20,6 @@ class SafetensorsFile {
   // leave holes, names that appear twice.
   explicit SafetensorsFile(const std::string& path);
 
-  const std::string& path() const { return file_.path(); }
   const std::vector<ContainerEntry>& entries() const { return entries_; }  // sorted by name
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
 

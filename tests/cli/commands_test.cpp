@@ -313,60 +313,6 @@ TEST_F(Commands, TheDemoTellsTheWholeStoryAndCanBeRunAgain) {
   }
 }
 
-TEST_F(Commands, CompareMeasuresEveryCellAndGoesOnFromThoseThatAreThere) {
-  const std::string other = folder_.write("other.txt", make_text(400, 3));
-  const std::vector<std::string> compare = {"compare",
-                                            model_,
-                                            "--methods",
-                                            "rtn,gptq",
-                                            "--bits",
-                                            "4,8",
-                                            "-g",
-                                            "16",
-                                            "--calib",
-                                            text_,
-                                            "--samples",
-                                            "4",
-                                            "--seq-len",
-                                            "64",
-                                            "--text",
-                                            other,
-                                            "--windows",
-                                            "99999",
-                                            "--json",
-                                            "--protocol",
-                                            "llama.cpp",
-                                            "--report",
-                                            folder_.path("compare.html")};
-  const Outcome refused = run(compare);
-  EXPECT_EQ(refused.code, 3);  // before any cell
-  EXPECT_THAT(refused.err, HasSubstr("99999 windows"));
-  std::vector<std::string> right = compare;
-  right[17] = "2";
-  right.insert(right.end(), {"-o", folder_.path("cells")});
-  const Outcome first = run(right);
-  ASSERT_EQ(first.code, 0) << first.err;
-  const Json table = parse_json(first.out, "compare");
-  ASSERT_EQ(table["rows"].size(), 4u);
-  for (const Json& row : table["rows"]) {
-    // As eval measures the model that was kept.
-    std::string cell =
-        fmt::format("{}-{}bit-g16", row["method"].get<std::string>(), row["bits"].get<int>());
-    if (row["method"] == "gptq") cell += "-4x";
-    const Outcome alone = run({"eval", folder_.path("cells/" + cell), "--against", model_, "--text",
-                               other, "--windows", "2", "--protocol", "llama.cpp", "--json"});
-    ASSERT_EQ(alone.code, 0) << alone.err;
-    const Json expected = parse_json(alone.out, "eval");
-    for (const char* key : {"kl_mean", "perplexity", "base_perplexity", "size_bytes"})
-      EXPECT_EQ(row[key], expected[key]) << cell << " " << key;
-  }
-  EXPECT_THAT(read(folder_.path("compare.html")), HasSubstr("Loss against size"));
-  const Outcome again = run(right);
-  ASSERT_EQ(again.code, 0) << again.err;
-  EXPECT_EQ(parse_json(again.out, "compare")["rows"][0]["quantize_seconds"], 0);
-  EXPECT_EQ(parse_json(again.out, "compare")["rows"][3]["kl_mean"], table["rows"][3]["kl_mean"]);
-}
-
 TEST_F(Commands, OutputThatCannotBeWrittenIsSaid) {
   const std::string command = fmt::format("{} generate {} --prompt ab -n 3 > /dev/full 2> {}",
                                           HALFTONE_PROGRAM, model_, folder_.path("err"));

@@ -1,0 +1,98 @@
+// `compare` end to end on a tiny model: its cells are what quantize and eval make one by one.
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+
+#include <filesystem>
+
+#include "base/json.h"
+#include "program.h"
+
+namespace halftone::test {
+namespace {
+
+using ::testing::HasSubstr;
+
+class Compare : public ::testing::Test {
+ protected:
+  Compare() : model_(make_model(folder_)), text_(folder_.write("text.txt", make_text(400))) {}
+
+  Folder folder_;
+  std::string model_, text_;
+};
+
+TEST_F(Compare, MeasuresEveryCellAndGoesOnFromThoseThatAreThere) {
+  const std::string other = folder_.write("other.txt", make_text(400, 3));
+  const std::vector<std::string> compare = {"compare",
+                                            model_,
+                                            "--methods",
+                                            "rtn,gptq",
+                                            "--bits",
+                                            "4,8",
+                                            "-g",
+                                            "16",
+                                            "--calib",
+                                            text_,
+                                            "--samples",
+                                            "4",
+                                            "--seq-len",
+                                            "64",
+                                            "--text",
+                                            other,
+                                            "--windows",
+                                            "99999",
+                                            "--json",
+                                            "--protocol",
+                                            "llama.cpp",
+                                            "--report",
+                                            folder_.path("compare.html")};
+  const Outcome refused = run(compare);
+  EXPECT_EQ(refused.code, 3);  // before any cell
+  EXPECT_THAT(refused.err, HasSubstr("99999 windows"));
+  std::vector<std::string> right = compare;
+  right[17] = "2";
+  right.insert(right.end(), {"-o", folder_.path("cells")});
+  const Outcome first = run(right);
+  ASSERT_EQ(first.code, 0) << first.err;
+  const Json table = parse_json(first.out, "compare");
+  ASSERT_EQ(table["rows"].size(), 4u);
+  for (const Json& row : table["rows"]) {
+    // As eval measures the model that was kept.
+    std::string cell =
+        fmt::format("{}-{}bit-g16", row["method"].get<std::string>(), row["bits"].get<int>());
+    if (row["method"] == "gptq") cell += "-4x";
+    const Outcome alone = run({"eval", folder_.path("cells/" + cell), "--against", model_, "--text",
+                               other, "--windows", "2", "--protocol", "llama.cpp", "--json"});
+    ASSERT_EQ(alone.code, 0) << alone.err;
+    const Json expected = parse_json(alone.out, "eval");
+    for (const char* key : {"kl_mean", "perplexity", "base_perplexity", "size_bytes"})
+      EXPECT_EQ(row[key], expected[key]) << cell << " " << key;
+  }
+  EXPECT_THAT(read(folder_.path("compare.html")), HasSubstr("Loss against size"));
+  const Outcome again = run(right);
+  ASSERT_EQ(again.code, 0) << again.err;
+  EXPECT_EQ(parse_json(again.out, "compare")["rows"][0]["quantize_seconds"], 0);
+  EXPECT_EQ(parse_json(again.out, "compare")["rows"][3]["kl_mean"], table["rows"][3]["kl_mean"]);
+}
+
+// Of one name in two directories: what is made of one is not taken for the other's.
+TEST_F(Compare, TellsFilesOfOneNameApart) {
+  for (const char* directory : {"a", "b"})
+    std::filesystem::create_directory(folder_.path(directory));
+  const std::string one = folder_.write("a/text.txt", make_text(400, 4)),
+                    two = folder_.write("b/text.txt", make_text(400, 5));
+  const Outcome made =
+      run({"compare",    model_,      "--methods", "gptq",      "--bits",
+           "4",          "-g",        "16",        "--calib",   one,
+           "--calib",    two,         "--samples", "4",         "--seq-len",
+           "64",         "--text",    text_,       "--windows", "2",
+           "--protocol", "llama.cpp", "--json",    "-o",        folder_.path("cells")});
+  ASSERT_EQ(made.code, 0) << made.err;
+  const Json rows = parse_json(made.out, "compare")["rows"];
+  ASSERT_EQ(rows.size(), 2u);
+  EXPECT_EQ(rows[0]["calibration"], one);
+  EXPECT_EQ(rows[1]["calibration"], two);
+  EXPECT_NE(rows[0]["kl_mean"], rows[1]["kl_mean"]);
+}
+
+}  // namespace
+}  // namespace halftone::test
