@@ -67,6 +67,7 @@ class Examination {
 
   void open_files();
   void open_quantization();
+  void check_agreement();
   void check_configuration();
   void weigh_label();
   void report_label(const LabelEvidence& evidence, const std::string& origin);
@@ -114,6 +115,7 @@ void Examination::open_quantization() {
   weights_ = open_weights(*checkpoint_);
   add(Health::good, "quantization",
       weights_.quantization.empty() ? "none: dense" : weights_.quantization);
+  check_agreement();
   if (facts_.format == "gptq") facts_.format = name_of(read_gptq_config(*stated_).version);
   for (const StoredTensor& tensor : weights_.source->tensors()) {
     facts_.bf16 |= tensor.encoding == "bf16";
@@ -122,6 +124,23 @@ void Examination::open_quantization() {
   std::set<std::string> files;
   for (const ContainerEntry& entry : checkpoint_->entries()) files.insert(entry.file);
   facts_.in_parts = files.size() > 1;
+}
+
+// The tensors have been found to fit the file that is believed.
+void Examination::check_agreement() {
+  if (!stated_ || stated_->differing.empty()) return;
+  // MLX's two places are both in config.json.
+  if (!stated_->differs_in_size || stated_->method == "mlx")
+    return add(
+        Health::note, "quantization",
+        fmt::format("{}, and otherwise in config.json: {}; which counts depends on the runtime",
+                    stated_->origin, stated_->differing));
+  facts_.denied = "config.json denies what the tensors are";
+  add(Health::broken, "quantization",
+      fmt::format("config.json denies what the tensors are: {} by {}", stated_->differing,
+                  stated_->origin),
+      fmt::format("halftone convert {} -o OUT --format {} writes it anew, with the same codes.",
+                  model_, stated_->format == "gptq_v2" ? stated_->format : stated_->method));
 }
 
 void Examination::check_configuration() {

@@ -25,6 +25,21 @@ ModelDiagnosis diagnose(const TestModelFolder& folder) {
   return diagnose_model(folder.model_path(), {.threads = 1, .quiet = true});
 }
 
+// Groups of 16, to nearest; where it was written.
+std::string quantize_tiny(const TestModelFolder& folder, bool lm_head) {
+  QuantizeOptions options;
+  options.output = folder.path("out");
+  options.method = "rtn";
+  options.group_size = 16;
+  options.calibration = {folder.write_letters("text.txt", 4 * 32)};
+  options.samples = 2;
+  options.seq_len = 32;
+  options.quiet = true;
+  options.lm_head = lm_head;
+  quantize(*make_backend("cpu", {.threads = 1}), open_model(folder.model_path(), lm_head), options);
+  return options.output;
+}
+
 const Finding* find(const ModelDiagnosis& diagnosis, const std::string& subject) {
   for (const Finding& finding : diagnosis.findings)
     if (finding.subject == subject) return &finding;
@@ -117,19 +132,24 @@ TEST(Doctor, GoesOnWhereTheConfigurationDoesNotFit) {
   EXPECT_THAT(diagnosis_text(diagnosis), HasSubstr("not told while"));
 }
 
+TEST(Doctor, AConfigurationThatTheTensorsDenyIsBroken) {
+  const TestModelFolder folder;
+  const std::string output = quantize_tiny(folder, false);
+  Json config = read_json_file(output + "/config.json");
+  config["quantization_config"]["bits"] = 8;  // quantize_config.json is right, and believed
+  folder.write("out/config.json", config.dump());
+  const ModelDiagnosis diagnosis = diagnose_model(output, {.threads = 1, .quiet = true});
+  EXPECT_FALSE(diagnosis.healthy());
+  EXPECT_THAT(diagnosis_text(diagnosis), HasSubstr("bits (4, not 8)"));
+  const Json runtimes = diagnosis_json(diagnosis)["runtimes"];
+  EXPECT_EQ(runtimes["SGLang"]["hopper"]["opens"], "refuses");
+  EXPECT_EQ(runtimes["GPTQModel"]["hopper"]["opens"], "slow");
+}
+
 TEST(Doctor, AQuantizedHeadCountsForTheRuntimes) {
   const TestModelFolder folder;
-  const auto backend = make_backend("cpu", {.threads = 1});
-  QuantizeOptions options;
-  options.output = folder.path("out");
-  options.method = "rtn";
-  options.group_size = 16;
-  options.calibration = {folder.write_letters("text.txt", 4 * 32)};
-  options.samples = 2;
-  options.seq_len = 32;
-  options.quiet = options.lm_head = true;
-  quantize(*backend, open_model(folder.model_path(), true), options);
-  const ModelDiagnosis diagnosis = diagnose_model(options.output, {.threads = 1, .quiet = true});
+  const ModelDiagnosis diagnosis =
+      diagnose_model(quantize_tiny(folder, true), {.threads = 1, .quiet = true});
   EXPECT_TRUE(diagnosis.healthy());
   EXPECT_THAT(find(diagnosis, "configuration")->text, HasSubstr("14 of 14 linears quantized, and"));
   const Json runtimes = diagnosis_json(diagnosis)["runtimes"];

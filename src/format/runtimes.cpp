@@ -248,8 +248,9 @@ RuntimeCell mlx(const Case& about, Processor processor) {
 }
 
 // What is broken is so for all who open it.
-RuntimeCell after_all(RuntimeCell cell, const CheckpointFacts& facts) {
+RuntimeCell after_all(RuntimeCell cell, std::string_view runtime, const CheckpointFacts& facts) {
   const bool opens = cell.opening == Opening::fast || cell.opening == Opening::slow;
+  if (opens && !facts.denied.empty() && runtime != "GPTQModel") return refuses(facts.denied);
   return opens && !facts.broken.empty() ? wrong(facts.broken) : std::move(cell);
 }
 
@@ -294,7 +295,7 @@ std::vector<RuntimeRow> runtime_table(const CheckpointFacts& facts) {
     RuntimeRow& row = rows.emplace_back();
     row.runtime = rule.runtime;
     for (size_t i = 0; i < kProcessorCount; ++i)
-      row.cells[i] = after_all(rule.cell(about, static_cast<Processor>(i)), facts);
+      row.cells[i] = after_all(rule.cell(about, static_cast<Processor>(i)), rule.runtime, facts);
   }
   return rows;
 }

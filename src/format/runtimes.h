@@ -52,6 +52,8 @@ struct CheckpointFacts {
   bool wrong_label = false;  // GPTQ's zeros are not as checkpoint_format says
   bool bf16 = false;         // dense tensors in bf16
   bool in_parts = false;     // its weights are in more than one file
+  // Why it is refused by all who go by config.json, which GPTQModel does last; empty: it is right.
+  std::string denied = {};
   // Why whoever opens it computes other values than were meant; empty: nothing is known.
   std::string broken = {};
 };

@@ -142,6 +142,14 @@ TEST(Runtimes, WhatIsBrokenOpensNowhereWell) {
   EXPECT_EQ(opening(about, "Ollama", Processor::cpu), Opening::refuses);
 }
 
+TEST(Runtimes, AConfigurationThatTheTensorsDenyIsGptqmodelsAlone) {
+  CheckpointFacts about = facts("gptq");
+  about.denied = "config.json says otherwise";
+  for (const char* runtime : {"vLLM", "SGLang", "Transformers"})
+    EXPECT_EQ(opening(about, runtime, Processor::hopper), Opening::refuses) << runtime;
+  EXPECT_EQ(opening(about, "GPTQModel", Processor::hopper), Opening::fast);
+}
+
 TEST(Runtimes, FormatsOfOthersGoByGeneration) {
   EXPECT_EQ(opening(facts("fp8"), "vLLM", Processor::ampere), Opening::slow);
   EXPECT_EQ(opening(facts("fp8"), "vLLM", Processor::ada), Opening::fast);

@@ -34,7 +34,7 @@ StatedQuantization stated(const Json& json, const std::string& origin, std::stri
 
 // Places that say the same unless somebody edited one of them: the first is believed, but nothing
 // can be believed of a method.
-void check_agreement(const StatedQuantization& first, const StatedQuantization& other) {
+void check_agreement(StatedQuantization& first, const StatedQuantization& other) {
   if (first.method != other.method)
     throw bad_input("{}: quantized as {}, but {} says {}", first.origin, printable(first.method),
                     other.origin, printable(other.method))
@@ -43,13 +43,15 @@ void check_agreement(const StatedQuantization& first, const StatedQuantization& 
   for (const auto& [key, value] : first.json.items()) {
     if (key == "meta") continue;  // who made it, and how: nothing here goes by it
     const auto same = other.json.find(key);
-    if (same != other.json.end() && *same != value)
-      differing += fmt::format("{}{} ({}, not {})", differing.empty() ? "" : ", ", printable(key),
-                               printable(value.dump(), 40), printable(same->dump(), 40));
+    if (same == other.json.end() || *same == value) continue;
+    first.differs_in_size |= key == "bits" || key == "group_size";
+    differing += fmt::format("{}{} ({}, not {})", differing.empty() ? "" : ", ", printable(key),
+                             printable(value.dump(), 40), printable(same->dump(), 40));
   }
-  if (!differing.empty())
-    spdlog::warn("{} and {} differ: the former is believed: {}", first.origin, other.origin,
-                 differing);
+  if (differing.empty()) return;
+  first.differing = differing;
+  spdlog::warn("{} and {} differ: the former is believed: {}", first.origin, other.origin,
+               differing);
 }
 
 }  // namespace

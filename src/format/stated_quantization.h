@@ -16,6 +16,10 @@ struct StatedQuantization {
   std::string origin;  // the file, for errors
   std::string method;  // "gptq", "awq", "compressed-tensors", "mlx", or whatever it calls itself
   std::string format;  // "gptq_v2", "gemm", "pack-quantized"; empty: not said
+  // What config.json has otherwise than the file that this is from: "bits (4, not 8)"; empty: they
+  // agree. Whether that is the size of what is packed.
+  std::string differing = {};
+  bool differs_in_size = false;
 };
 
 // From quantize_config.json, quant_config.json or config.json, whichever is first. Nothing when
