@@ -1,0 +1,64 @@
+// See chat_template.h.
+#include "text/chat_template.h"
+
+#include <filesystem>
+#include <utility>
+
+#include "base/error.h"
+
+namespace halftone {
+namespace {
+
+constexpr const char* kSpecialTokens[] = {"bos_token", "eos_token", "unk_token", "pad_token",
+                                          "sep_token", "cls_token", "mask_token"};
+
+// A token stands there as a string, or as an object with its content.
+void add_tokens(const std::string& text, const std::string& origin, Json& tokens) {
+  if (text.empty()) return;
+  const Json json = parse_json(text, origin);
+  if (!json.is_object()) throw bad_input("{}: expected an object", origin);
+  for (const char* name : kSpecialTokens) {
+    const auto found = json.find(name);
+    if (found == json.end() || tokens.contains(name)) continue;
+    const bool object = found->is_object() && found->contains("content");
+    const Json& content = object ? found->at("content") : *found;
+    if (content.is_string()) tokens[name] = content;
+  }
+}
+
+void add_tokens(const GgufTokenizer& gguf, Json& tokens) {
+  const std::pair<const char*, std::optional<int32_t>> ids[] = {{"bos_token", gguf.bos},
+                                                                {"eos_token", gguf.eos},
+                                                                {"unk_token", gguf.unknown},
+                                                                {"pad_token", gguf.padding}};
+  for (const auto& [name, id] : ids)
+    if (id && *id >= 0 && static_cast<size_t>(*id) < gguf.tokens.size())
+      tokens[name] = gguf.tokens[static_cast<size_t>(*id)];
+}
+
+}  // namespace
+
+std::optional<ChatTemplate> ChatTemplate::load(const Metadata& metadata) {
+  if (metadata.chat_template.empty()) return std::nullopt;
+  const TokenizerFiles& files = metadata.tokenizer;
+  Json tokens = Json::object();
+  if (files.gguf) {
+    add_tokens(*files.gguf, tokens);
+  } else {
+    const std::string beside = std::filesystem::path(metadata.origin).parent_path().string();
+    add_tokens(files.tokenizer_config_json, beside + "/tokenizer_config.json", tokens);
+    add_tokens(files.special_tokens_map_json, beside + "/special_tokens_map.json", tokens);
+  }
+  return ChatTemplate(jinja::Template("chat template", metadata.chat_template), std::move(tokens));
+}
+
+std::string ChatTemplate::render(const Json& messages, const ChatRendering& rendering) const {
+  Json variables = special_tokens_;
+  variables["messages"] = messages;
+  variables["tools"] = rendering.tools ? *rendering.tools : Json(nullptr);
+  variables["documents"] = nullptr;
+  variables["add_generation_prompt"] = rendering.add_generation_prompt;
+  return template_.render(variables, rendering.now);
+}
+
+}  // namespace halftone

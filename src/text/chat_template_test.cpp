@@ -1,0 +1,174 @@
+#include "text/chat_template.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+#include "text/chat_record.h"
+
+// Templates of our own with the turns that real ones take; what is expected was computed with
+// Transformers' apply_chat_template.
+namespace halftone {
+namespace {
+
+using ::testing::HasSubstr;
+
+Metadata metadata_of(std::string chat_template) {
+  Metadata metadata;
+  metadata.origin = "model/config.json";
+  metadata.chat_template = std::move(chat_template);
+  metadata.tokenizer.tokenizer_config_json =
+      R"({"bos_token": {"content": "<s>"}, "eos_token": "</s>", "pad_token": null})";
+  metadata.tokenizer.special_tokens_map_json = R"({"bos_token": "<other>", "unk_token": "<unk>"})";
+  return metadata;
+}
+
+std::string rendered(const std::string& source, const Json& messages,
+                     const ChatRendering& rendering = {}) {
+  return ChatTemplate::load(metadata_of(source))->render(messages, rendering);
+}
+
+std::string error_of(const Json& record, const std::string& source = "{{ messages }}") {
+  const Metadata metadata = metadata_of(source);
+  try {
+    return "no error, but " + ChatReader(metadata)(record, "chats.jsonl: line 3");
+  } catch (const Error& error) {
+    EXPECT_EQ(error.exit(), Exit::bad_input);
+    return error.what();
+  }
+}
+
+const Json kMessages = {{{"role", "user"}, {"content", "Hi <b>"}},
+                        {{"role", "assistant"}, {"content", " Hello\n"}}};
+
+// A default system prompt, an alternation check, BOS, EOS and the generation prompt.
+constexpr const char* kStrict = R"({{- bos_token }}
+{%- if messages[0].role == 'system' %}
+    {%- set system = messages[0]['content'] %}
+    {%- set messages = messages[1:] %}
+{%- else %}
+    {%- set system = none %}
+{%- endif %}
+{%- for message in messages %}
+    {%- if (message.role == 'user') != (loop.index0 % 2 == 0) %}
+        {{- raise_exception('Roles must alternate') }}
+    {%- endif %}
+    {%- if message.role == 'user' %}
+        {{- '[INST] ' + (system + '\n\n' if loop.first and system is not none else '') + message.content + ' [/INST]' }}
+    {%- else %}
+        {{- ' ' + message.content | trim + eos_token }}
+    {%- endif %}
+{%- endfor %}
+{%- if add_generation_prompt %}{{ '>' }}{% endif %}
+)";
+
+TEST(ChatTemplate, WorkedExample) {
+  EXPECT_EQ(rendered(kStrict, kMessages), "<s>[INST] Hi <b> [/INST] Hello</s>");
+  EXPECT_EQ(rendered(kStrict, kMessages, {.add_generation_prompt = true}),
+            "<s>[INST] Hi <b> [/INST] Hello</s>>");
+  Json with_system = kMessages;
+  with_system.insert(with_system.begin(), Json({{"role", "system"}, {"content", "Be kind."}}));
+  EXPECT_EQ(rendered(kStrict, with_system), "<s>[INST] Be kind.\n\nHi <b> [/INST] Hello</s>");
+}
+
+TEST(ChatTemplate, Tools) {
+  constexpr const char* kTools = R"({%- if tools %}
+    {{- '<tools>' }}
+    {%- for tool in tools %}
+        {{- "\n" }}
+        {{- tool | tojson }}
+    {%- endfor %}
+    {{- '\n</tools>' }}
+{%- endif %}
+{%- for message in messages %}
+    {%- if message.tool_calls %}
+        {%- for call in message.tool_calls %}
+            {%- if call.function is defined %}{%- set call = call.function %}{%- endif %}
+            {{- '\n<call>{"name": "' ~ call.name ~ '", "arguments": ' ~ call.arguments | tojson ~ '}' }}
+        {%- endfor %}
+    {%- else %}
+        {{- '\n' + message.role + ':' + message.content }}
+    {%- endif %}
+{%- endfor %})";
+  const Json tools = Json::array({{{"name", "weather"}, {"city", "Köln"}}});
+  const Json record = {
+      {"tools", tools.dump()},
+      {"messages",
+       {{{"role", "user"}, {"content", "Rain?"}},
+        {{"role", "assistant"},
+         {"content", nullptr},
+         {"tool_calls",
+          Json::array({{{"function", {{"name", "weather"}, {"arguments", {{"t", 2.0}}}}}}})}}}}};
+  const Metadata metadata = metadata_of(kTools);
+  EXPECT_EQ(ChatReader(metadata)(record, "x"),
+            "<tools>\n{\"name\": \"weather\", \"city\": \"Köln\"}\n</tools>\nuser:Rain?\n"
+            "<call>{\"name\": \"weather\", \"arguments\": {\"t\": 2.0}}");
+}
+
+TEST(ChatTemplate, KnowsTheTokenizersSpecialTokens) {
+  EXPECT_EQ(rendered("{{ bos_token }}{{ eos_token }}{{ unk_token }}{{ pad_token is defined }}"
+                     "{{ tools is none }}{{ add_generation_prompt }}",
+                     kMessages),
+            "<s></s><unk>FalseTrueFalse");
+  Metadata metadata;
+  metadata.chat_template = "{{ bos_token }}|{{ eos_token }}";
+  metadata.tokenizer.gguf = GgufTokenizer{.tokens = {"a", "<bos>"}, .bos = 1, .eos = 7};
+  EXPECT_EQ(ChatTemplate::load(metadata)->render(kMessages, {}), "<bos>|");
+}
+
+TEST(ChatRecord, ReadsThreeShapes) {
+  EXPECT_EQ(chat_of({{"messages", kMessages}}, "x").messages, kMessages);
+  const Json shared = {
+      {"conversations",
+       {{{"from", "human"}, {"value", "Hi <b>"}}, {{"from", "gpt"}, {"value", " Hello\n"}}}}};
+  EXPECT_EQ(chat_of(shared, "x").messages, kMessages);
+  const Json alpaca = {{"instruction", "Add."},
+                       {"input", "1 + 2"},
+                       {"output", "3"},
+                       {"system", "Be."},
+                       {"history", Json::array({Json::array({"a", "b"})})}};
+  EXPECT_EQ(chat_of(alpaca, "x").messages,
+            Json::array({{{"role", "system"}, {"content", "Be."}},
+                         {{"role", "user"}, {"content", "a"}},
+                         {{"role", "assistant"}, {"content", "b"}},
+                         {{"role", "user"}, {"content", "Add.\n1 + 2"}},
+                         {{"role", "assistant"}, {"content", "3"}}}));
+  const Json parts = {
+      {"messages", Json::array({{{"role", "user"},
+                                 {"content", Json::array({{{"type", "text"}, {"text", "a"}},
+                                                          {{"type", "text"}, {"text", "b"}}})}}})}};
+  EXPECT_EQ(chat_of(parts, "x").messages[0]["content"], "a\nb");
+}
+
+TEST(ChatRecord, NamesWhatIsWrong) {
+  EXPECT_THAT(error_of({{"messages", Json::array()}}), HasSubstr("line 3: messages: got []"));
+  EXPECT_THAT(error_of({{"messages", Json::array({{{"role", "user"}}})}}),
+              HasSubstr("line 3: message 1: no \"content\""));
+  EXPECT_THAT(error_of({{"messages", Json::array({{{"content", "a"}}})}}),
+              HasSubstr("no \"role\""));
+  EXPECT_THAT(error_of({{"messages", Json::array({{{"role", "user"}, {"content", 3}}})}}),
+              HasSubstr("content: got 3, expected a string"));
+  EXPECT_THAT(
+      error_of({{"messages",
+                 Json::array({{{"role", "user"},
+                               {"content", Json::array({{{"type", "image"}, {"url", "x"}}})}}})}}),
+      HasSubstr("\"image\""));
+  EXPECT_THAT(error_of({{"conversations", Json::array({{{"from", "cat"}, {"value", "x"}}})}}),
+              HasSubstr("from: got \"cat\""));
+  EXPECT_THAT(error_of({{"instruction", "a"}}), HasSubstr("no \"output\""));
+  EXPECT_THAT(error_of({{"instruction", ""}, {"output", "b"}}), HasSubstr("no instruction"));
+}
+
+TEST(ChatRecord, SaysWhoRefusesAndWhere) {
+  const Json two_users = {
+      {"messages", {{{"role", "user"}, {"content", "a"}}, {{"role", "user"}, {"content", "b"}}}}};
+  EXPECT_THAT(
+      error_of(two_users, kStrict),
+      HasSubstr("chats.jsonl: line 3: chat template: line 10: refuses: Roles must alternate"));
+  EXPECT_THAT(error_of(two_users, "\n{{ x|nosuch }}"),
+              HasSubstr("chat template: line 2: the filter \"nosuch\" is not known"));
+  EXPECT_THAT(error_of(two_users, ""), HasSubstr("the model has no chat template"));
+}
+
+}  // namespace
+}  // namespace halftone
