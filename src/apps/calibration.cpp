@@ -36,7 +36,9 @@ std::vector<std::string> calibration_paths(const Plan& plan, const QuantizeOptio
   if (!fetched.empty() || !plan.method->needs_hessian) return fetched;
   throw usage_error("no calibration text: --calib was not given, and {} is not there",
                     fetched_text("calibration.txt"))
-      .hint("pass --calib FILE (plain text or JSON lines), or run scripts/fetch.sh texts.");
+      .hint(
+          "pass --calib FILE (plain text, or JSON lines of texts or chats), or run "
+          "scripts/fetch.sh texts.");
 }
 
 std::string hash_of_ids(const Windows& windows) {
@@ -51,16 +53,18 @@ std::string count_text(int64_t count, const std::string& what) {
 }
 
 std::string describe(const std::vector<TextFile>& files, const Windows& all) {
-  int64_t documents = 0;
+  int64_t documents = 0, chats = 0;
   std::string names;
   for (const TextFile& file : files) {
     documents += file.documents;
+    chats += file.chats;
     names += (names.empty() ? "" : ", ") + std::filesystem::path(file.path).filename().string();
   }
-  const std::string count = documents > static_cast<int64_t>(files.size())
-                                ? fmt::format("{} documents, ", human_count(documents))
-                                : "";
-  return fmt::format("{} ({}{} tokens)", names, count, human_count(all.tokens_in_text));
+  std::string counts;
+  if (chats > 0) counts = count_text(chats, "chat") + ", ";
+  if (documents - chats > (chats > 0 ? 0 : static_cast<int64_t>(files.size())))
+    counts += count_text(documents - chats, "document") + ", ";
+  return fmt::format("{} ({}{} tokens)", names, counts, human_count(all.tokens_in_text));
 }
 
 // Where the shuffled windows are parted: [0, samples) to learn from, then those that are held out.
@@ -148,7 +152,7 @@ std::string calibration_text(const Calibration& calibration) {
 std::string fetched_text(const std::string& name) { return fetch_cache() + "/texts/" + name; }
 
 Calibration read_calibration(const Tokenizer& tokenizer, const Plan& plan,
-                             const QuantizeOptions& options) {
+                             const QuantizeOptions& options, const ChatText& chat_text) {
   Calibration calibration;
   const std::vector<std::string> paths = calibration_paths(plan, options);
   if (paths.empty()) return calibration;
@@ -156,7 +160,7 @@ Calibration read_calibration(const Tokenizer& tokenizer, const Plan& plan,
   Sha256 hash;
   for (const std::string& path : paths) {
     throw_if_interrupted();
-    TextFile file = read_text_file(path);
+    TextFile file = read_text_file(path, chat_text);
     const auto same = std::find_if(files.begin(), files.end(), [&](const TextFile& other) {
       return other.sha256 == file.sha256;
     });

@@ -16,7 +16,7 @@ struct Calibration {
   Windows held_out;                // what the loss is measured on
   std::string sha256;              // of the files' hashes, in order
   std::string ids_sha256;          // of the sampled ids: part of the journal's fingerprint
-  std::string source;              // "chats.jsonl (412 documents, 263,104 tokens)"
+  std::string source;              // "chats.jsonl (412 chats, 263,104 tokens)"
   std::vector<std::string> notes;  // what is not as asked: "the text holds 97 windows: …"
   int64_t id_bytes = 0;  // that were held at once: of all the text's ids, and of those picked
 };
@@ -24,9 +24,10 @@ struct Calibration {
 // Windows by the hf rule, or documents whole, shuffled with the seed: `samples`, then the held-out
 // ones. Throws
 // Error(usage) when no text is given and none was fetched, Error(bad_input) when it is too short.
-// A method without a Hessian samples nothing, and does without text.
+// A method without a Hessian samples nothing, and does without text. `chat_text` renders chats: the
+// model's ChatReader.
 Calibration read_calibration(const Tokenizer& tokenizer, const Plan& plan,
-                             const QuantizeOptions& options);
+                             const QuantizeOptions& options, const ChatText& chat_text = {});
 
 // "128 windows of 2,048 tokens", "128 sequences of 17 to 8,192 tokens, 262,144 in all"; "no
 // windows".

@@ -19,6 +19,7 @@
 #include "base/memory_usage.h"
 #include "base/progress.h"
 #include "base/temporary_directory.h"
+#include "text/chat_record.h"
 
 namespace halftone {
 namespace {
@@ -126,7 +127,9 @@ const Calibration& Comparer::calibration_of(const Cell& cell) {
   for (const std::string& path : cell.options.calibration) key += "\n" + path;
   const auto found = calibrations_.find(key);
   if (found != calibrations_.end()) return found->second;
-  return calibrations_.emplace(key, read_calibration(tokenizer_, cell.plan, cell.options))
+  return calibrations_
+      .emplace(key, read_calibration(tokenizer_, cell.plan, cell.options,
+                                     ChatReader(model_.checkpoint->metadata())))
       .first->second;
 }
 

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/progress.h"
+#include "text/chat_record.h"
 
 namespace halftone {
 namespace {
@@ -87,7 +88,8 @@ std::string dry_run(Backend& backend, const OpenedModel& model, const QuantizeOp
   const Plan plan = make_plan(model, options);
   const DType compute = compute_dtype(options.dtype, backend);
   const Tokenizer tokenizer = Tokenizer::load(model.checkpoint->metadata());
-  const Calibration calibration = read_calibration(tokenizer, plan, options);
+  const Calibration calibration =
+      read_calibration(tokenizer, plan, options, ChatReader(model.checkpoint->metadata()));
   const EstimateInput input{backend, model, plan, calibration, compute, options};
   const Estimate estimate = estimate_resources(input);
   apply_limits(backend, estimate);

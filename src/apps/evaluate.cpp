@@ -17,6 +17,7 @@
 #include "base/progress.h"
 #include "model/activation_store.h"
 #include "model/forward.h"
+#include "text/chat_record.h"
 #include "text/dataset.h"
 
 namespace halftone {
@@ -29,7 +30,8 @@ struct Task {
 };
 
 // llama.cpp's perplexity tool: the text is tokenized once with BOS where the vocabulary adds one,
-// cut into chunks whose first token becomes BOS, and the second half of each is scored.
+// cut into chunks whose first token becomes BOS, and the second half of each is scored. A chat's
+// template writes BOS by itself.
 Windows llama_cpp_windows(const Tokenizer& tokenizer, const TextFile& text, int64_t length,
                           int64_t most) {
   Windows windows;
@@ -41,7 +43,7 @@ Windows llama_cpp_windows(const Tokenizer& tokenizer, const TextFile& text, int6
   visit_documents(text, [&](std::string_view part, bool first) {
     if (first) {
       if (encoder) encoder->finish(windows.ids);
-      encoder.emplace(tokenizer, /*add_special=*/true);
+      encoder.emplace(tokenizer, /*add_special=*/text.chats == 0);
     }
     encoder->push(part, windows.ids);
     return !enough();
@@ -68,6 +70,11 @@ Task make_task(const Tokenizer& tokenizer, const TextFile& text, const EvaluateO
         .hint("pass a longer text, or a smaller --seq-len or --windows.");
   if (options.windows > 0) task.windows.ids.resize(static_cast<size_t>(options.windows * length));
   return task;
+}
+
+// Chats as the model's own template writes them.
+TextFile read_text_of(const OpenedModel& model, const std::string& path) {
+  return read_text_file(path, ChatReader(model.checkpoint->metadata()));
 }
 
 // A model ready to run, with the time that it has spent.
@@ -100,7 +107,7 @@ constexpr double kToleratedOverlap = 0.01;
 void note_overlap(const OpenedModel& model, const TextFile& text, Evaluation& result) {
   for (const std::string& path : calibration_files_of(model.checkpoint->path())) {
     if (!std::filesystem::exists(path)) continue;
-    const double share = overlap({read_text_file(path)}, {text});
+    const double share = overlap({read_text_of(model, path)}, {text});
     if (share > kToleratedOverlap)
       result.notes.push_back(
           fmt::format("{:.0f} % of {} stands in {}, which {} was calibrated on: its loss looks "
@@ -254,7 +261,7 @@ void fill_sizes(const OpenedModel& model, const OpenedModel* base, Evaluation& r
 }  // namespace
 
 void check_text(const OpenedModel& model, const std::string& path, const EvaluateOptions& options) {
-  make_task(Tokenizer::load(model.checkpoint->metadata()), read_text_file(path), options);
+  make_task(Tokenizer::load(model.checkpoint->metadata()), read_text_of(model, path), options);
 }
 
 Evaluation evaluate(Backend& backend, const OpenedModel& model, const OpenedModel* base,
@@ -264,7 +271,7 @@ Evaluation evaluate(Backend& backend, const OpenedModel& model, const OpenedMode
   MemoryWatch memory;
   const Tokenizer tokenizer = Tokenizer::load(model.checkpoint->metadata());
   if (base) check_same_tokenizer(tokenizer, model, *base);
-  const TextFile text = read_text_file(text_path);
+  const TextFile text = read_text_of(model, text_path);
   const Task task = make_task(tokenizer, text, options);
   check_ids(task.windows, model);
 

@@ -22,6 +22,7 @@
 #include "base/memory_usage.h"
 #include "base/progress.h"
 #include "base/sha256.h"
+#include "text/chat_record.h"
 
 namespace halftone {
 namespace {
@@ -321,7 +322,8 @@ QuantizeOutcome quantize(const Job& given) {
   const Calibration calibration =
       given.calibration
           ? *given.calibration
-          : read_calibration(Tokenizer::load(model.checkpoint->metadata()), outcome.plan, options);
+          : read_calibration(Tokenizer::load(model.checkpoint->metadata()), outcome.plan, options,
+                             ChatReader(model.checkpoint->metadata()));
   outcome.samples = calibration.samples.count();
   outcome.seq_len = options.seq_len;
   outcome.samples_text = windows_text(calibration.samples);

@@ -132,14 +132,21 @@ Windows cut_windows(const Tokenizer& tokenizer, const std::vector<TextFile>& fil
   const auto enough = [&] { return most > 0 && static_cast<int64_t>(ids.size()) >= most * length; };
   for (const TextFile& file : files) {
     if (enough()) break;
-    StreamEncoder encoder(tokenizer);
+    std::optional<StreamEncoder> encoder(tokenizer);
     bool follows = false;
     visit_documents(file, [&](std::string_view part, bool first) {
-      if (first && std::exchange(follows, true)) encoder.push("\n\n", ids);
-      encoder.push(part, ids);
+      if (first && std::exchange(follows, true)) {
+        if (file.chats == 0) {
+          encoder->push("\n\n", ids);
+        } else {
+          encoder->finish(ids);
+          encoder.emplace(tokenizer);
+        }
+      }
+      encoder->push(part, ids);
       return !enough();
     });
-    if (!enough()) encoder.finish(ids);
+    if (!enough()) encoder->finish(ids);
   }
   windows.cut(tokenizer.bos(), most);
   return windows;
@@ -155,12 +162,12 @@ WholeDocuments take_documents(const Tokenizer& tokenizer, const std::vector<Text
   std::optional<StreamEncoder> encoder;
   std::vector<int32_t> ids;
   const auto too_long = [&] { return static_cast<int64_t>(ids.size()) > length; };
-  const auto close = [&] {
+  const auto close = [&](bool chat) {
     if (!encoder) return;
     if (!too_long()) encoder->finish(ids);
     encoder.reset();
     const std::optional<int32_t> bos = tokenizer.bos();
-    if (bos && !ids.empty() && ids.front() != *bos) ids.insert(ids.begin(), *bos);
+    if (bos && !chat && !ids.empty() && ids.front() != *bos) ids.insert(ids.begin(), *bos);
     taken.cut += too_long() ? 1 : 0;
     if (too_long()) ids.resize(static_cast<size_t>(length));
     if (static_cast<int64_t>(ids.size()) >= kShortestSequence)
@@ -172,14 +179,14 @@ WholeDocuments take_documents(const Tokenizer& tokenizer, const std::vector<Text
   for (const TextFile& file : files) {
     visit_documents(file, [&](std::string_view part, bool first) {
       if (first) {
-        close();
+        close(file.chats > 0);
         encoder.emplace(tokenizer);
       }
       for (size_t at = 0; at < part.size() && !too_long(); at += kPiece)
         encoder->push(part.substr(at, kPiece), ids);
       return true;
     });
-    close();
+    close(file.chats > 0);
   }
   taken.sequences.tokens_in_text = taken.sequences.tokens();
   return taken;

@@ -40,17 +40,17 @@ struct Windows {
 
 // Windows of exactly `length` ids by design §8's hf rule. A plain text is tokenized whole, without
 // special tokens; the documents of one file are joined by an empty line ("\n\n") before that, and
-// nothing else is put between them. The ids of all files, one after the other, are cut into windows
-// that do not overlap; each window's first token is replaced by BOS where the tokenizer adds one;
-// the partial tail is dropped. Of the texts only their ids are held.
+// nothing else is put between them; chats are tokenized one by one. The ids of all files, one after
+// the other, are cut into windows that do not overlap; each window's first token is replaced by BOS
+// where the tokenizer adds one; the partial tail is dropped. Of the texts only their ids are held.
 // `most` > 0: the first so many windows; when the texts hold more, they are not read to their end,
 // and tokens_in_text counts what was.
 Windows cut_windows(const Tokenizer& tokenizer, const std::vector<TextFile>& files, int64_t length,
                     int64_t most = 0);
 
 // One sequence a document: its text's ids, behind BOS where the tokenizer adds one and the text
-// does not begin with it. Nothing is joined or padded; what is beyond `length` ids is cut off,
-// documents of fewer than kShortestSequence are left out.
+// does not begin with it (a chat's template has the say about that). Nothing is joined or padded;
+// what is beyond `length` ids is cut off, documents of fewer than kShortestSequence are left out.
 constexpr int64_t kShortestSequence = 16;
 struct WholeDocuments {
   Windows sequences;

@@ -175,7 +175,7 @@ TEST_F(Dataset, NamesWhatIsWrong) {
   EXPECT_THAT(error_of("list.json", "[{\"text\": \"a\"}, 7]"), HasSubstr("item 2"));
   EXPECT_THAT(
       error_of("chat.json", "[{\"instruction\": \"a\", \"input\": \"\", \"output\": \"b\"}]"),
-      HasSubstr("instruction record"));
+      HasSubstr("item 1: a chat"));
   EXPECT_THAT(error_of("open.json", "[{\"text\": \"a\"}"), HasSubstr("expected ]"));
   EXPECT_THAT(error_of("comma.json", "[{\"text\": \"a\"},]"), HasSubstr("item 2"));
   EXPECT_THAT(error_of("first.json", "[,{\"text\": \"a\"}]"), HasSubstr("item 1"));
@@ -224,6 +224,37 @@ TEST_F(Dataset, DocumentsStayWhole) {
   const Windows without = take_documents(letters(false), {lines, plain}, 20).sequences;
   EXPECT_THAT(without.starts, ElementsAre(0, 17, 37, 53));
   EXPECT_EQ(without.window(0)[0], 0);
+}
+
+// Each chat is tokenized by itself, as its template spells it: BOS comes from there or not at all.
+TEST_F(Dataset, ChatsAreRendered) {
+  const ChatText chat_text = [](const Json& record, const std::string&) {
+    std::string text = record["instruction"].get<std::string>() + "\n";
+    return text == "abcdefghijklmnop\n" ? text : "<s>" + text;
+  };
+  const std::string lines = Json{{"instruction", "abcdefghijklmnop"}}.dump() + "\n" +
+                            Json{{"instruction", "abcdefghijklmnopq"}}.dump() + "\n";
+  const TextFile file = read_text_file(write("a.jsonl", lines), chat_text);
+  EXPECT_EQ(file.documents, 2);
+  EXPECT_EQ(file.chats, 2);
+  const Windows whole = take_documents(letters(true), {file}, 100).sequences;
+  EXPECT_THAT(whole.starts, ElementsAre(0, 17, 36));
+  EXPECT_EQ(whole.window(0)[0], 0);   // no BOS
+  EXPECT_EQ(whole.window(1)[0], 27);  // one
+  EXPECT_EQ(whole.window(1)[1], 0);
+  const Windows packed = cut_windows(letters(false), {file}, 18);  // nothing between the chats
+  EXPECT_THAT(packed.sequence(0),
+              ElementsAre(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 26, 27));
+  EXPECT_EQ(packed.tokens_in_text, 36);
+  try {
+    read_text_file(write("mixed.jsonl", lines + Json{{"text", "a"}}.dump()), chat_text);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr("line 3: a text, and those before it are chats"));
+  }
+  // What is rendered already is left as it is.
+  const Json both = {{"instruction", "a"}, {"text", "b"}};
+  EXPECT_EQ(read_text_file(write("both.jsonl", both.dump()), chat_text).chats, 0);
 }
 
 // Of a document that is longer than its sequence no more is tokenized than is taken.

@@ -12,6 +12,7 @@
 #include "base/interrupt.h"
 #include "base/json.h"
 #include "base/sha256.h"
+#include "text/chat_record.h"
 #include "text/unicode.h"
 
 namespace halftone {
@@ -24,41 +25,61 @@ bool is_blank(std::string_view text) {
   return text.find_first_not_of(kBlank) == std::string_view::npos;
 }
 
-std::string document_of(const Json& record, const std::string& origin) {
-  if (record.is_object()) {
-    const auto text = record.find("text");
-    if (text != record.end() && text->is_string()) return text->get<std::string>();
-    if (text == record.end() && (record.contains("instruction") || record.contains("messages"))) {
-      throw bad_input("{}: chat or instruction record, expected an object with \"text\"", origin)
+// The documents of records: all of them texts, or all of them chats.
+class Records {
+ public:
+  Records(const TextFile& file, const DocumentVisitor& visit) : file_(file), visit_(visit) {}
+
+  const std::string& path() const { return file_.path; }
+  const DocumentVisitor& visit() const { return visit_; }
+  int64_t chats() const { return chats_; }
+
+  // False: no more is wanted.
+  bool take(std::string_view json, const std::string& origin) {
+    const Json record = parse_json(json, origin);
+    const bool has_text =
+        record.is_object() && record.contains("text") && record["text"].is_string();
+    if (!has_text && !is_chat_record(record))
+      throw bad_input("{}: got {}, expected an object with a string \"text\", or a chat", origin,
+                      record.dump().substr(0, 60))
+          .hint("JSON lines are objects such as {\"text\": \"Once upon a time …\"}.");
+    ++(has_text ? texts_ : chats_);
+    if (texts_ > 0 && chats_ > 0)
+      throw bad_input("{}: a {}, and those before it are {}", origin, has_text ? "text" : "chat",
+                      has_text ? "chats" : "texts")
+          .hint("give texts and chats a file each.");
+    if (has_text) return visit_(record["text"].get_ref<const std::string&>(), true);
+    if (!file_.chat_text)
+      throw bad_input("{}: a chat, expected an object with \"text\"", origin)
           .hint("Write each conversation as one text, in the model's own chat template.");
-    }
+    return visit_(file_.chat_text(record, origin), true);
   }
-  throw bad_input("{}: got {}, expected an object with a string \"text\"", origin,
-                  record.dump().substr(0, 60))
-      .hint("JSON lines are objects such as {\"text\": \"Once upon a time …\"}.");
-}
+
+ private:
+  const TextFile& file_;
+  const DocumentVisitor& visit_;
+  int64_t texts_ = 0, chats_ = 0;
+};
 
 // Cuts blocks of whole characters into documents.
 class Documents {
  public:
-  Documents(const std::string& path, const DocumentVisitor& visit) : path_(path), visit_(visit) {}
+  explicit Documents(Records& records) : records_(records) {}
   virtual ~Documents() = default;
   // False: no more is wanted.
   virtual bool push(std::string_view block) = 0;
   virtual void finish() = 0;
 
  protected:
-  bool record(std::string_view json, const std::string& origin) {
-    return visit_(document_of(parse_json(json, origin), origin), true);
-  }
-  const std::string& path_;
-  const DocumentVisitor& visit_;
+  Records& records_;
 };
 
 class Plain final : public Documents {
  public:
   using Documents::Documents;
-  bool push(std::string_view block) override { return visit_(block, std::exchange(first_, false)); }
+  bool push(std::string_view block) override {
+    return records_.visit()(block, std::exchange(first_, false));
+  }
   void finish() override {}
 
  private:
@@ -82,7 +103,8 @@ class Lines final : public Documents {
  private:
   bool take_line() {
     ++number_;
-    const bool go_on = is_blank(line_) || record(line_, fmt::format("{}: line {}", path_, number_));
+    const bool go_on = is_blank(line_) ||
+                       records_.take(line_, fmt::format("{}: line {}", records_.path(), number_));
     line_.clear();
     return go_on;
   }
@@ -111,8 +133,8 @@ class List final : public Documents {
   }
   void finish() override {
     if (state_ != State::behind)
-      throw bad_input("{}: ends within item {}, expected ]", path_, number_ + 1);
-    if (!is_blank(item_)) throw bad_input("{}: text behind the list's end", path_);
+      throw bad_input("{}: ends within item {}, expected ]", records_.path(), number_ + 1);
+    if (!is_blank(item_)) throw bad_input("{}: text behind the list's end", records_.path());
   }
 
  private:
@@ -138,7 +160,8 @@ class List final : public Documents {
   bool take_item(char end) {
     const bool no_items = end == ']' && number_ == 0 && is_blank(item_);
     ++number_;
-    const bool go_on = no_items || record(item_, fmt::format("{}: item {}", path_, number_));
+    const bool go_on =
+        no_items || records_.take(item_, fmt::format("{}: item {}", records_.path(), number_));
     item_.clear();
     return go_on;
   }
@@ -152,9 +175,10 @@ class List final : public Documents {
 // Any of the three, known by the name and the first character.
 class AnyDocuments {
  public:
-  AnyDocuments(const std::string& path, const DocumentVisitor& visit) : path_(path), visit_(visit) {
+  explicit AnyDocuments(Records& records) : records_(records) {
+    const std::string& path = records.path();
     if (!path.ends_with(".jsonl") && !path.ends_with(".json"))
-      documents_ = std::make_unique<Plain>(path, visit);
+      documents_ = std::make_unique<Plain>(records);
   }
   bool push(std::string_view block) {
     if (documents_) return documents_->push(block);
@@ -162,11 +186,12 @@ class AnyDocuments {
     std::string_view text = start_;
     if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);
     if (is_blank(text)) return true;
-    const bool list = path_.ends_with(".json") && text[text.find_first_not_of(kBlank)] == '[';
+    const bool list =
+        records_.path().ends_with(".json") && text[text.find_first_not_of(kBlank)] == '[';
     if (list)
-      documents_ = std::make_unique<List>(path_, visit_);
+      documents_ = std::make_unique<List>(records_);
     else
-      documents_ = std::make_unique<Lines>(path_, visit_);
+      documents_ = std::make_unique<Lines>(records_);
     const bool go_on = documents_->push(text);
     start_ = {};
     return go_on;
@@ -176,8 +201,7 @@ class AnyDocuments {
   }
 
  private:
-  const std::string& path_;
-  const DocumentVisitor& visit_;
+  Records& records_;
   std::unique_ptr<Documents> documents_;
   std::string start_;  // white space so far
 };
@@ -233,11 +257,12 @@ void visit_blocks(const TextFile& file, const BlockVisitor& visit) {
     if (!visit(std::string_view(*file.held).substr(at, kBlock))) return;
 }
 
-// `see` sees the bytes as they stand.
-void visit_documents(const TextFile& file, const DocumentVisitor& visit,
-                     const std::function<void(std::string_view)>& see) {
+// `see` sees the bytes as they stand. Returns how many chats there were.
+int64_t visit_documents(const TextFile& file, const DocumentVisitor& visit,
+                        const std::function<void(std::string_view)>& see) {
   TextCheck check(file.path);
-  AnyDocuments documents(file.path, visit);
+  Records records(file, visit);
+  AnyDocuments documents(records);
   bool wanted = true;
   visit_blocks(file, [&](std::string_view block) {
     throw_if_interrupted();
@@ -246,9 +271,10 @@ void visit_documents(const TextFile& file, const DocumentVisitor& visit,
     wanted = text.empty() || documents.push(text);
     return wanted;
   });
-  if (!wanted) return;
+  if (!wanted) return records.chats();
   check.finish();
   documents.finish();
+  return records.chats();
 }
 
 }  // namespace
@@ -257,12 +283,12 @@ void visit_documents(const TextFile& file, const DocumentVisitor& visit) {
   visit_documents(file, visit, [](std::string_view) {});
 }
 
-TextFile read_text_file(const std::string& path) {
+TextFile read_text_file(const std::string& path, ChatText chat_text) {
   std::error_code unknown;
   if (!std::filesystem::exists(path, unknown))
     throw bad_input("{}: not there, expected a text file", path)
         .hint("check the path; scripts/fetch.sh texts fetches texts to try with.");
-  TextFile file{.path = path};
+  TextFile file{.path = path, .chat_text = std::move(chat_text)};
   if (!std::filesystem::is_regular_file(path, unknown)) file.held = read_file(path);
   Sha256 hash;
   bool any_text = false;
@@ -271,7 +297,7 @@ TextFile read_text_file(const std::string& path) {
     any_text |= !part.empty();
     return true;
   };
-  visit_documents(file, count, [&](std::string_view bytes) {
+  file.chats = visit_documents(file, count, [&](std::string_view bytes) {
     hash.add(bytes);
     file.bytes += static_cast<int64_t>(bytes.size());
   });

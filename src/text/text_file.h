@@ -8,21 +8,30 @@
 #include <string>
 #include <string_view>
 
+#include "base/json.h"
+
 namespace halftone {
 
-// JSON lines (.jsonl, and .json that does not begin with '['): one object with a string "text" a
-// line; .json that begins with '[': a list of such objects; anything else is one document.
+// The text of a chat record (see chat_record.h), with what errors name: "chats.jsonl: line 3".
+using ChatText = std::function<std::string(const Json& record, const std::string& origin)>;
+
+// JSON lines (.jsonl, and .json that does not begin with '['): one object with a string "text", or
+// a chat record, a line; .json that begins with '[': a list of such objects; anything else is one
+// document. Of a record that is both, "text" is taken.
 struct TextFile {
   std::string path;
   std::string sha256;  // of the bytes
   int64_t bytes = 0;
   int64_t documents = 0;
+  int64_t chats = 0;  // 0, or all documents
+  ChatText chat_text;
   std::optional<std::string> held;  // all bytes, of what can be read only once (a pipe)
 };
 
 // Reads the file through. Throws Error(bad_input): missing, empty, binary (NUL bytes), not UTF-8
-// (offset named), a line or an item that is not an object with "text" (named by its number).
-TextFile read_text_file(const std::string& path);
+// (offset named), a line or an item that is not an object with "text" (named by its number), a chat
+// where there is no `chat_text` or texts are.
+TextFile read_text_file(const std::string& path, ChatText chat_text = {});
 
 // Called with the text of each document in order, in parts of whole characters; `first`: this part
 // begins a document. False: no more is wanted.
