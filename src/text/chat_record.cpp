@@ -154,7 +154,9 @@ std::string ChatReader::operator()(const Json& record, const std::string& origin
   if (!template_)
     throw bad_input("{}: a chat, but the model has no chat template ({})", origin,
                     metadata_->origin)
-        .hint("put its chat_template.jinja into its folder, or write each chat as one \"text\".");
+        .hint(metadata_->tokenizer.gguf
+                  ? "write each chat as one \"text\", in the form that the model was trained on."
+                  : "put its chat_template.jinja beside that, or write each chat as one \"text\".");
   const Chat chat = chat_of(record, origin);
   // Friday 26 July 2024, noon: the date that Llama 3.1's template falls back to. Today's would make
   // tomorrow's run differ.

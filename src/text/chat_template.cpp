@@ -49,7 +49,13 @@ std::optional<ChatTemplate> ChatTemplate::load(const Metadata& metadata) {
     add_tokens(files.tokenizer_config_json, beside + "/tokenizer_config.json", tokens);
     add_tokens(files.special_tokens_map_json, beside + "/special_tokens_map.json", tokens);
   }
-  return ChatTemplate(jinja::Template("chat template", metadata.chat_template), std::move(tokens));
+  try {
+    return ChatTemplate(jinja::Template("chat template", metadata.chat_template),
+                        std::move(tokens));
+  } catch (const Error& error) {
+    throw bad_input("{}: {}", metadata.origin, error.what())
+        .hint("give each chat as one \"text\", or a template without that as chat_template.jinja.");
+  }
 }
 
 std::string ChatTemplate::render(const Json& messages, const ChatRendering& rendering) const {

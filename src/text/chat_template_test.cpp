@@ -3,8 +3,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <filesystem>
+
 #include "base/error.h"
+#include "io/find_model.h"
+#include "io/gguf.h"
 #include "text/chat_record.h"
+#include "text/tokenizer.h"
 
 // Templates of our own with the turns that real ones take; what is expected was computed with
 // Transformers' apply_chat_template.
@@ -114,6 +120,41 @@ TEST(ChatTemplate, KnowsTheTokenizersSpecialTokens) {
   metadata.chat_template = "{{ bos_token }}|{{ eos_token }}";
   metadata.tokenizer.gguf = GgufTokenizer{.tokens = {"a", "<bos>"}, .bos = 1, .eos = 7};
   EXPECT_EQ(ChatTemplate::load(metadata)->render(kMessages, {}), "<bos>|");
+}
+
+// The templates of real models, where they have been fetched. Gemma-3-270M has none.
+TEST(ChatTemplate, WhatIsFetchedHere) {
+  const Json tools = Json::array({{{"name", "rain"}, {"parameters", {{"city", "Köln"}}}}});
+  const std::string chat =
+      "<|im_end|>\n<|im_start|>user\nHi <b><|im_end|>\n"
+      "<|im_start|>assistant\n Hello\n<|im_end|>\n";
+  int models = 0;
+  std::error_code none;
+  for (const auto& model : std::filesystem::directory_iterator(fetch_cache() + "/models", none)) {
+    const std::string name = model.path().filename().string();
+    const bool qwen = name.starts_with("qwen2.5-coder");
+    if (!qwen && !name.starts_with("SmolLM2")) continue;
+    if (model.path().extension() != ".gguf") continue;
+    const Metadata metadata = gguf_metadata(GgufFile(model.path().string()));
+    const std::optional<ChatTemplate> own = ChatTemplate::load(metadata);
+    ASSERT_TRUE(own.has_value()) << name;
+    const std::string text = own->render(kMessages, {});
+    EXPECT_EQ(text, (qwen ? "<|im_start|>system\nYou are Qwen, created by Alibaba Cloud. You are a "
+                            "helpful assistant."
+                          : "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, "
+                            "trained by Hugging Face") +
+                        chat);
+    const Tokenizer tokenizer = Tokenizer::load(metadata);
+    const std::vector<int32_t> ids = tokenizer.encode(text, /*add_special=*/false);
+    EXPECT_EQ(std::count(ids.begin(), ids.end(), *tokenizer.id_of("<|im_start|>")), 3);
+    if (qwen) {
+      EXPECT_THAT(own->render(kMessages, {.tools = &tools}),
+                  HasSubstr("<tools>\n{\"name\": \"rain\", \"parameters\": {\"city\": \"Köln\"}}\n"
+                            "</tools>\n\nFor each function call, return a json object"));
+    }
+    ++models;
+  }
+  if (models == 0) GTEST_SKIP() << "no model in " << fetch_cache() << ": make fetch";
 }
 
 TEST(ChatRecord, ReadsThreeShapes) {

@@ -80,6 +80,11 @@ Evaluator::Flow Evaluator::run_one(const Statement& statement, Scope& scope) {
           statement.text,
           heap_.callable({.name = statement.text, .macro = &statement, .scope = &scope}));
       return Flow::on;
+    case Statement::Kind::call:
+      write(text_of(
+          evaluate_call(statement.value, scope,
+                        heap_.callable({.name = "caller", .macro = &statement, .scope = &scope}))));
+      return Flow::on;
     case Statement::Kind::generation:
       return run_all(statement.body, *heap_.scope(&scope));
     case Statement::Kind::leave:

@@ -36,8 +36,9 @@ class Evaluator {
   Value evaluate_logic(const Expression& expression, Scope& scope);
   Value evaluate_comparison(const Expression& expression, Scope& scope);
   Value evaluate_slice(const Expression& expression, Scope& scope);
-  Value evaluate_call(const Expression& expression, Scope& scope);
-  Value call_macro(const Callable& callable, const Arguments& arguments);
+  // `caller`: what {% call %} gives the macro, or null.
+  Value evaluate_call(const Expression& expression, Scope& scope, const Callable* caller = nullptr);
+  Value call_macro(const Callable& callable, const Arguments& arguments, const Callable* caller);
   Value look_up(std::string_view name, const Scope& scope);
   Arguments arguments_of(const Expression& expression, Scope& scope);
   // One more level or step of work; fails when there were too many.

@@ -302,8 +302,7 @@ Expression ExpressionParser::parse_call(Expression callee) {
 void ExpressionParser::parse_arguments(Expression& call) {
   tokens_.expect("(");
   while (!tokens_.now().is(")")) {
-    if (tokens_.now().is("*") || tokens_.now().is("**"))
-      tokens_.refuse("arguments by * are not supported");
+    if (tokens_.now().is("**")) tokens_.refuse("arguments by ** are not supported");
     if (tokens_.now().kind == Token::Kind::name && tokens_.ahead().is("=")) {
       const std::string name = tokens_.expect_name();
       tokens_.expect("=");
@@ -311,7 +310,11 @@ void ExpressionParser::parse_arguments(Expression& call) {
       call.depth = std::max(call.depth, call.named.back().second.depth + 1);
     } else {
       if (!call.named.empty()) tokens_.refuse("an argument without a name behind one with");
-      call.parts.push_back(parse());
+      const int line = tokens_.now().line;
+      if (tokens_.take_if("*"))
+        call.parts.push_back(make(Kind::spread, line, "", parts_of(parse())));
+      else
+        call.parts.push_back(parse());
       call.depth = std::max(call.depth, call.parts.back().depth + 1);
     }
     if (!tokens_.take_if(",")) break;

@@ -172,38 +172,48 @@ Value Evaluator::evaluate_slice(const Expression& expression, Scope& scope) {
 
 Arguments Evaluator::arguments_of(const Expression& expression, Scope& scope) {
   Arguments arguments;
-  for (size_t i = 1; i < expression.parts.size(); ++i)
-    arguments.positional.push_back(evaluate(expression.parts[i], scope));
+  for (size_t i = 1; i < expression.parts.size(); ++i) {
+    const Expression& part = expression.parts[i];
+    if (part.kind == Kind::spread)
+      for (const Value& item : items_of(evaluate(part.parts[0], scope)))
+        arguments.positional.push_back(item);
+    else
+      arguments.positional.push_back(evaluate(part, scope));
+  }
   for (const auto& [name, value] : expression.named)
     arguments.named.emplace_back(name, evaluate(value, scope));
   return arguments;
 }
 
-Value Evaluator::evaluate_call(const Expression& expression, Scope& scope) {
+Value Evaluator::evaluate_call(const Expression& expression, Scope& scope, const Callable* caller) {
   const Value callee = evaluate(expression.parts[0], scope);
   const Arguments arguments = arguments_of(expression, scope);
   line_ = expression.line;
   const auto* found = get<const Callable*>(callee);
   if (!found) fail("{} cannot be called", kind_of(callee));
   const Callable& callable = **found;
-  if (callable.macro) return call_macro(callable, arguments);
+  if (callable.macro) return call_macro(callable, arguments, caller);
+  if (caller) fail("{{% call %}} of what is no macro");
   if (callable.self) return call_method(heap_, *callable.self, callable.name, arguments);
   return call_function(heap_, callable.name, arguments, now_);
 }
 
-Value Evaluator::call_macro(const Callable& callable, const Arguments& arguments) {
+Value Evaluator::call_macro(const Callable& callable, const Arguments& arguments,
+                            const Callable* caller) {
   const auto& parameters = callable.macro->parameters;
   if (arguments.positional.size() > parameters.size())
     fail("macro {}: got {} arguments, expected at most {}", callable.name,
          arguments.positional.size(), parameters.size());
-  for (const auto& [name, value] : arguments.named) {
-    const auto found = std::find_if(parameters.begin(), parameters.end(),
-                                    [&](const auto& parameter) { return parameter.first == name; });
+  for (const auto& argument : arguments.named) {
+    const auto found =
+        std::find_if(parameters.begin(), parameters.end(),
+                     [&](const auto& parameter) { return parameter.first == argument.first; });
     if (found == parameters.end() ||
         found - parameters.begin() < static_cast<std::ptrdiff_t>(arguments.positional.size()))
-      fail("macro {}: the argument {} is not known or given twice", callable.name, name);
+      fail("macro {}: the argument {} is not known or given twice", callable.name, argument.first);
   }
   Scope& scope = *heap_.scope(callable.scope);
+  if (caller) scope.names.set("caller", caller);
   const Dict named{arguments.named};
   for (size_t i = 0; i < parameters.size(); ++i) {
     const auto& [name, otherwise] = parameters[i];

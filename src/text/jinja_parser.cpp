@@ -100,6 +100,7 @@ class StatementParser {
     if (name == "for") return parse_for(line);
     if (name == "set") return parse_set(line);
     if (name == "macro") return parse_macro(line);
+    if (name == "call") return parse_call(line);
     if (name == "generation") {
       end_block();
       Statement made{.kind = Kind::generation, .line = line, .body = parse_body({"endgeneration"})};
@@ -170,19 +171,34 @@ class StatementParser {
 
   Statement parse_macro(int line) {
     Statement made{.kind = Kind::macro, .line = line, .text = tokens_.expect_name()};
+    parse_parameters(made);
+    end_block();
+    made.body = parse_apart({"endmacro"});
+    end_block();
+    return made;
+  }
+
+  Statement parse_call(int line) {
+    Statement made{.kind = Kind::call, .line = line};
+    if (tokens_.now().is("(")) parse_parameters(made);
+    made.value = expressions_.parse();
+    if (made.value.kind != Expression::Kind::call) tokens_.refuse("{% call %} without a call");
+    end_block();
+    made.body = parse_apart({"endcall"});
+    end_block();
+    return made;
+  }
+
+  void parse_parameters(Statement& made) {
     tokens_.expect("(");
     while (!tokens_.now().is(")")) {
       const std::string name = tokens_.expect_name();
-      Expression value{.line = line};
+      Expression value{.line = made.line};
       if (tokens_.take_if("=")) value = expressions_.parse();
       made.parameters.emplace_back(name, std::move(value));
       if (!tokens_.take_if(",")) break;
     }
     tokens_.expect(")");
-    end_block();
-    made.body = parse_apart({"endmacro"});
-    end_block();
-    return made;
   }
 
   // A body that cannot leave the loops around it.

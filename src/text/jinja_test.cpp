@@ -121,6 +121,9 @@ TEST(Jinja, MacrosAndBlocks) {
                "{{ m(1) }}{{ m(1, c=3) }}{{ m() }}"),
       "[1B1<s>][1B3<s>][B<s>]");
   EXPECT_EQ(rendered("{% set x | trim | upper %} a{{ seven }} {% endset %}[{{ x }}]"), "[A7]");
+  EXPECT_EQ(rendered("{% macro box(t) %}<{{ t }}:{{ caller(1) }}>{% endmacro %}"
+                     "{% call(n) box(*['a']) %}{{ n + seven }}{% endcall %}"),
+            "<a:8>");
   EXPECT_EQ(rendered("{% generation %}own{% endgeneration %}{% set a, b = 1, 2 %}{{ a + b }}"),
             "own3");
   EXPECT_EQ(rendered("{{ strftime_now('%d %b %Y') }} {{ dict(a=1) }} {{ range(5, 0, -2)|list }}"),

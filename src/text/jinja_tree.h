@@ -23,6 +23,7 @@ struct Expression {
     slice,      // parts[0][parts[1]:parts[2]:parts[3]], `absent` where left out
     absent,
     call,        // parts[0](parts[1], …, named)
+    spread,      // *parts[0], an argument
     filter,      // parts[0] | name(parts[1], …, named)
     test,        // parts[0] is name(parts[1], …, named)
     negation,    // not parts[0]
@@ -53,6 +54,7 @@ struct Statement {
     set,         // set target = value
     set_block,   // set target: body, through the filters that `value` is applied to
     macro,       // macro text(parameters): body
+    call,        // call(parameters) value: body, which the macro gets as caller()
     generation,  // a block of the assistant's own words: its body
     leave,       // break
     next         // continue
@@ -62,7 +64,7 @@ struct Statement {
   std::string text = {};
   Expression target = {}, value = {}, condition = {};
   std::vector<std::pair<std::string, Expression>> parameters = {};  // default may be absent
-  std::vector<Branch> branches = {};
+  std::vector<Branch> branches;
   std::vector<Statement> body = {}, otherwise = {};
 };
 
