@@ -15,7 +15,7 @@ class EvalCommand : public Command {
     CLI::App* command = program.add_subcommand(
         "eval", "Perplexity ± error; against a base model KL divergence, agreement, size, speed");
     add_model(*command, model_);
-    take_once(command->add_option("--text", text_, "Plain text, or JSON lines with \"text\""))
+    take_once(command->add_option("--text", text_, "Plain text, or JSON lines of texts or chats"))
         ->type_name("FILE")
         ->required();
     take_one_of(command->add_option("--protocol", protocol_,

@@ -151,7 +151,7 @@ class QuantizeCommand : public Command {
   void add_calibration_options(CLI::App& command) {
     command
         .add_option("--calib,--calibration", options_.calibration,
-                    "Text, or JSON lines with \"text\"; repeatable (default: the fetched text)")
+                    "Text, or JSON lines of texts or chats; repeatable (default: the fetched text)")
         ->type_name("FILE")
         ->allow_extra_args(false)
         ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);

@@ -76,6 +76,7 @@ class SampledRuns {
   }
   void sort() {
     std::sort(hashes_.begin(), hashes_.end());
+    hashes_.erase(std::unique(hashes_.begin(), hashes_.end()), hashes_.end());
     met_.assign(hashes_.size(), false);
   }
   void meet(uint64_t hash) {

@@ -63,9 +63,9 @@ WholeDocuments take_documents(const Tokenizer& tokenizer, const std::vector<Text
 // the places [first, first + count) of the shuffled list, so that two ranges never share a window.
 Windows pick_windows(const Windows& all, int64_t first, int64_t count, uint64_t seed);
 
-// The share of `evaluation` that stands in `calibration` too, in [0, 1]: of runs of 64 bytes, white
-// space taken as one space, about every sixteenth being looked at, of long texts fewer. 0 for texts
-// too short to tell.
+// The share of `evaluation` that stands in `calibration` too, in [0, 1]: of different runs of 64
+// bytes (what every chat's template repeats counts once), white space taken as one space, about
+// every sixteenth being looked at, of long texts fewer. 0 for texts too short to tell.
 double overlap(const std::vector<TextFile>& calibration, const std::vector<TextFile>& evaluation);
 
 }  // namespace halftone

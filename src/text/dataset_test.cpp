@@ -298,6 +298,17 @@ TEST_F(Dataset, SeesOverlap) {
   EXPECT_EQ(overlap({first}, {second}), 0.0);
   EXPECT_NEAR(overlap({first}, {half}), 0.5, 0.05);
   EXPECT_EQ(overlap({first}, {read_text_file(write("e", "short"))}), 0.0);
+  // What begins every chat is no overlap of the chats.
+  const auto chats = [&](const std::string& name, const std::string& words) {
+    std::string lines;
+    for (size_t at = 0; at + 100 < words.size(); at += 100)
+      lines += Json{{"instruction", words.substr(at, 100)}}.dump() + "\n";
+    return read_text_file(write(name, lines), [](const Json& record, const std::string&) {
+      return "You are a helpful assistant that was made by somebody, somewhere, some time ago: " +
+             record["instruction"].get<std::string>();
+    });
+  };
+  EXPECT_LT(overlap({chats("f.jsonl", text)}, {chats("g.jsonl", other)}), 0.02);
 }
 
 }  // namespace
