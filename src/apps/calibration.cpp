@@ -107,12 +107,15 @@ Windows read_windows(const Tokenizer& tokenizer, const std::vector<TextFile>& fi
                      const QuantizeOptions& options, std::vector<std::string>& notes) {
   if (options.sequences != "whole") return cut_windows(tokenizer, files, options.seq_len);
   WholeDocuments taken = take_documents(tokenizer, files, options.seq_len);
+  const bool chats =
+      std::all_of(files.begin(), files.end(), [](const TextFile& file) { return file.chats > 0; });
+  const std::string what = chats ? "chat" : "document";
   if (taken.cut > 0)
-    notes.push_back(fmt::format("{} cut at {} tokens (--seq-len)",
-                                count_text(taken.cut, "document"), human_count(options.seq_len)));
+    notes.push_back(fmt::format("{} cut at {} tokens (--seq-len)", count_text(taken.cut, what),
+                                human_count(options.seq_len)));
   if (taken.left_out > 0)
     notes.push_back(fmt::format("{} of fewer than {} tokens left out",
-                                count_text(taken.left_out, "document"), kShortestSequence));
+                                count_text(taken.left_out, what), kShortestSequence));
   return std::move(taken.sequences);
 }
 
