@@ -2,6 +2,7 @@
 #include <fmt/core.h>
 
 #include "apps/evaluate.h"
+#include "apps/report_style.h"
 #include "base/progress.h"
 
 namespace halftone {
@@ -26,10 +27,6 @@ class Table {
 
 std::string bits(double linears, double file) {
   return fmt::format("{:.3f} ({:.2f} file)", linears, file);
-}
-
-std::string with_error(double value, double error) {
-  return fmt::format("{:.4g} ± {:.2g}", value, error);
 }
 
 std::string change_of_size(const Evaluation& e) {
@@ -58,7 +55,7 @@ std::string against(const Evaluation& e) {
             ratio < 1e3 ? fmt::format("{:+.2f} % ± {:.2f}", 100 * (ratio - 1),
                                       100 * ratio * *e.log_ratio_stderr)
                         : fmt::format("{:.1e} times", ratio));
-  table.row("KL divergence", "", with_error(*e.kl_mean, *e.kl_stderr),
+  table.row("KL divergence", "", report::with_error(*e.kl_mean, *e.kl_stderr),
             fmt::format("median {:.3g}, 99 % under {:.3g}", *e.kl_p50, *e.kl_p99));
   table.row("same top token", "", fmt::format("{:.1f} %", 100 * *e.top1_agreement));
   table.row("size", human_bytes(e.base_size_bytes), human_bytes(e.size_bytes), change_of_size(e));
