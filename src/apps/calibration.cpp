@@ -203,6 +203,7 @@ void settle(QuantizeOptions& options, const Backend& backend) {
   if (options.device == "auto") options.device = backend.info().backend;
   if (options.dtype == "auto")
     options.dtype = compute_dtype("auto", backend) == DType::bf16 ? "bf16" : "f32";
+  choose_steps(options);
 }
 
 }  // namespace halftone

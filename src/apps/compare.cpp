@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 
 #include "apps/calibration.h"
 #include "apps/quantize_output.h"
@@ -167,7 +168,16 @@ void Comparer::run_cell(Cell& cell, const std::string& parent, SharedBase& base)
 // An earlier comparison that kept its models may have been interrupted, or had fewer cells.
 bool Comparer::made_before(const Cell& cell) const {
   const std::string made = cell.options.output + "/quantize.toml";
-  return fs::exists(made) && read_file(made) == reproduction_config(cell.options, model_);
+  if (!fs::exists(made) || read_file(made) != reproduction_config(cell.options, model_))
+    return false;
+  // Of texts, rules and weights that have been changed since, something else comes out.
+  std::set<std::string> sources(cell.options.calibration.begin(), cell.options.calibration.end());
+  sources.insert(cell.options.dynamic.begin(), cell.options.dynamic.end());
+  for (const ContainerEntry& entry : model_.checkpoint->entries()) sources.insert(entry.file);
+  const auto time = fs::last_write_time(made);
+  return std::ranges::none_of(sources, [&](const std::string& path) {
+    return fs::exists(path) && fs::last_write_time(path) > time;
+  });
 }
 
 void Comparer::quantize_cell(Cell& cell) {

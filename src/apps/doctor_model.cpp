@@ -5,6 +5,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <iterator>
 #include <memory>
 #include <set>
 
@@ -275,11 +276,13 @@ std::string Examination::stop_tokens_text() const {
         return fmt::format("eos_token_id {} is not in the vocabulary of {}", id,
                            human_count(vocabulary_));
   if (ours.empty() || theirs.empty()) return "";
-  if (std::includes(theirs.begin(), theirs.end(), ours.begin(), ours.end())) return "";
+  std::vector<int64_t> missing;
+  std::ranges::set_difference(ours, theirs, std::back_inserter(missing));
+  if (missing.empty()) return "";
   return fmt::format(
       "config.json stops at {}, generation_config.json does not: which one counts depends on the "
       "runtime",
-      *ours.begin());
+      missing.front());
 }
 
 void Examination::check_tokenizer() {

@@ -155,7 +155,9 @@ std::vector<ValueTrouble> scan_values(const Checkpoint& checkpoint, const Weight
   std::vector<ValueTrouble> kept;
   for (ValueTrouble& trouble : troubles) {
     if (!trouble.broken() && trouble.zero == 0 && trouble.denormal == 0) continue;
-    if (!kept.empty() && kept.back().name == trouble.name) continue;  // its first is enough
+    // Scales and offsets of one module: the first that is broken is enough.
+    const bool again = !kept.empty() && kept.back().name == trouble.name;
+    if (again && (kept.back().broken() || !trouble.broken())) continue;
     kept.push_back(std::move(trouble));
   }
   return kept;

@@ -152,8 +152,13 @@ std::vector<std::string> calibration_files_of(const std::string& directory) {
   std::istringstream lines(read_file(path));
   constexpr std::string_view kKey = "calib = ";
   for (std::string line; std::getline(lines, line);)
-    if (line.starts_with(kKey))
-      return parse_json(line.substr(kKey.size()), path).get<std::vector<std::string>>();
+    if (line.starts_with(kKey)) {
+      const Json files = parse_json(line.substr(kKey.size()), path);
+      std::vector<std::string> names;
+      for (const Json& file : files.is_array() ? files : Json::array({files}))
+        if (file.is_string()) names.push_back(file.get<std::string>());
+      return names;
+    }
   return {};
 }
 

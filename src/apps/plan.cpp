@@ -26,24 +26,19 @@ std::string module_of(const ModelTensors& tensors, const TensorKey& key) {
   return name;
 }
 
-// Others' names for the recipe's steps win over the recipe.
-SolverOptions solver_options(const QuantizeOptions& options, const Method& method,
-                             const Grid& grid) {
-  const Recipe& recipe = find_recipe(options.recipe);
+SolverOptions solver_options(QuantizeOptions options, const Method& method, const Grid& grid) {
+  choose_steps(options);
   SolverOptions solver;
   solver.fit.grid = grid;
-  solver.fit.search = recipe.search;
-  solver.order = recipe.order;
-  solver.clip = options.scale_search.empty() ? method.clip : options.scale_search == "clip";
-  if (!options.scale_search.empty() && !solver.clip)
-    solver.fit.search = find_scale_search(options.scale_search);
+  solver.clip = options.scale_search == "clip";
+  solver.fit.search =
+      solver.clip ? find_recipe(options.recipe).search : find_scale_search(options.scale_search);
   const bool of_inputs = solver.clip || solver.fit.search == ScaleSearch::importance;
   if (of_inputs && !method.needs_hessian)
     throw usage_error("--scale-search {}: --method {} looks at no text", options.scale_search,
                       method.name)
         .hint("it needs the inputs' second moments: use --method awq or gptq.");
   if (!options.order.empty()) solver.order = find_order(options.order);
-  if (method.weighs_tokens) solver.tokens = recipe.tokens;
   if (!options.token_weights.empty()) solver.tokens = find_token_weights(options.token_weights);
   if (solver.tokens != TokenWeights::none && !method.needs_hessian)
     throw usage_error("--token-weights {}: --method {} looks at no text", options.token_weights,
@@ -170,6 +165,10 @@ const GgufMix& mix_asked_for(const QuantizeOptions& options, const Grid& grid) {
 void check_sense(const Plan& plan, const QuantizeOptions& options) {
   if (options.lm_head && options.scales_only)
     throw usage_error("--lm-head: --scales-only quantizes nothing").hint("leave one of them out.");
+  if (options.scales_only && plan.solver.tokens != TokenWeights::none)
+    throw usage_error("--token-weights {}: the search for scales counts all tokens alike",
+                      options.token_weights)
+        .hint("--scales-only stops behind that search: leave one of them out.");
   for (const PlanRow& row : plan.rows)
     if (row.key.role == Role::head && row.method.empty())
       throw usage_error("--lm-head: {} is left dense by {}", row.module, row.skip_reason)
@@ -254,6 +253,18 @@ Plan make_plan(const OpenedModel& model, const QuantizeOptions& options) {
   plan.format->check(plan.modules());
   add_sizes(model, options.max_shard_bytes, plan);
   return plan;
+}
+
+void choose_steps(QuantizeOptions& options) {
+  const Recipe& recipe = find_recipe(options.recipe);
+  const Method& method = find_method(options.method);
+  if (options.scale_search.empty())
+    options.scale_search = method.clip ? "clip" : name_of(recipe.search);
+  if (!method.needs_hessian) return;
+  if (options.order.empty()) options.order = name_of(recipe.order);
+  const bool weighs = method.weighs_tokens && !options.scales_only;
+  if (options.token_weights.empty())
+    options.token_weights = name_of(weighs ? recipe.tokens : TokenWeights::none);
 }
 
 std::string head_text(const OpenedModel& model, const Plan& plan) {

@@ -112,8 +112,7 @@ void WindowStream::join(const Batch& batch, int64_t b, const StageId& done, View
   residuals_->keep();
 }
 
-ConstView WindowStream::advance(int64_t b, const StageId* done, const StageId& next,
-                                bool undivided) {
+ConstView WindowStream::advance(int64_t b, const StageId* done, const StageId& next, bool weighed) {
   const Batch batch = this->batch(b);
   const View stream = residual(b);
   View outputs;  // of linears whose result is the next stage's input
@@ -128,8 +127,8 @@ ConstView WindowStream::advance(int64_t b, const StageId* done, const StageId& n
   const int64_t width = forward_.input_width(next.stage);
   if (recomputed(next.stage)) {
     const View x = scratch(next_input_, batch.tokens(), width, forward_.compute());
-    if (undivided && next.stage != Stage::head)
-      forward_.undivided_input(next, stream, x);
+    if (weighed && next.stage != Stage::head)
+      forward_.weighed_input(next, stream, x);
     else
       forward_.stage_input(next, batch, stream, {}, x);
     return x;

@@ -32,8 +32,8 @@ class WindowStream {
   // The input of `next`'s linears for batch b, (tokens, input_width) in the compute dtype. When
   // `done` is given, its linears run first (through the forward's provider), and their result joins
   // the residual or becomes the next stage's input. The view is valid until the next call.
-  // `undivided`: what is returned for attn_in and mlp_in is Forward::undivided_input().
-  ConstView advance(int64_t b, const StageId* done, const StageId& next, bool undivided = false);
+  // `weighed`: what is returned for attn_in and mlp_in is Forward::weighed_input().
+  ConstView advance(int64_t b, const StageId* done, const StageId& next, bool weighed = false);
   // The last stage's linears, whose result joins the residual: nothing follows within the block.
   void finish_block(int64_t b, const StageId& done);
   // One whole block at once, for streams that nobody stops within it.

@@ -56,7 +56,9 @@ struct NormSpec {
   NormKind kind = NormKind::rms;
   float epsilon = 1e-6f;
   float gain_offset = 0;  // gemma stores gain − 1
-  bool divides = true;    // false: rows keep their sizes, rms(x) is taken as 1
+  // Each y is √s times as large, s being what its row is divided by: the square of a row counts s
+  // times as much. For Hessians (docs/methods.md §6); never what a layer computes.
+  bool weighed = false;
 };
 
 enum class Activation : uint8_t { silu, gelu_tanh, gelu };
@@ -175,7 +177,8 @@ class Backend {
                       bool accumulate = false) = 0;
   // y (n, hidden) := scale · table[ids], table (vocab, hidden).
   virtual void embed(std::span<const int32_t> ids, ConstView table, float scale, View y) = 0;
-  // Each row: y := x / rms(x) · (gain + gain_offset); gain (1, cols) f32. x and y may be the same.
+  // Each row: y := x / √(mean(x²) + epsilon) · (gain + gain_offset), of a layer norm x − mean(x) in
+  // x's place; gain (1, cols) f32. x and y may be the same.
   virtual void norm(ConstView x, ConstView gain, const NormSpec& spec, View y) = 0;
   // x and y (n, heads·head_dim), may be the same; angle of pair i at row r is positions[r] ·
   // frequencies[i], frequencies (1, rotated/2) f32, rotated ≤ head_dim; the rest is copied.

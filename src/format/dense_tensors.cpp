@@ -50,10 +50,15 @@ DType dense_type(const Checkpoint& checkpoint, const WeightSource& source,
   if (stored.encoding != "f32") return DType::bf16;
   if (stored.rank != 1) return DType::f32;
   const Json& config = checkpoint.metadata().config;
-  const std::string model = config.value("torch_dtype", config.value("dtype", "float32"));
+  const auto says = [&](const char* name) {
+    for (const char* key : {"torch_dtype", "dtype"})
+      if (const auto found = config.find(key); found != config.end() && found->is_string())
+        return *found == name;
+    return false;
+  };
   for (const auto& [name, dtype] :
        {std::pair("bfloat16", DType::bf16), std::pair("float16", DType::f16)})
-    if (model == name && holds(source, stored, dtype)) return dtype;
+    if (says(name) && holds(source, stored, dtype)) return dtype;
   return DType::f32;
 }
 

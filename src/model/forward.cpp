@@ -171,18 +171,18 @@ void Forward::embed(const Batch& batch, View residual) {
   backend_.embed(view.ids, view.table, static_cast<float>(config_.embed_scale), residual);
 }
 
-void Forward::normalize(const TensorKey& gain, ConstView x, View y, bool divides) {
+void Forward::normalize(const TensorKey& gain, ConstView x, View y, bool weighed) {
   const ProfileScope scope(profile_, "norm", 0, bytes_of(x, y));
   NormSpec spec = config_.norm;
-  spec.divides = divides;
+  spec.weighed = weighed;
   backend_.norm(x, weights_.vector(gain), spec, y);
 }
 
-void Forward::undivided_input(const StageId& id, ConstView residual, View x) {
+void Forward::weighed_input(const StageId& id, ConstView residual, View x) {
   assert(id.stage == Stage::attn_in || id.stage == Stage::mlp_in);
   assert(x.rows == residual.rows && x.cols == input_width(id.stage));
   const Role gain = id.stage == Stage::attn_in ? Role::attn_norm : Role::mlp_norm;
-  normalize({.layer = id.layer, .role = gain}, residual, x, false);
+  normalize({.layer = id.layer, .role = gain}, residual, x, true);
 }
 
 void Forward::stage_input(const StageId& id, const Batch& batch, ConstView residual,

@@ -66,9 +66,9 @@ class Forward {
   //   head      norm(residual)
   void stage_input(const StageId& id, const Batch& batch, ConstView residual, ConstView previous,
                    View x);
-  // The input of attn_in's or mlp_in's linears before the norm divides by the residual's size: each
-  // token's is rms(residual) times what stage_input() gives.
-  void undivided_input(const StageId& id, ConstView residual, View x);
+  // The input of attn_in's or mlp_in's linears as tokens weigh in a Hessian by their residual: each
+  // token's is √rms(residual) times what stage_input() gives.
+  void weighed_input(const StageId& id, ConstView residual, View x);
   // The linears of a block's stage: y (tokens, output_width) contiguous, f32 or compute dtype.
   void stage_linears(const StageId& id, ConstView x, View y);
   // What attn_out and mlp_out do with their result: out := residual + [norm](y), all (tokens,
@@ -91,7 +91,7 @@ class Forward {
   enum Scratch : size_t { kInput, kOutput, kResult, kNormed, kQuery, kKey, kScratches };
   View scratch(Scratch slot, int64_t rows, int64_t cols, DType dtype);
 
-  void normalize(const TensorKey& gain, ConstView x, View y, bool divides = true);
+  void normalize(const TensorKey& gain, ConstView x, View y, bool weighed = false);
   void attention_input(int layer, const Batch& batch, ConstView previous, View x);
   // out := x, normed by head where the family does, rotated.
   void rotate(const TensorKey& gain, const Batch& batch, ConstView x, View out);

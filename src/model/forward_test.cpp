@@ -126,26 +126,27 @@ TEST(ForwardTest, StagesComposeToTheBlock) {
 }
 
 // What the Hessian of weighed tokens sees (docs/methods.md §6).
-TEST(ForwardTest, AnUndividedInputKeepsTheSizeOfItsToken) {
+TEST(ForwardTest, AWeighedInputIsAsLargeAsTheRootOfItsResidual) {
   for (const char* family : {"llama", "gemma3_text"}) {  // gemma: gain − 1 is stored
     Model model(family);
     Forward& forward = model.forward;
     const Batch batch = make_batch(some_ids(5), 5);
     const Tensor residual = model.backend->allocate(5, 16, DType::f32),
                  divided = model.backend->allocate(5, 16, DType::f32),
-                 undivided = model.backend->allocate(5, 16, DType::f32);
+                 weighed = model.backend->allocate(5, 16, DType::f32);
     forward.embed(batch, residual);
     for (const Stage stage : {Stage::attn_in, Stage::mlp_in}) {
       const StageId id{.layer = 1, .stage = stage};
       forward.stage_input(id, batch, residual, {}, divided);
-      forward.undivided_input(id, residual, undivided);
+      forward.weighed_input(id, residual, weighed);
       for (int64_t token = 0; token < 5; ++token) {
         double squares = 0;
         for (int64_t i = 0; i < 16; ++i) squares += std::pow(residual.row<float>(token)[i], 2);
         const double rms = std::sqrt(squares / 16 + double{forward.config().norm.epsilon});
+        const double root = std::sqrt(rms);
         for (int64_t i = 0; i < 16; ++i)
-          EXPECT_NEAR(undivided.row<float>(token)[i], rms * divided.row<float>(token)[i],
-                      1e-5 * rms);
+          EXPECT_NEAR(weighed.row<float>(token)[i], root * divided.row<float>(token)[i],
+                      1e-5 * root);
       }
     }
   }

@@ -92,9 +92,10 @@ ScaleSearch find_scale_search(std::string_view name) {
 }
 
 std::string_view search_name(const SolverOptions& options) {
-  return options.clip ? "clip" : name_in(kSearches, options.fit.search);
+  return options.clip ? "clip" : name_of(options.fit.search);
 }
 std::string_view name_of(ColumnOrder order) { return name_in(kOrders, order); }
+std::string_view name_of(ScaleSearch search) { return name_in(kSearches, search); }
 std::string_view name_of(TokenWeights weights) { return name_in(kTokenWeights, weights); }
 
 }  // namespace halftone

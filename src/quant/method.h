@@ -17,8 +17,9 @@
 namespace halftone {
 
 enum class ColumnOrder : uint8_t { none, activation };  // --order none|act
-// --token-weights none|residual: what a calibration token counts in the Hessian of linears behind a
-// norm of the residual stream: all alike, or as the square of the residual (docs/methods.md §6).
+// --token-weights none|residual: what a calibration token counts in the Hessian of a block's
+// linears behind a norm of the residual stream: all alike, or as large as the residual
+// (docs/methods.md §6).
 enum class TokenWeights : uint8_t { none, residual };
 
 // Everything that a solver needs to know beside the matrix.
@@ -86,5 +87,6 @@ ScaleSearch find_scale_search(std::string_view name);
 std::string_view search_name(const SolverOptions& options);
 std::string_view name_of(ColumnOrder order);
 std::string_view name_of(TokenWeights weights);
+std::string_view name_of(ScaleSearch search);
 
 }  // namespace halftone

@@ -36,7 +36,8 @@ std::string content_text(const Json& content, const std::string& origin) {
     bool follows = false;
     for (const Json& part : content) {
       const Json* words = part.is_object() ? find(part, "text") : nullptr;
-      if (!words || !words->is_string() || part.value("type", "text") != "text")
+      const Json* type = part.is_object() ? find(part, "type") : nullptr;
+      if (!words || !words->is_string() || (type && *type != "text"))
         throw bad_input("{}: content: got {}, expected {{\"type\": \"text\", \"text\": …}}", origin,
                         shown(part))
             .hint("images and sound are not calibrated on: leave such chats out.");

@@ -134,10 +134,12 @@ TEST_P(Forward, Norm) {
   each_mix([&](DType in, DType out, Layout layout) {
     for (NormKind kind : {NormKind::rms, NormKind::layer}) {
       for (int64_t cols : {1, 8, 63, 576, 1153}) {
-        // Gemma's offset and undivided rows are independent of each other: two of four will do.
+        // Gemma's offset and weighed rows are independent of each other: two of four will do.
         for (const bool plain : {true, false}) {
-          const NormSpec spec{
-              .kind = kind, .epsilon = 1e-5f, .gain_offset = plain ? 0.0f : 1.0f, .divides = plain};
+          const NormSpec spec{.kind = kind,
+                              .epsilon = 1e-5f,
+                              .gain_offset = plain ? 0.0f : 1.0f,
+                              .weighed = !plain};
           compare(
               [&](Backend& backend) {
                 const Operand x(backend, random_matrix(5, cols, 12), in, layout);

@@ -21,7 +21,7 @@ struct NormArguments {
   Rows<Out> y;
   int64_t rows, cols;
   float epsilon, gain_offset;
-  bool layer, divides;
+  bool layer, weighed;
 };
 
 // Calls body(column, values) for this thread's parts of a row of one or eight columns.
@@ -72,7 +72,8 @@ __global__ void __launch_bounds__(kThreads) norm_rows(NormArguments<In, Out> a) 
       for (int i = 0; i < kWidth; ++i) squares += (values[i] - mean) * (values[i] - mean);
     });
   }
-  const float inverse = a.divides ? rsqrtf(group_sum<kGroup>(squares) / count + a.epsilon) : 1.0f;
+  float inverse = rsqrtf(group_sum<kGroup>(squares) / count + a.epsilon);
+  if (a.weighed) inverse = sqrtf(inverse);
   Out* y = a.y.row(row);
   for_columns<kGroup, kWidth>(cols, [&](int64_t col) {
     float values[kWidth], gain[kWidth];
@@ -121,7 +122,7 @@ void run(Context& context, const NormCall& call, const NormSpec& spec) {
                                                 .epsilon = spec.epsilon,
                                                 .gain_offset = spec.gain_offset,
                                                 .layer = spec.kind == NormKind::layer,
-                                                .divides = spec.divides};
+                                                .weighed = spec.weighed};
       if (x.cols <= kColsOfHalfAWarp)
         launch<In, Out, 16>(context, arguments, eights);
       else if (x.cols <= kColsOfAWarp)

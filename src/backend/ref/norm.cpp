@@ -20,7 +20,8 @@ void RefBackend::norm(ConstView x, ConstView gain, const NormSpec& spec, View y)
     }
     double squares = 0;
     for (float value : values) squares += (value - mean) * (value - mean);
-    const double scale = spec.divides ? 1 / std::sqrt(squares / count + spec.epsilon) : 1;
+    const double divisor = std::sqrt(squares / count + spec.epsilon);
+    const double scale = 1 / (spec.weighed ? std::sqrt(divisor) : divisor);
     for (int64_t col = 0; col < x.cols; ++col) {
       const double normed = (values[static_cast<size_t>(col)] - mean) * scale;
       store(y, row, col, static_cast<float>(normed * (load(gain, 0, col) + spec.gain_offset)));

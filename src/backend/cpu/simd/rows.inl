@@ -104,10 +104,8 @@ void norm(Source x, Source gain, const NormSpec& spec, Target y, int64_t count) 
   const int64_t missing = (Vec::kWidth - count % Vec::kWidth) % Vec::kWidth;
   const double surplus = static_cast<double>(missing) * static_cast<double>(mean * mean);
   const double variance = (squares.total() - surplus) / static_cast<double>(size);
-  const float factor =
-      spec.divides
-          ? static_cast<float>(1 / __builtin_sqrt(variance + static_cast<double>(spec.epsilon)))
-          : 1;
+  const double divisor = __builtin_sqrt(variance + static_cast<double>(spec.epsilon));
+  const auto factor = static_cast<float>(1 / (spec.weighed ? __builtin_sqrt(divisor) : divisor));
   for_vectors(count, [&](int64_t i, int lanes) {
     const Vec normed = (load(x, i, lanes) - broadcast(mean)) * broadcast(factor);
     store(normed * (load(gain, i, lanes) + broadcast(spec.gain_offset)), y, i, lanes);
