@@ -3,6 +3,7 @@
 #include "apps/convert.h"
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <map>
 
@@ -16,6 +17,7 @@
 #include "base/interrupt.h"
 #include "format/fused_modules.h"
 #include "format/model_writer.h"
+#include "model/finite.h"
 #include "quant/grid.h"
 
 namespace halftone {
@@ -64,6 +66,18 @@ Adapted adapt(QuantizedMatrix matrix, const Grid& grid, const Format& format) {
   return {std::move(respelled), std::move(obstacle)};
 }
 
+void check_scales(const std::string& module, const QuantizedMatrix& matrix) {
+  for (const std::vector<float>* values : {&matrix.scales, &matrix.offsets})
+    for (size_t i = 0; i < values->size(); ++i)
+      if (const float value = (*values)[i]; !std::isfinite(value))
+        throw bad_input("{}: {} as the {} of row {}, group {}, expected finite values", module,
+                        std::isnan(value) ? "NaN" : "an infinity",
+                        values == &matrix.scales ? "scale" : "offset",
+                        static_cast<int64_t>(i) / matrix.groups(),
+                        static_cast<int64_t>(i) % matrix.groups())
+            .hint("the file is damaged: quantize or fetch it again.");
+}
+
 // Matrices from one format into another: codes as they are where the target holds them, else
 // rounded again; dense ones into a GGUF's types, to nearest.
 class Repacker {
@@ -95,6 +109,8 @@ class Repacker {
   Grid nearest_held(Grid wanted, const StoredTensor& stored) const;
   // The codes as they are, from any thread; false: to be rounded.
   bool repack(const PlannedModule& module, ModelWriter& writer) const;
+  // Throws Error(bad_input) for what is not a number.
+  void check_values(const StoredTensor& stored) const;
   [[noreturn]] void refuse(const std::string& module, const std::string& why) const;
 
   Backend& backend_;
@@ -117,10 +133,22 @@ bool Repacker::takes(const StoredTensor& stored, Role role) const {
   return is_gguf() || (stored.quantized && (role == Role::head || format_.name == "mlx"));
 }
 
+// MLX has scale and zero of offsets that are whole multiples of scales, which no NaN is.
+void Repacker::check_values(const StoredTensor& stored) const {
+  const int64_t most = std::max(int64_t{1}, kRoundedAtOnce / std::max(int64_t{1}, stored.cols));
+  for (int64_t begin = 0; begin < stored.rows; begin += most) {
+    const int64_t end = std::min(stored.rows, begin + most);
+    const Tensor values(backend_.host_allocator(), end - begin, stored.cols, DType::f32);
+    model_.source->read(stored.name, begin, end, values);
+    check_finite(stored.name, begin, values);
+  }
+}
+
 // The format's grid for codes that are there.
 Grid Repacker::grid_for(const StoredTensor& stored, const std::string& module) const {
   if (stored.grid && is_gguf() && format_.grid(*stored.grid) == *stored.grid) return *stored.grid;
   if (!options_.requantize) {
+    if (!stored.grid) check_values(stored);
     if (!stored.grid)
       refuse(module,
              fmt::format("{} has no scale and zero of its own for each group", stored.encoding));
@@ -211,6 +239,7 @@ bool Repacker::repack(const PlannedModule& module, ModelWriter& writer) const {
   if (!model_.source->find(name)->quantized) return false;
   std::string why = "its grid is not a scale and a zero a group";
   if (auto matrix = model_.source->quantized(name)) {
+    check_scales(module.name, *matrix);
     const Adapted adapted = adapt(std::move(*matrix), module.grid, format_);
     why = adapted.obstacle;
     if (why.empty()) {

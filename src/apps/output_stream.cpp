@@ -188,7 +188,12 @@ void OutputStream::work() {
 void OutputStream::process(const Linears& linears) {
   const auto start = Clock::now();
   throw_if_interrupted();
-  for (const FinishedLinear& linear : linears) writer_->write(linear.module, linear.matrix);
+  for (const FinishedLinear& linear : linears) {
+    if (const auto row = clipped_row(linear.matrix))
+      spdlog::warn("{}.weight: row {} has weights too large for f16 scales: they are cut off",
+                   linear.module, *row);
+    writer_->write(linear.module, linear.matrix);
+  }
   verify(linears);
   const std::lock_guard lock(mutex_);
   for (const FinishedLinear& linear : linears) --to_compare_[place_of(linear.key)];

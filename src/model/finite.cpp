@@ -3,6 +3,8 @@
 
 #include <cassert>
 
+#include "base/error.h"
+
 namespace halftone {
 namespace {
 
@@ -35,6 +37,14 @@ std::optional<NotFinite> find_not_finite(ConstView x) {
       assert(false && "not a floating-point type");
       return std::nullopt;
   }
+}
+
+void check_finite(std::string_view tensor, int64_t row_begin, ConstView rows) {
+  const auto found = find_not_finite(rows);
+  if (!found) return;
+  throw bad_input("{}: {} at row {}, column {}, expected finite values", tensor,
+                  found->nan ? "NaN" : "an infinity", row_begin + found->row, found->col)
+      .hint("the file is damaged, or the training that made it diverged.");
 }
 
 }  // namespace halftone

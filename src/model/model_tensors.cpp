@@ -237,11 +237,7 @@ std::optional<ConstView> ModelTensors::mapped(const TensorKey& key) const {
 }
 
 void ModelTensors::check_finite(const TensorKey& key, int64_t row_begin, ConstView rows) const {
-  const auto found = find_not_finite(rows);
-  if (!found) return;
-  throw bad_input("{}: {} at row {}, column {}, expected finite values", stored(key).name,
-                  found->nan ? "NaN" : "an infinity", row_begin + found->row, found->col)
-      .hint("the file is damaged, or the training that made it diverged.");
+  halftone::check_finite(stored(key).name, row_begin, rows);
 }
 
 }  // namespace halftone
