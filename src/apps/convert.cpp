@@ -8,6 +8,7 @@
 #include <map>
 
 #include "apps/gguf_contents.h"
+#include "apps/label_check.h"
 #include "apps/quantize.h"
 #include "apps/round_matrix.h"
 #include "apps/side_files.h"
@@ -332,6 +333,8 @@ ConvertOutcome convert_to_dense(const OpenedModel& model, const ConvertOptions& 
 ConvertOutcome convert(const OpenedModel& model, const ConvertOptions& options) {
   check_place(options.output, model, options.force);
   check_gguf_options(options.format, options.gguf);
+  if (const auto trouble = wrong_label(model))
+    throw bad_input("{}", *trouble).hint(label_hint(model));
   if (options.format == "safetensors") return convert_to_dense(model, options);
   return convert_codes(model, options);
 }

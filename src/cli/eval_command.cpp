@@ -2,6 +2,7 @@
 #include <cstdio>
 
 #include "apps/evaluate.h"
+#include "apps/label_check.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "cli/command.h"
@@ -48,6 +49,8 @@ class EvalCommand : public Command {
     const OpenedModel model = open_model(model_);
     std::optional<OpenedModel> base;
     if (!base_.empty()) base = open_model(base_);
+    warn_of_wrong_label(model);
+    if (base) warn_of_wrong_label(*base);
     const Evaluation result = evaluate(*backend, model, base ? &*base : nullptr, text_, options_);
     if (json_) {
       for (const std::string& note : result.notes) spdlog::warn("{}", note);

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "apps/generate.h"
+#include "apps/label_check.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/progress.h"
@@ -40,6 +41,7 @@ class GenerateCommand : public Command {
     options_.quiet = globals.quiet();
     const auto backend = open_device(device_);
     const OpenedModel model = open_model(model_);
+    warn_of_wrong_label(model);
     const Generation result =
         generate(*backend, model, prompt_, options_, [](const std::string& text) {
           fmt::print("{}", text);

@@ -2,6 +2,7 @@
 #include <fmt/core.h>
 
 #include "apps/inspect.h"
+#include "apps/label_check.h"
 #include "base/error.h"
 #include "cli/command.h"
 
@@ -22,6 +23,7 @@ class InspectCommand : public Command {
 
   int run(const Globals&) override {
     const OpenedModel model = open_model(model_);
+    warn_of_wrong_label(model);
     if (json_)
       fmt::print("{}\n", (modules_ ? modules_json(model) : inspect_json(model)).dump(2));
     else

@@ -63,12 +63,16 @@ Center center_of(std::vector<double> means) {
 
 }  // namespace
 
-LabelEvidence weigh_gptq_label(const Checkpoint& checkpoint, const GptqConfig& config) {
+LabelEvidence weigh_gptq_label(const Checkpoint& checkpoint, const GptqConfig& config,
+                               std::optional<size_t> most_linears) {
   LabelEvidence evidence;
   evidence.label = config.version;
   std::vector<double> all, unsettled;  // group means; of linears whose zeros do not tell by value
-  for (const NamedGptqLinear& named : open_gptq_linears(checkpoint, config)) {
+  const std::vector<NamedGptqLinear> linears = open_gptq_linears(checkpoint, config);
+  const size_t count = std::min(linears.size(), most_linears.value_or(linears.size()));
+  for (size_t i = 0; i < count; ++i) {
     throw_if_interrupted();
+    const NamedGptqLinear& named = linears[i * linears.size() / count];
     ++evidence.linears;
     const auto by_value =
         named.linear.grid.symmetric ? version_of_zeros(named.linear) : std::nullopt;

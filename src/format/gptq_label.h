@@ -8,7 +8,9 @@
 // −1; labelled v2 but stored as v1, near +1.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <optional>
 
 #include "format/gptq_config.h"
 #include "io/checkpoint.h"
@@ -33,7 +35,9 @@ struct LabelEvidence {
   double center = 0, error = 0;
 };
 
-// Reads a sample of rows of every linear. Throws Error(bad_input) as opening the checkpoint does.
-LabelEvidence weigh_gptq_label(const Checkpoint& checkpoint, const GptqConfig& config);
+// Reads a sample of rows of every linear, or of `most_linears` from first to last. Throws
+// Error(bad_input) as opening the checkpoint does.
+LabelEvidence weigh_gptq_label(const Checkpoint& checkpoint, const GptqConfig& config,
+                               std::optional<size_t> most_linears = std::nullopt);
 
 }  // namespace halftone
