@@ -17,6 +17,7 @@
 #include "base/file.h"
 #include "base/interrupt.h"
 #include "format/fused_modules.h"
+#include "format/ggml_grids.h"
 #include "format/model_writer.h"
 #include "model/finite.h"
 #include "quant/grid.h"
@@ -41,6 +42,14 @@ OutputSpec output_spec(const OpenedModel& model, const ConvertOptions& options,
   return spec;
 }
 
+// "4 bits in groups of 64", of a matrix or of what a format has for it.
+std::string bits_text(const Grid& grid) {
+  return fmt::format(
+      "{} bits {}{}", grid.bits,
+      grid.group_size < 0 ? "by rows" : fmt::format("in groups of {}", grid.group_size),
+      grid.table == LevelTable::even ? "" : " with uneven levels");
+}
+
 // The same values as the grid has them, where only their spelling differs: groups, and zeros or
 // offsets. Else the reason.
 struct Adapted {
@@ -48,6 +57,10 @@ struct Adapted {
   std::string obstacle;
 };
 Adapted adapt(QuantizedMatrix matrix, const Grid& grid, const Format& format) {
+  const auto type = ggml_type_of(grid);
+  const std::string other =
+      fmt::format("it has {}, where {} has {}", bits_text(matrix.grid),
+                  format.name == "gguf" && type ? *type : format.name, bits_text(grid));
   if (matrix.group_of.empty() && grid.group_size > 0) {
     const int64_t width = matrix.grid.group_width(matrix.cols);
     if (width != grid.group_size && width % grid.group_size == 0 && matrix.cols % width == 0)
@@ -58,10 +71,8 @@ Adapted adapt(QuantizedMatrix matrix, const Grid& grid, const Format& format) {
     return {{},
             grid.offsets ? "scale times zero would be rounded, and it stores the product"
                          : "its offsets are no multiples of its scales"};
-  if (respelled->grid.bits != grid.bits || respelled->grid.table != grid.table)
-    return {{}, fmt::format("it has {} bits, and levels of its own", grid.bits)};
-  if (respelled->grid.groups(matrix.cols) != grid.groups(matrix.cols))
-    return {{}, fmt::format("it has groups of {}", grid.group_size)};
+  if (respelled->grid.bits != grid.bits || respelled->grid.table != grid.table) return {{}, other};
+  if (respelled->grid.groups(matrix.cols) != grid.groups(matrix.cols)) return {{}, other};
   respelled->grid = grid;
   std::string obstacle = format.obstacle(*respelled);
   return {std::move(respelled), std::move(obstacle)};

@@ -117,6 +117,20 @@ TEST(ConvertGguf, OptionsOfAGgufNeedOne) {
   EXPECT_FALSE(std::filesystem::exists(folder.path("k")));
 }
 
+TEST(ConvertGguf, ARefusalSaysWhatTheMatrixHasAndWhatTheTypeHolds) {
+  const TestModelFolder folder;
+  const std::string path = folder.path("q4");
+  convert(folder.open(), {.output = path, .format = "gguf", .gguf = {.type = "Q4_0"}});
+  try {
+    convert(open_model(path),
+            {.output = folder.path("q8"), .format = "gguf", .gguf = {.type = "Q8_0"}});
+    ADD_FAILURE() << "converted";
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(),
+                HasSubstr("it has 4 bits in groups of 32, where Q8_0 has 8 bits in groups of 32"));
+  }
+}
+
 // Codes of 6 bits would be Q6_K, whose blocks of 256 do not divide the rows.
 TEST(ConvertGguf, RowsThatATypeDoesNotFitAreRoundedToOneThatDoes) {
   const TestModelFolder folder;
