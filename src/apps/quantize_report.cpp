@@ -24,7 +24,8 @@ std::string readers_line(const Plan& plan) {
     std::string& list = reader.opens ? opens : refuses;
     list += (list.empty() ? "" : ", ") + reader.reader;
   }
-  return opens + (refuses.empty() ? "" : "; refused by " + refuses);
+  if (opens.empty()) return "Refused   by " + refuses;
+  return "Opens in  " + opens + (refuses.empty() ? "" : "; refused by " + refuses);
 }
 
 // What the solver had to do beyond the usual, and in how many linears.
@@ -104,7 +105,7 @@ std::string outcome_text(const QuantizeOutcome& outcome, const QuantizeOptions& 
   if (!worst.empty()) text += "          largest: " + worst + "\n";
   for (const auto& [note, count] : count_notes(outcome))
     text += fmt::format("Note      {} linear{}: {}\n", count, count == 1 ? "" : "s", note);
-  if (!plan.dense) text += fmt::format("Opens in  {}\n", readers_line(plan));
+  if (!plan.dense) text += readers_line(plan) + "\n";
   text += fmt::format("{}, {} of memory at most. Next: halftone eval {} --against {} --text FILE\n",
                       time_text(outcome), human_bytes(outcome.peak_memory_bytes), options.output,
                       model.checkpoint->path());
