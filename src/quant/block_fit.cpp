@@ -93,9 +93,10 @@ class Groups {
     return sum;
   }
 
-  // The level nearest to x when x is rounded first: the solver looks again.
+  // The level nearest to x when x is rounded first: the solver looks again. A NaN, of weights whose
+  // squares overflow, has the lowest (std::clamp would let it through).
   float nearest(float x) const {
-    const float place = std::clamp(round_small(x), -kSteps / 2.0f, kSteps / 2.0f - 1);
+    const float place = std::min(std::max(-kSteps / 2.0f, round_small(x)), kSteps / 2.0f - 1);
     return nearest_[static_cast<int>(place) + kSteps / 2];
   }
 

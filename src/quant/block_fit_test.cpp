@@ -165,5 +165,13 @@ TEST(BlockFit, StoresWhatTheTypesStore) {
   }
 }
 
+// Squares of such weights are infinite, and what is made of them no number.
+TEST(BlockFit, WeightsWhoseSquaresOverflowHaveFiniteScales) {
+  std::vector<float> weights(256, 0);
+  weights[40] = 1e38f;
+  for (const Grid& grid : {kIq4Nl, kIq4Xs})
+    for (const float scale : fit({.grid = grid}, weights).scales) EXPECT_TRUE(std::isfinite(scale));
+}
+
 }  // namespace
 }  // namespace halftone
