@@ -12,7 +12,9 @@
 #include "format/dense_tensors.h"
 #include "format/ggml_grids.h"
 #include "format/grid_limits.h"
+#include "quant/fit_scales.h"
 #include "quant/grid.h"
+#include "quant/rtn.h"
 
 namespace halftone {
 namespace {
@@ -25,6 +27,9 @@ std::string module_of(const ModelTensors& tensors, const TensorKey& key) {
   if (name.ends_with(kSuffix)) name.resize(name.size() - kSuffix.size());
   return name;
 }
+
+// Rather than one column after another, in some order.
+bool rounds_alone(const Method& method) { return method.solve == solve_rtn; }
 
 SolverOptions solver_options(QuantizeOptions options, const Method& method, const Grid& grid) {
   choose_steps(options);
@@ -161,6 +166,20 @@ const GgufMix& mix_asked_for(const QuantizeOptions& options, const Grid& grid) {
   return mix;
 }
 
+// Ranges are clipped, and errors counted by a power of them, on grids that a device fits: of ggml's
+// other types every search weighs errors by the inputs.
+void check_search(const Plan& plan, const QuantizeOptions& options) {
+  const std::string& search = options.scale_search;
+  if (plan.format->name != "gguf" || !plan.method->needs_hessian) return;
+  if (search != "clip" && search != name_of(ScaleSearch::power)) return;
+  if (std::none_of(plan.rows.begin(), plan.rows.end(), [](const PlanRow& row) {
+        return !row.method.empty() && fits_on_device(row.grid);
+      }))
+    throw usage_error(
+        "--scale-search {}: none of the types of this GGUF has scales that it could choose", search)
+        .hint("leave it out: their search weighs errors by the inputs (importance).");
+}
+
 // What could be planned, but would come to nothing.
 void check_sense(const Plan& plan, const QuantizeOptions& options) {
   if (options.lm_head && options.scales_only)
@@ -177,10 +196,11 @@ void check_sense(const Plan& plan, const QuantizeOptions& options) {
                   [](const PlanRow& row) { return row.method.empty(); }))
     throw usage_error("nothing is left to quantize: all {} linears are skipped", plan.rows.size())
         .hint("narrow --skip or the \"-:\" rules of --dynamic.");
-  if (!options.order.empty() && !plan.method->needs_hessian)
+  if (!options.order.empty() && rounds_alone(*plan.method))
     throw usage_error("--order {}: {} rounds each weight by itself, in no order", options.order,
                       plan.method->name)
         .hint("leave it out, or use --method gptq.");
+  check_search(plan, options);
 }
 
 // What the rules, the mix or the options make of a row; some types of a GGUF leave it dense.
@@ -258,10 +278,13 @@ Plan make_plan(const OpenedModel& model, const QuantizeOptions& options) {
 void choose_steps(QuantizeOptions& options) {
   const Recipe& recipe = find_recipe(options.recipe);
   const Method& method = find_method(options.method);
+  const bool of_ggml = method.needs_hessian && options.format == "gguf";
   if (options.scale_search.empty())
-    options.scale_search = method.clip ? "clip" : name_of(recipe.search);
+    options.scale_search = of_ggml       ? name_of(ScaleSearch::importance)
+                           : method.clip ? "clip"
+                                         : name_of(recipe.search);
   if (!method.needs_hessian) return;
-  if (options.order.empty()) options.order = name_of(recipe.order);
+  if (options.order.empty() && !rounds_alone(method)) options.order = name_of(recipe.order);
   const bool weighs = method.weighs_tokens && !options.scales_only;
   if (options.token_weights.empty())
     options.token_weights = name_of(weighs ? recipe.tokens : TokenWeights::none);

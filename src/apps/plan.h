@@ -68,8 +68,8 @@ struct Plan {
   std::string grid_text() const;  // "4 bits, groups of 128, symmetric", and how many differ
 };
 
-// Puts what recipe and method choose where the options leave it open: order, token weights, scale
-// search. Throws Error(usage) for names that are not known.
+// Puts what recipe, method and format choose where options leave it open: order, token weights,
+// scale search. Throws Error(usage) for names that are not known.
 void choose_steps(QuantizeOptions& options);
 
 // What a tensor that is not quantized takes in the output: its own bytes, or from a GGUF those of

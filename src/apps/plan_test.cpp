@@ -167,6 +167,46 @@ TEST_F(PlanTest, OthersNamesForTheStepsWinOverTheRecipe) {
   EXPECT_EQ(plan.solver.damping, 0.1);
 }
 
+// A GGUF's types have searches of their own; what nobody chose is what happens.
+TEST_F(PlanTest, TheStepsOfAGgufAreThoseThatHappen) {
+  for (const char* method : {"gptq", "awq", "awq+gptq", "rtn"}) {
+    QuantizeOptions given = options();
+    given.format = "gguf";
+    given.gguf.type = "Q4_1";
+    given.group_size = 32;
+    given.skip = {"down_proj"};  // of 48 inputs
+    given.method = method;
+    choose_steps(given);
+    const bool rtn = given.method == "rtn";
+    EXPECT_EQ(given.scale_search, rtn ? "power" : "importance") << method;
+    const Plan plan = make_plan(model_, given);  // what is recorded can be asked for
+    EXPECT_EQ(search_name(plan.solver), given.scale_search) << method;
+    given.scale_search = "minmax";
+    EXPECT_NO_THROW(make_plan(model_, given)) << method;
+    if (rtn) continue;
+    for (const char* search : {"clip", "power"}) {
+      given.scale_search = search;
+      EXPECT_THAT(refused(given), HasSubstr(std::string("--scale-search ") + search)) << method;
+    }
+  }
+}
+
+TEST_F(PlanTest, WhatRoundsByItselfHasNoOrder) {
+  for (const char* method : {"rtn", "awq"}) {
+    QuantizeOptions given = options();
+    given.method = method;
+    choose_steps(given);
+    EXPECT_EQ(given.order, "") << method;
+    EXPECT_NO_THROW(make_plan(model_, given));
+    given.order = "act";
+    EXPECT_THAT(refused(given), HasSubstr("in no order")) << method;
+  }
+  QuantizeOptions given = options();
+  given.method = "awq+gptq";
+  choose_steps(given);
+  EXPECT_EQ(given.order, "act");
+}
+
 // What looks at no text knows of no importance.
 TEST_F(PlanTest, RoundingLooksAtNoText) {
   QuantizeOptions given = options();
