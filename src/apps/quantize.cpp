@@ -29,6 +29,7 @@ namespace {
 
 namespace fs = std::filesystem;
 const std::string kPublished = "published";  // the journal's last record
+const std::string kModelHash = "model";      // one that is appended when it is known
 
 // A hash of what tells one result from another, kept in the journal just before it is published.
 std::string card_hash(const std::string& directory) {
@@ -105,13 +106,13 @@ Journal open_journal(const QuantizeOptions& options) {
 // of its files instead.
 void identify(Journal& journal, Journal::Fingerprint fingerprint, const Checkpoint& checkpoint,
               const ModelHash& hash) {
-  const std::string stamp = "the model files' sizes and times", model = "model";
-  if (journal.has(model)) {
-    fingerprint[model] = hash.value();
+  const std::string stamp = "the model files' sizes and times";
+  if (journal.has(kModelHash)) {
+    fingerprint[kModelHash] = hash.value();
     fingerprint[stamp] = journal.fingerprint().at(stamp);
   } else {
     fingerprint[stamp] = checkpoint.stamp();
-    journal.append_when_known(model, hash.future());
+    journal.append_when_known(kModelHash, hash.future());
   }
   journal.identify(fingerprint);
 }
@@ -237,10 +238,32 @@ void publish_scaled(const Job& job, const OpenedModel& scaled, const Calibration
   publish(pending, job.options, journal);
 }
 
-Error with_journal(const Error& error, const Journal& journal) {
-  return Error(error.exit(), error.what())
-      .hint((error.hint().empty() ? "" : error.hint() + " ") + "Finished work is in " +
-            journal.path() + ": --resume goes on.");
+// Empty when a file is no longer there.
+std::string model_stamp(const Job& job) try {
+  return job.model.checkpoint->stamp();
+} catch (const fs::filesystem_error&) {
+  return "";
+}
+
+// A journal without finished work would only be in the next run's way, and so would one of the
+// first layer's stages where the model was bad from the start (`as_read`): another, mended, is not
+// what it belongs to.
+bool worth_keeping(const Journal& journal, Exit exit, bool as_read) {
+  if (journal.fresh() || exit != Exit::bad_input || !as_read) return !journal.fresh();
+  return std::ranges::any_of(journal.names(), [](const std::string& name) {
+    return name != kModelHash && name.find("layer 0 ") == std::string::npos;
+  });
+}
+
+// Throws `error`, which is being handled, without a journal that is of no use.
+[[noreturn]] void give_up(const Error& error, Journal& journal, bool model_as_read) {
+  if (error.exit() != Exit::interrupted && !worth_keeping(journal, error.exit(), model_as_read))
+    journal.remove();
+  else if (error.exit() == Exit::resources)
+    throw Error(error.exit(), error.what())
+        .hint((error.hint().empty() ? "" : error.hint() + " ") + "Finished work is in " +
+              journal.path() + ": --resume goes on.");
+  throw;
 }
 
 // From the first layer, or the one where an interrupted run stopped, to the published output.
@@ -257,6 +280,7 @@ void run_and_publish(const Job& job, const Calibration& calibration, const Estim
     throw usage_error("nothing to resume: {} was finished", options.output);
   }
   check_place(options.output, job.model, options.force);
+  const std::string stamp = model_stamp(job);
   try {
     const TransformedModel transformed = transform_model({.backend = job.backend,
                                                           .model = job.model,
@@ -300,8 +324,7 @@ void run_and_publish(const Job& job, const Calibration& calibration, const Estim
   } catch (const Error& error) {
     if (error.exit() == Exit::interrupted && error.hint().empty())
       stopped(journal, outcome.stages.empty() ? "" : "the last layer");
-    if (error.exit() != Exit::resources) throw;
-    throw with_journal(error, journal);
+    give_up(error, journal, model_stamp(job) == stamp);
   }
 }
 
@@ -342,35 +365,7 @@ QuantizeOutcome quantize(const Job& given) {
   return outcome;
 }
 
-bool holds_gguf(const std::string& directory) {
-  for (const auto& entry : fs::directory_iterator(directory))
-    if (entry.path().extension() == ".gguf") return true;
-  return false;
-}
-
 }  // namespace
-
-void check_output(const QuantizeOptions& options, const OpenedModel& model) {
-  if (options.output.empty()) throw usage_error("no output").hint("pass -o OUT.");
-  // What is there may be this very job's, when its journal is there too.
-  if (options.resume && fs::exists(options.output + ".journal")) return;
-  check_place(options.output, model, options.force);
-}
-
-void check_place(const std::string& output, const OpenedModel& model, bool force) {
-  if (!fs::exists(output)) return;
-  std::error_code none;
-  if (fs::equivalent(output, model.checkpoint->path(), none))
-    throw usage_error("-o {}: is the model itself", output).hint("pass another -o.");
-  if (!force)
-    throw usage_error("{} exists", output).hint("pass --force to replace it, or another -o.");
-  check_replaceable(output);
-  if (!fs::is_empty(output, none) && !fs::exists(output + "/config.json", none) &&
-      !holds_gguf(output))
-    throw usage_error("{}: holds no config.json and no .gguf, so it is no model: not replaced",
-                      output)
-        .hint("delete it yourself, or pass another -o.");
-}
 
 QuantizeOutcome quantize(Backend& backend, const OpenedModel& model, const QuantizeOptions& options,
                          Profile* profile) {

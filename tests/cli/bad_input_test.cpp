@@ -305,6 +305,18 @@ TEST_F(BadInput, WhatIsNotFiniteInTheWeightsIsNamed) {
   }
 }
 
+// What was mended is quantized without a word of what went before.
+TEST_F(BadInput, NoJournalIsLeftWhereNoLayerWasFinished) {
+  const std::string good = read(weights());
+  for (const char* name : {"model.embed_tokens.weight", "model.layers.0.self_attn.q_proj.weight",
+                           "model.layers.0.mlp.up_proj.weight"}) {
+    set_tensor(weights(), name, std::numeric_limits<float>::quiet_NaN());
+    refuse(3, name, {});
+    EXPECT_FALSE(std::filesystem::exists(folder_.path("out.journal"))) << name;
+    folder_.write("model/model.safetensors", good);
+  }
+}
+
 TEST_F(BadInput, TensorsThatDoNotBelongTogether) {
   const std::string good = read(weights());
   const std::string name = "model.layers.0.mlp.up_proj.weight";
