@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <sstream>
 
 #include "apps/calibration.h"
 #include "apps/quantize_output.h"
@@ -51,6 +52,26 @@ std::string label_of(const std::string& path, const std::vector<std::string>& al
   return same > 1 ? path : name(path).string();
 }
 
+// "made with damp = 0.05, not damp = 0.01": the first settings that are not the other's.
+std::string difference_of(const std::string& made, const std::string& wanted) {
+  const auto lines_of = [](const std::string& text) {
+    std::vector<std::string> lines;
+    std::istringstream in(text);
+    for (std::string line; std::getline(in, line);) lines.push_back(line);
+    return lines;
+  };
+  const auto first_missing = [](const auto& from, const auto& in) -> std::string {
+    for (const std::string& line : from)
+      if (std::ranges::find(in, line) == in.end()) return line;
+    return "";
+  };
+  const auto there = lines_of(made), here = lines_of(wanted);
+  const std::string one = first_missing(there, here), other = first_missing(here, there);
+  if (one.empty() && other.empty()) return "its texts, rules or the model have changed since";
+  if (one.empty()) return fmt::format("made without {}", other);
+  return fmt::format("made with {}", one) + (other.empty() ? "" : ", not " + other);
+}
+
 class Comparer {
  public:
   Comparer(Backend& backend, const OpenedModel& model, const CompareOptions& options)
@@ -65,8 +86,9 @@ class Comparer {
   void plan_cells();
   void plan_cell(CompareRow row, const std::string& calibration, const std::string& dynamic);
   const Calibration& calibration_of(const Cell& cell);
-  void run_cell(Cell& cell, const std::string& parent, SharedBase& base);
+  void run_cell(Cell& cell, SharedBase& base);
   bool made_before(const Cell& cell) const;
+  void check_place_of(const Cell& cell) const;
   void quantize_cell(Cell& cell);
   std::string progress_line(const Cell& cell) const;
 
@@ -144,9 +166,8 @@ std::string Comparer::progress_line(const Cell& cell) const {
   return text;
 }
 
-void Comparer::run_cell(Cell& cell, const std::string& parent, SharedBase& base) {
+void Comparer::run_cell(Cell& cell, SharedBase& base) {
   spdlog::info("{}", progress_line(cell));
-  cell.options.output = parent + "/" + directory_of(cell.row);
   if (!made_before(cell)) quantize_cell(cell);
   {
     const OpenedModel quantized = open_model(cell.options.output);
@@ -180,6 +201,18 @@ bool Comparer::made_before(const Cell& cell) const {
   });
 }
 
+// Nothing that is there is replaced; said before hours of other cells.
+void Comparer::check_place_of(const Cell& cell) const {
+  const std::string& place = cell.options.output;
+  if (!fs::exists(place) || fs::exists(place + ".journal") || made_before(cell)) return;
+  const std::string made = place + "/quantize.toml";
+  const std::string what =
+      fs::exists(made) ? difference_of(read_file(made), reproduction_config(cell.options, model_))
+                       : "it holds no quantize.toml";
+  throw usage_error("{} exists, and is not this comparison's: {}", place, what)
+      .hint(fmt::format("remove it (rm -r {}), or pass another -o.", place));
+}
+
 void Comparer::quantize_cell(Cell& cell) {
   cell.options.resume = fs::exists(cell.options.output + ".journal");
   const QuantizeOutcome outcome = [&] {
@@ -203,8 +236,12 @@ Comparison Comparer::run() {
   } else {
     fs::create_directories(parent);
   }
+  for (Cell& cell : cells_) {
+    cell.options.output = parent + "/" + directory_of(cell.row);
+    check_place_of(cell);
+  }
   SharedBase base(backend_, model_, options_.evaluate, parent);
-  for (Cell& cell : cells_) run_cell(cell, parent, base);
+  for (Cell& cell : cells_) run_cell(cell, base);
   return std::move(result_);
 }
 

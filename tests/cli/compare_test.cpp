@@ -11,6 +11,7 @@ namespace halftone::test {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 class Compare : public ::testing::Test {
  protected:
@@ -72,6 +73,23 @@ TEST_F(Compare, MeasuresEveryCellAndGoesOnFromThoseThatAreThere) {
   ASSERT_EQ(again.code, 0) << again.err;
   EXPECT_EQ(parse_json(again.out, "compare")["rows"][0]["quantize_seconds"], 0);
   EXPECT_EQ(parse_json(again.out, "compare")["rows"][3]["kl_mean"], table["rows"][3]["kl_mean"]);
+}
+
+// What is there was made otherwise: which directory, and in what.
+TEST_F(Compare, NamesTheDirectoryThatIsInTheWay) {
+  std::vector<std::string> compare = {
+      "compare",    model_,      "--methods", "rtn", "-g",        "16",
+      "--calib",    text_,       "--text",    text_, "--windows", "2",
+      "--protocol", "llama.cpp", "--seq-len", "64",  "-o",        folder_.path("cells")};
+  const Outcome made = run(compare);
+  ASSERT_EQ(made.code, 0) << made.err;
+  compare.push_back("--asym");
+  const Outcome refused = run(compare);
+  EXPECT_EQ(refused.code, 2);
+  EXPECT_THAT(refused.err, HasSubstr("cells/rtn-4bit-g16 exists"));
+  EXPECT_THAT(refused.err, HasSubstr("made with sym = true, not asym = true"));
+  EXPECT_THAT(refused.err, HasSubstr("rm -r "));
+  EXPECT_THAT(refused.err, Not(HasSubstr("--force")));
 }
 
 // Of one name in two directories: what is made of one is not taken for the other's.
