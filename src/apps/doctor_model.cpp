@@ -19,6 +19,7 @@
 #include "format/stated_quantization.h"
 #include "model/arch_table.h"
 #include "model/weights.h"
+#include "text/chat_template.h"
 #include "text/tokenizer.h"
 
 namespace halftone {
@@ -44,6 +45,7 @@ class Examination {
         attempt("values", [&] { check_values(); });
       }
       attempt("tokenizer", [&] { check_tokenizer(); });
+      attempt("chat template", [&] { ChatTemplate::load(checkpoint_->metadata()); });
       if (opened) diagnosis_.runtimes = runtime_table(facts_);
     }
     return std::move(diagnosis_);
@@ -148,6 +150,7 @@ void Examination::check_configuration() {
   const Metadata& metadata = checkpoint_->metadata();
   const std::string family = JsonObject(metadata.config, metadata.origin).text("model_type");
   if (find_architecture(family) == nullptr) {
+    facts_.untold = fmt::format("model_type {} is not known here", printable(family, 40));
     add(Health::note, "configuration",
         fmt::format(
             "{} is no family that is known here ({}): its tensors were not compared with it",

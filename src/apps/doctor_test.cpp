@@ -118,6 +118,30 @@ TEST(Doctor, StopTokensThatDisagreeAreNoted) {
   EXPECT_TRUE(diagnosis.healthy());
 }
 
+TEST(Doctor, AChatTemplateThatDoesNotParseIsBroken) {
+  const TestModelFolder folder;
+  folder.write("model/tokenizer_config.json", R"({"chat_template": "fine\n{% for"})");
+  const ModelDiagnosis diagnosis = diagnose(folder);
+  EXPECT_FALSE(diagnosis.healthy());
+  ASSERT_NE(find(diagnosis, "chat template"), nullptr);
+  EXPECT_EQ(find(diagnosis, "chat template")->health, Health::broken);
+  EXPECT_THAT(find(diagnosis, "chat template")->text, HasSubstr("line 2"));
+  folder.write("model/tokenizer_config.json", R"({"chat_template": "{{ messages }}"})");
+  EXPECT_TRUE(diagnose(folder).healthy());
+}
+
+TEST(Doctor, OfAFamilyThatIsNotKnownNoRuntimeIsPromised) {
+  const TestModelFolder folder;
+  Json config = config_of(folder);
+  config["model_type"] = "novel";
+  folder.write("model/config.json", config.dump());
+  const Json runtimes = diagnosis_json(diagnose(folder))["runtimes"];
+  EXPECT_EQ(runtimes["vLLM"]["hopper"]["opens"], "unknown");
+  EXPECT_THAT(runtimes["vLLM"]["hopper"]["why"].get<std::string>(),
+              HasSubstr("novel is not known here"));
+  EXPECT_EQ(runtimes["llama.cpp"]["cpu"]["opens"], "refuses");
+}
+
 TEST(Doctor, GoesOnWhereTheConfigurationDoesNotFit) {
   const TestModelFolder folder;
   Json config = config_of(folder);

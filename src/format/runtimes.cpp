@@ -251,7 +251,9 @@ RuntimeCell mlx(const Case& about, Processor processor) {
 RuntimeCell after_all(RuntimeCell cell, std::string_view runtime, const CheckpointFacts& facts) {
   const bool opens = cell.opening == Opening::fast || cell.opening == Opening::slow;
   if (opens && !facts.denied.empty() && runtime != "GPTQModel") return refuses(facts.denied);
-  return opens && !facts.broken.empty() ? wrong(facts.broken) : std::move(cell);
+  if (opens && !facts.broken.empty()) return wrong(facts.broken);
+  if (opens && !facts.untold.empty()) return {Opening::unknown, facts.untold};
+  return cell;
 }
 
 struct Rule {
@@ -283,7 +285,7 @@ std::optional<Processor> processor_of(int major, int minor) {
 }
 
 std::string_view name_of(Opening opening) {
-  constexpr std::string_view kNames[] = {"fast", "slow", "wrong", "refuses", "absent"};
+  constexpr std::string_view kNames[] = {"fast", "slow", "wrong", "refuses", "absent", "unknown"};
   return kNames[static_cast<size_t>(opening)];
 }
 

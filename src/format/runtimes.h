@@ -29,6 +29,7 @@ enum class Opening : uint8_t {
   wrong,    // opens it, and computes with other weights than were meant
   refuses,  //
   absent,   // does not run on that processor
+  unknown,  // reads the format; whether it knows the model's family is not known here
 };
 std::string_view name_of(Opening opening);
 
@@ -56,6 +57,8 @@ struct CheckpointFacts {
   std::string denied = {};
   // Why whoever opens it computes other values than were meant; empty: nothing is known.
   std::string broken = {};
+  // Why it is not known whether anything opens it, whatever its format; empty: it is.
+  std::string untold = {};
 };
 
 // vLLM, SGLang, Transformers, GPTQModel, llama.cpp, Ollama, MLX. Empty for a format that is not
