@@ -41,6 +41,7 @@ class Examination {
       if (opened && weights_.source) {
         opened = attempt("configuration", [&] { check_configuration(); });
         attempt("zero points", [&] { weigh_label(); });
+        attempt("zero points", [&] { check_symmetry(); });
         check_order();
         attempt("values", [&] { check_values(); });
       }
@@ -74,6 +75,7 @@ class Examination {
   void check_configuration();
   void weigh_label();
   void report_label(const LabelEvidence& evidence, const std::string& origin);
+  void check_symmetry();
   void check_order();
   void check_values();
   void check_tokenizer();
@@ -233,6 +235,63 @@ void Examination::report_label(const LabelEvidence& evidence, const std::string&
                              evidence.label == GptqVersion::v1 ? "−1" : "+1"),
                  fmt::format("repair: halftone doctor {} --fix -o OUT", model_));
   }
+}
+
+// What the label says of a linear's zeros, where that is that all are the middle of their grid.
+std::string symmetric_label(const StatedQuantization& stated, const std::string& module) {
+  const bool gptq = stated.method == "gptq";
+  if (!gptq && stated.method != "awq") return "";
+  const JsonObject label(stated.json, stated.origin);
+  if (gptq) {
+    const GptqConfig config = read_gptq_config(stated);
+    const bool said = label.has("sym") || label.has("zero_point") || !config.rules.empty();
+    if (!said || !config.grid_of(module).symmetric) return "";
+  } else if (!(label.has("sym") || label.has("zero_point")) || !stated_grid(label).symmetric) {
+    return "";
+  }
+  return label.has("sym") || !label.has("zero_point") ? "\"sym\": true" : "\"zero_point\": false";
+}
+
+// ", 5 instead of 8 at output 0, group 3"; empty when none can be shown.
+std::string first_other_zero(const WeightSource& source, const StoredTensor& tensor) {
+  const auto matrix = source.quantized(tensor.name);
+  if (!matrix || matrix->zeros.empty()) return "";
+  const int middle = 1 << (matrix->grid.bits - 1);
+  const auto found = std::find_if(matrix->zeros.begin(), matrix->zeros.end(),
+                                  [&](uint8_t zero) { return zero != middle; });
+  if (found == matrix->zeros.end()) return "";
+  const int64_t at = found - matrix->zeros.begin(), groups = matrix->groups();
+  return fmt::format(", {} instead of {} at output {}, group {}", *found, middle, at / groups,
+                     at % groups);
+}
+
+// Opening made asymmetric what holds other zeros than its label says, v1's and v2's told apart.
+void Examination::check_symmetry() {
+  if (!stated_) return;
+  std::string said, first;
+  int64_t quantized = 0;
+  std::set<std::string> denied;
+  for (const StoredTensor& tensor : weights_.source->tensors()) {
+    if (!tensor.quantized || !tensor.grid) continue;
+    ++quantized;
+    if (tensor.grid->symmetric) continue;
+    const std::string module = module_name(tensor.name);
+    const std::string label = symmetric_label(*stated_, module);
+    if (label.empty() || !denied.insert(module).second || denied.size() > 1) continue;
+    said = label;
+    first = module + first_other_zero(*weights_.source, tensor);
+  }
+  if (denied.empty()) return;
+  for (PlannedModule& module : facts_.modules)  // runtimes go by the label
+    module.grid.symmetric |= denied.contains(module.name);
+  const bool gptq = stated_->method == "gptq";
+  facts_.broken = fmt::format("{} hides stored zeros that are not the middle", said);
+  add(Health::broken, "zero points",
+      fmt::format("{} says {}, and {} of {} linears store other zeros than the middle ({}): what "
+                  "goes by the label never looks at them",
+                  stated_->origin, said, denied.size(), human_count(quantized), first),
+      fmt::format("halftone convert {} -o OUT --format {} writes the label that the zeros have.",
+                  model_, gptq ? "gptq_v2" : "awq"));
 }
 
 void Examination::check_order() {

@@ -25,8 +25,8 @@ ModelDiagnosis diagnose(const TestModelFolder& folder) {
   return diagnose_model(folder.model_path(), {.threads = 1, .quiet = true});
 }
 
-// Groups of 16, to nearest; where it was written.
-std::string quantize_tiny(const TestModelFolder& folder, bool lm_head) {
+// Groups of 16, to nearest.
+QuantizeOptions tiny_options(const TestModelFolder& folder) {
   QuantizeOptions options;
   options.output = folder.path("out");
   options.method = "rtn";
@@ -35,6 +35,12 @@ std::string quantize_tiny(const TestModelFolder& folder, bool lm_head) {
   options.samples = 2;
   options.seq_len = 32;
   options.quiet = true;
+  return options;
+}
+
+// Where it was written.
+std::string quantize_tiny(const TestModelFolder& folder, bool lm_head) {
+  QuantizeOptions options = tiny_options(folder);
   options.lm_head = lm_head;
   quantize(*make_backend("cpu", {.threads = 1}), open_model(folder.model_path(), lm_head), options);
   return options.output;
@@ -168,6 +174,39 @@ TEST(Doctor, AConfigurationThatTheTensorsDenyIsBroken) {
   const Json runtimes = diagnosis_json(diagnosis)["runtimes"];
   EXPECT_EQ(runtimes["SGLang"]["hopper"]["opens"], "refuses");
   EXPECT_EQ(runtimes["GPTQModel"]["hopper"]["opens"], "slow");
+}
+
+// The label says that all zeros are the middle, the tensors hold others.
+TEST(Doctor, ALabelThatHidesZerosIsBroken) {
+  const auto relabelled_tiny = [](const char* format, const char* key, bool value) {
+    const TestModelFolder folder;
+    QuantizeOptions options = tiny_options(folder);
+    options.format = format;
+    options.symmetric = false;
+    quantize(*make_backend("cpu", {.threads = 1}), folder.open(), options);
+    EXPECT_TRUE(diagnose_model(options.output, {.threads = 1, .quiet = true}).healthy());
+    for (const char* name : {"config.json", "quantize_config.json", "quant_config.json"}) {
+      const std::string path = options.output + "/" + name;
+      if (!std::filesystem::exists(path)) continue;
+      Json config = read_json_file(path);
+      Json& label = config.contains("quantization_config") ? config["quantization_config"] : config;
+      label[key] = value;
+      folder.write(std::string("out/") + name, config.dump());
+    }
+    return diagnose_model(options.output, {.threads = 1, .quiet = true});
+  };
+  const auto expect_broken = [](const ModelDiagnosis& diagnosis, const char* label) {
+    EXPECT_FALSE(diagnosis.healthy());
+    const std::string text = diagnosis_json(diagnosis).dump();
+    EXPECT_THAT(text, HasSubstr(label));
+    EXPECT_THAT(text, HasSubstr("and 14 of 14 linears store other zeros than the middle "
+                                "(model.layers.0.mlp.down_proj, "));
+    EXPECT_THAT(text, HasSubstr("instead of 8 at output 0, group"));
+    EXPECT_EQ(diagnosis_json(diagnosis)["runtimes"]["GPTQModel"]["hopper"]["opens"], "wrong");
+  };
+  for (const char* format : {"gptq", "gptq_v2"})
+    expect_broken(relabelled_tiny(format, "sym", true), R"(says \"sym\": true)");
+  expect_broken(relabelled_tiny("awq", "zero_point", false), R"(says \"zero_point\": false)");
 }
 
 TEST(Doctor, AQuantizedHeadCountsForTheRuntimes) {
