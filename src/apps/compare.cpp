@@ -87,6 +87,7 @@ class Comparer {
   void plan_cell(CompareRow row, const std::string& calibration, const std::string& dynamic);
   const Calibration& calibration_of(const Cell& cell);
   void run_cell(Cell& cell, SharedBase& base);
+  bool same_settings(const Cell& cell) const;
   bool made_before(const Cell& cell) const;
   void check_place_of(const Cell& cell) const;
   void quantize_cell(Cell& cell);
@@ -168,7 +169,10 @@ std::string Comparer::progress_line(const Cell& cell) const {
 
 void Comparer::run_cell(Cell& cell, SharedBase& base) {
   spdlog::info("{}", progress_line(cell));
-  if (!made_before(cell)) quantize_cell(cell);
+  if (!made_before(cell)) {
+    cell.options.force = same_settings(cell);  // of what has changed since
+    quantize_cell(cell);
+  }
   {
     const OpenedModel quantized = open_model(cell.options.output);
     EvaluateOptions evaluation = options_.evaluate;
@@ -187,15 +191,18 @@ void Comparer::run_cell(Cell& cell, SharedBase& base) {
 }
 
 // An earlier comparison that kept its models may have been interrupted, or had fewer cells.
-bool Comparer::made_before(const Cell& cell) const {
+bool Comparer::same_settings(const Cell& cell) const {
   const std::string made = cell.options.output + "/quantize.toml";
-  if (!fs::exists(made) || read_file(made) != reproduction_config(cell.options, model_))
-    return false;
+  return fs::exists(made) && read_file(made) == reproduction_config(cell.options, model_);
+}
+
+bool Comparer::made_before(const Cell& cell) const {
+  if (!same_settings(cell)) return false;
   // Of texts, rules and weights that have been changed since, something else comes out.
   std::set<std::string> sources(cell.options.calibration.begin(), cell.options.calibration.end());
   sources.insert(cell.options.dynamic.begin(), cell.options.dynamic.end());
   for (const ContainerEntry& entry : model_.checkpoint->entries()) sources.insert(entry.file);
-  const auto time = fs::last_write_time(made);
+  const auto time = fs::last_write_time(cell.options.output + "/quantize.toml");
   return std::ranges::none_of(sources, [&](const std::string& path) {
     return fs::exists(path) && fs::last_write_time(path) > time;
   });
@@ -204,7 +211,7 @@ bool Comparer::made_before(const Cell& cell) const {
 // Nothing that is there is replaced; said before hours of other cells.
 void Comparer::check_place_of(const Cell& cell) const {
   const std::string& place = cell.options.output;
-  if (!fs::exists(place) || fs::exists(place + ".journal") || made_before(cell)) return;
+  if (!fs::exists(place) || fs::exists(place + ".journal") || same_settings(cell)) return;
   const std::string made = place + "/quantize.toml";
   const std::string what =
       fs::exists(made) ? difference_of(read_file(made), reproduction_config(cell.options, model_))

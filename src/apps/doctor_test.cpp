@@ -89,6 +89,50 @@ TEST(Doctor, NamesTheTensorWithANaN) {
   EXPECT_EQ(diagnosis_json(diagnosis)["runtimes"]["vLLM"]["hopper"]["opens"], "wrong");
 }
 
+// Zero scales are worth a note only: they do not hide what is broken beside them.
+TEST(Doctor, NamesOffsetsThatAreNoNumbersBehindZeroScales) {
+  const TestModelFolder folder;
+  QuantizeOptions options;
+  options.output = folder.path("out");
+  options.method = "rtn";
+  options.format = "mlx";
+  options.group_size = 32;
+  options.symmetric = false;
+  options.skip = {"down_proj"};
+  options.calibration = {folder.write_letters("text.txt", 4 * 32)};
+  options.samples = 2;
+  options.seq_len = 32;
+  options.quiet = true;
+  quantize(*make_backend("cpu", {.threads = 1}), folder.open(), options);
+  const auto put_first = [&](const std::string& name, uint16_t value) {
+    const OpenedModel model = open_model(options.output);
+    const ContainerEntry* entry = model.checkpoint->find(name);
+    ASSERT_NE(entry, nullptr) << name;
+    std::ifstream in(entry->file, std::ios::binary);
+    std::string bytes((std::istreambuf_iterator<char>(in)), {});
+    const size_t at = bytes.find(
+        std::string(reinterpret_cast<const char*>(entry->bytes.data()), entry->bytes.size()));
+    ASSERT_NE(at, std::string::npos);
+    std::memcpy(bytes.data() + at, &value, sizeof(value));
+    std::ofstream(entry->file, std::ios::binary) << bytes;
+  };
+  const std::string module = "model.layers.1.mlp.up_proj";
+  put_first(module + ".scales", 0);
+  put_first(module + ".biases", 0x7fff);  // NaN in bf16 and in f16
+  const ModelDiagnosis diagnosis = diagnose_model(options.output, {.threads = 1, .quiet = true});
+  EXPECT_FALSE(diagnosis.healthy());
+  EXPECT_THAT(diagnosis_text(diagnosis), HasSubstr(module));
+}
+
+TEST(Doctor, NamesTheStopTokenThatOneOfTwoFilesLacks) {
+  const TestModelFolder folder;
+  Json config = config_of(folder);
+  config["eos_token_id"] = {1, 2};
+  folder.write("model/config.json", config.dump());
+  folder.write("model/generation_config.json", R"({"eos_token_id": 1})");
+  EXPECT_THAT(diagnosis_text(diagnose(folder)), HasSubstr("config.json stops at 2"));
+}
+
 TEST(Doctor, ScalesAreCountedByModule) {
   const std::vector<Finding> findings =
       value_findings({{.name = "a", .scales = 64, .zero = 3},

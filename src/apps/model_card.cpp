@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <sstream>
 
+#include "apps/dynamic_rules.h"
 #include "apps/quantize_output.h"
 #include "base/file.h"
 #include "base/progress.h"
@@ -109,6 +110,15 @@ std::string grid_lines(const QuantizeOptions& options) {
   return text;
 }
 
+// All of them as one line of JSON, wherever they were read: a directory may move. Between single
+// quotes nothing is unescaped.
+std::string rules(const std::vector<std::string>& dynamic) {
+  std::string line;
+  for (const char character : DynamicRules::read(dynamic).dump())
+    line += character == '\'' ? std::string("\\u0027") : std::string(1, character);
+  return "'" + line + "'";
+}
+
 }  // namespace
 
 std::string reproduction_config(const QuantizeOptions& options, const OpenedModel& model) {
@@ -125,8 +135,7 @@ std::string reproduction_config(const QuantizeOptions& options, const OpenedMode
       quoted(options.method), quoted(options.recipe), quoted(options.format));
   text += grid_lines(options);
   if (!options.skip.empty()) text += fmt::format("skip = {}\n", list(options.skip));
-  if (!options.dynamic.empty())
-    text += fmt::format("dynamic = {}\n", quoted(absolute(options.output + "/dynamic.json")));
+  if (!options.dynamic.empty()) text += fmt::format("dynamic = {}\n", rules(options.dynamic));
   if (!calibration.empty()) text += fmt::format("calib = {}\n", list(calibration));
   if (options.samples_given) text += fmt::format("samples = {}\n", options.samples);
   if (options.sequences != "packed")

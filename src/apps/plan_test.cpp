@@ -223,6 +223,30 @@ TEST_F(PlanTest, RoundingLooksAtNoText) {
   EXPECT_EQ(make_plan(model_, given).solver.tokens, TokenWeights::residual);
   given.token_weights.clear();
   EXPECT_EQ(make_plan(model_, given).solver.tokens, TokenWeights::none);
+  given.method = "awq+gptq";
+  EXPECT_EQ(make_plan(model_, given).solver.tokens, TokenWeights::residual);
+  given.scales_only = true;  // stops behind awq's search
+  EXPECT_EQ(make_plan(model_, given).solver.tokens, TokenWeights::none);
+  given.token_weights = "residual";
+  EXPECT_THROW(make_plan(model_, given), Error);
+}
+
+// What quantize.toml repeats: another version may choose otherwise.
+TEST_F(PlanTest, StepsThatNobodyChoseAreNamed) {
+  QuantizeOptions given;
+  choose_steps(given);
+  EXPECT_EQ(given.order + " " + given.token_weights + " " + given.scale_search,
+            "act residual power");
+  QuantizeOptions rounding;
+  rounding.method = "rtn";
+  choose_steps(rounding);
+  EXPECT_EQ(rounding.order + rounding.token_weights + rounding.scale_search, "power");
+  QuantizeOptions scaling;
+  scaling.method = "awq";
+  scaling.order = "none";
+  choose_steps(scaling);
+  EXPECT_EQ(scaling.order + " " + scaling.token_weights + " " + scaling.scale_search,
+            "none none clip");
 }
 
 // The journal's fingerprint is made of it: whatever changes a code changes the text.

@@ -164,6 +164,19 @@ TEST_F(Commands, TheConfigFileOfARunMakesItAgain) {
   EXPECT_EQ(tree(folder_.path("first")), tree(folder_.path("again")));
 }
 
+// The rules are in it: their file may change, and the directory move.
+TEST_F(Commands, TheConfigFileHoldsTheRules) {
+  const std::string rules =
+      folder_.write("rules.json", R"({"+:.*\\.(down|it's)_proj": {"bits": 8}})");
+  ASSERT_EQ(run(quantize("first", {"--dynamic", rules})).code, 0);
+  std::filesystem::rename(folder_.path("first"), folder_.path("moved"));
+  std::filesystem::remove(rules);
+  const Outcome again = run(
+      {"quantize", "--config", folder_.path("moved/quantize.toml"), "-o", folder_.path("again")});
+  ASSERT_EQ(again.code, 0) << again.err;
+  EXPECT_EQ(tree(folder_.path("moved")), tree(folder_.path("again")));
+}
+
 TEST_F(Commands, TheFieldsNamesAreUnderstood) {
   ASSERT_EQ(
       run(quantize("ours", {"--damp", "0.05", "--order", "none", "--scale-search", "minmax"})).code,

@@ -98,18 +98,28 @@ TEST_F(Compare, TellsFilesOfOneNameApart) {
     std::filesystem::create_directory(folder_.path(directory));
   const std::string one = folder_.write("a/text.txt", make_text(400, 4)),
                     two = folder_.write("b/text.txt", make_text(400, 5));
-  const Outcome made =
-      run({"compare",    model_,      "--methods", "gptq",      "--bits",
-           "4",          "-g",        "16",        "--calib",   one,
-           "--calib",    two,         "--samples", "4",         "--seq-len",
-           "64",         "--text",    text_,       "--windows", "2",
-           "--protocol", "llama.cpp", "--json",    "-o",        folder_.path("cells")});
+  const std::vector<std::string> compare = {
+      "compare",    model_,      "--methods", "gptq",      "--bits",
+      "4",          "-g",        "16",        "--calib",   one,
+      "--calib",    two,         "--samples", "4",         "--seq-len",
+      "64",         "--text",    text_,       "--windows", "2",
+      "--protocol", "llama.cpp", "--json",    "-o",        folder_.path("cells")};
+  const Outcome made = run(compare);
   ASSERT_EQ(made.code, 0) << made.err;
   const Json rows = parse_json(made.out, "compare")["rows"];
   ASSERT_EQ(rows.size(), 2u);
   EXPECT_EQ(rows[0]["calibration"], one);
   EXPECT_EQ(rows[1]["calibration"], two);
   EXPECT_NE(rows[0]["kl_mean"], rows[1]["kl_mean"]);
+
+  // Nor what was made of an older text for the newer one's.
+  folder_.write("a/text.txt", make_text(400, 6));
+  const Outcome again = run(compare);
+  ASSERT_EQ(again.code, 0) << again.err;
+  const Json later = parse_json(again.out, "compare")["rows"];
+  EXPECT_NE(later[0]["kl_mean"], rows[0]["kl_mean"]);
+  EXPECT_EQ(later[1]["kl_mean"], rows[1]["kl_mean"]);
+  EXPECT_EQ(later[1]["quantize_seconds"], 0);
 }
 
 }  // namespace
