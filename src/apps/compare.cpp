@@ -67,7 +67,6 @@ std::string difference_of(const std::string& made, const std::string& wanted) {
   };
   const auto there = lines_of(made), here = lines_of(wanted);
   const std::string one = first_missing(there, here), other = first_missing(here, there);
-  if (one.empty() && other.empty()) return "its texts, rules or the model have changed since";
   if (one.empty()) return fmt::format("made without {}", other);
   return fmt::format("made with {}", one) + (other.empty() ? "" : ", not " + other);
 }
@@ -88,7 +87,7 @@ class Comparer {
   const Calibration& calibration_of(const Cell& cell);
   void run_cell(Cell& cell, SharedBase& base);
   bool same_settings(const Cell& cell) const;
-  bool made_before(const Cell& cell) const;
+  bool changed_since(const Cell& cell) const;
   void check_place_of(const Cell& cell) const;
   void quantize_cell(Cell& cell);
   std::string progress_line(const Cell& cell) const;
@@ -169,8 +168,9 @@ std::string Comparer::progress_line(const Cell& cell) const {
 
 void Comparer::run_cell(Cell& cell, SharedBase& base) {
   spdlog::info("{}", progress_line(cell));
-  if (!made_before(cell)) {
-    cell.options.force = same_settings(cell);  // of what has changed since
+  const bool made = same_settings(cell);
+  if (!made || changed_since(cell)) {
+    cell.options.force = made;
     quantize_cell(cell);
   }
   {
@@ -196,19 +196,18 @@ bool Comparer::same_settings(const Cell& cell) const {
   return fs::exists(made) && read_file(made) == reproduction_config(cell.options, model_);
 }
 
-bool Comparer::made_before(const Cell& cell) const {
-  if (!same_settings(cell)) return false;
-  // Of texts, rules and weights that have been changed since, something else comes out.
+// Texts and weights, after the model was made: something else comes out of them. Rules are among
+// the settings.
+bool Comparer::changed_since(const Cell& cell) const {
   std::set<std::string> sources(cell.options.calibration.begin(), cell.options.calibration.end());
-  sources.insert(cell.options.dynamic.begin(), cell.options.dynamic.end());
   for (const ContainerEntry& entry : model_.checkpoint->entries()) sources.insert(entry.file);
   const auto time = fs::last_write_time(cell.options.output + "/quantize.toml");
-  return std::ranges::none_of(sources, [&](const std::string& path) {
+  return std::ranges::any_of(sources, [&](const std::string& path) {
     return fs::exists(path) && fs::last_write_time(path) > time;
   });
 }
 
-// Nothing that is there is replaced; said before hours of other cells.
+// Only what has these settings is gone on with, or replaced; said before hours of other cells.
 void Comparer::check_place_of(const Cell& cell) const {
   const std::string& place = cell.options.output;
   if (!fs::exists(place) || fs::exists(place + ".journal") || same_settings(cell)) return;
