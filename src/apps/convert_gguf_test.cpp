@@ -134,17 +134,10 @@ TEST(ConvertGguf, ARefusalSaysWhatTheMatrixHasAndWhatTheTypeHolds) {
 // Codes of 6 bits would be Q6_K, whose blocks of 256 do not divide the rows.
 TEST(ConvertGguf, RowsThatATypeDoesNotFitAreRoundedToOneThatDoes) {
   const TestModelFolder folder;
-  QuantizeOptions options;
-  options.output = folder.path("mlx");
-  options.method = "rtn";
+  QuantizeOptions options = folder.rounding("mlx", 32);
   options.format = "mlx";
   options.bits = 6;
-  options.group_size = 32;
   options.skip = {"down_proj"};
-  options.calibration = {folder.write_letters("text.txt", 4 * 32)};
-  options.samples = 2;
-  options.seq_len = 32;
-  options.quiet = true;
   quantize(*make_backend("cpu", {.threads = 1}), folder.open(), options);
   const OpenedModel mlx = open_model(options.output);
   try {

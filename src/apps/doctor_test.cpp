@@ -25,22 +25,9 @@ ModelDiagnosis diagnose(const TestModelFolder& folder) {
   return diagnose_model(folder.model_path(), {.threads = 1, .quiet = true});
 }
 
-// Groups of 16, to nearest.
-QuantizeOptions tiny_options(const TestModelFolder& folder) {
-  QuantizeOptions options;
-  options.output = folder.path("out");
-  options.method = "rtn";
-  options.group_size = 16;
-  options.calibration = {folder.write_letters("text.txt", 4 * 32)};
-  options.samples = 2;
-  options.seq_len = 32;
-  options.quiet = true;
-  return options;
-}
-
 // Where it was written.
 std::string quantize_tiny(const TestModelFolder& folder, bool lm_head) {
-  QuantizeOptions options = tiny_options(folder);
+  QuantizeOptions options = folder.rounding("out", 16);
   options.lm_head = lm_head;
   quantize(*make_backend("cpu", {.threads = 1}), open_model(folder.model_path(), lm_head), options);
   return options.output;
@@ -92,17 +79,10 @@ TEST(Doctor, NamesTheTensorWithANaN) {
 // Zero scales are worth a note only: they do not hide what is broken beside them.
 TEST(Doctor, NamesOffsetsThatAreNoNumbersBehindZeroScales) {
   const TestModelFolder folder;
-  QuantizeOptions options;
-  options.output = folder.path("out");
-  options.method = "rtn";
+  QuantizeOptions options = folder.rounding("out", 32);
   options.format = "mlx";
-  options.group_size = 32;
   options.symmetric = false;
   options.skip = {"down_proj"};
-  options.calibration = {folder.write_letters("text.txt", 4 * 32)};
-  options.samples = 2;
-  options.seq_len = 32;
-  options.quiet = true;
   quantize(*make_backend("cpu", {.threads = 1}), folder.open(), options);
   const auto put_first = [&](const std::string& name, uint16_t value) {
     const OpenedModel model = open_model(options.output);
@@ -224,7 +204,7 @@ TEST(Doctor, AConfigurationThatTheTensorsDenyIsBroken) {
 TEST(Doctor, ALabelThatHidesZerosIsBroken) {
   const auto relabelled_tiny = [](const char* format, const char* key, bool value) {
     const TestModelFolder folder;
-    QuantizeOptions options = tiny_options(folder);
+    QuantizeOptions options = folder.rounding("out", 16);
     options.format = format;
     options.symmetric = false;
     quantize(*make_backend("cpu", {.threads = 1}), folder.open(), options);

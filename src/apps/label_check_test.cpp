@@ -19,16 +19,9 @@ using ::testing::HasSubstr;
 
 std::string quantize_tiny(const TestModelFolder& folder, const std::string& format,
                           bool symmetric) {
-  QuantizeOptions options;
-  options.output = folder.path("out");
-  options.method = "rtn";
+  QuantizeOptions options = folder.rounding("out", 16);
   options.format = format;
   options.symmetric = symmetric;
-  options.group_size = 16;
-  options.calibration = {folder.write_letters("text.txt", 4 * 32)};
-  options.samples = 2;
-  options.seq_len = 32;
-  options.quiet = true;
   quantize(*make_backend("cpu", {.threads = 1}), folder.open(), options);
   return options.output;
 }

@@ -13,18 +13,11 @@ using ::testing::Not;
 
 std::string text_of(int bits) {
   const TestModelFolder folder;
-  QuantizeOptions options;
-  options.output = folder.path("out");
-  options.method = "rtn";
+  QuantizeOptions options = folder.rounding("out", 32);
   options.format = "compressed-tensors";
   options.bits = bits;
   options.symmetric = false;
-  options.group_size = 32;
   options.skip = {"down_proj"};  // its 48 inputs are no whole groups
-  options.calibration = {folder.write_letters("text.txt", 4 * 32)};
-  options.samples = 2;
-  options.seq_len = 32;
-  options.quiet = true;
   const OpenedModel model = folder.open();
   return outcome_text(quantize(*make_backend("cpu", {.threads = 1}), model, options), options,
                       model);

@@ -6,7 +6,7 @@
 #include <fstream>
 #include <string>
 
-#include "apps/open_model.h"
+#include "apps/plan.h"
 #include "base/json.h"
 #include "base/rng.h"
 #include "base/temporary_directory.h"
@@ -34,6 +34,18 @@ class TestModelFolder {
     std::string text;
     for (int64_t i = 0; i < letters; ++i) text += static_cast<char>('a' + rng.below(26));
     return write(name, text);
+  }
+  // To round it to nearest, into `out`, without a word.
+  QuantizeOptions rounding(const std::string& out, int64_t group_size) const {
+    QuantizeOptions options;
+    options.output = path(out);
+    options.method = "rtn";
+    options.group_size = group_size;
+    options.calibration = {write_letters("text.txt", 4 * 32)};
+    options.samples = 2;
+    options.seq_len = 32;
+    options.quiet = true;
+    return options;
   }
   static constexpr int32_t kBos = 26;  // after a … z, which are 0 … 25
 
