@@ -156,7 +156,7 @@ std::optional<Hessian> BlockQuantizer::approach(const StageId* done, const Stage
   announce(stage);
   if (needs_hessian(stage)) hessian.emplace(in_.backend, forward_.input_width(stage.id.stage));
   const int64_t count = samples_.count();
-  const bool weighed = hessian && in_.plan.solver.tokens == TokenWeights::residual;
+  const bool weighed = hessian && in_.plan.weighs_tokens(stage.id.stage);
   for (int64_t b = 0; b < count; ++b) {
     const ConstView x = samples_.advance(b, done, stage.id, weighed);
     if (hessian) {

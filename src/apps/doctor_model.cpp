@@ -11,6 +11,7 @@
 
 #include "apps/doctor_foreign.h"
 #include "apps/doctor_values.h"
+#include "apps/open_model.h"
 #include "base/error.h"
 #include "base/printable.h"
 #include "base/progress.h"
@@ -24,11 +25,6 @@
 
 namespace halftone {
 namespace {
-
-std::string module_name(std::string tensor) {
-  if (tensor.ends_with(".weight")) tensor.resize(tensor.size() - 7);
-  return tensor;
-}
 
 class Examination {
  public:

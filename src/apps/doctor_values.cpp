@@ -8,6 +8,7 @@
 #include <map>
 #include <mutex>
 
+#include "apps/open_model.h"
 #include "base/interrupt.h"
 #include "base/progress.h"
 #include "format/stored_scales.h"
@@ -35,15 +36,11 @@ struct Task {
   }
 };
 
-std::string module_of(const StoredTensor& tensor) {
-  const std::string& name = tensor.name;
-  return name.ends_with(".weight") ? name.substr(0, name.size() - 7) : name;
-}
-
 const ContainerEntry* scales_of(const Checkpoint& checkpoint, const StoredTensor& tensor) {
   if (!tensor.quantized || checkpoint.is_gguf()) return nullptr;
   for (const char* suffix : {".scales", ".weight_scale"})
-    if (const ContainerEntry* entry = checkpoint.find(module_of(tensor) + suffix)) return entry;
+    if (const ContainerEntry* entry = checkpoint.find(module_name(tensor.name) + suffix))
+      return entry;
   return nullptr;
 }
 
@@ -52,9 +49,9 @@ std::vector<Task> tasks_of(const Checkpoint& checkpoint, const WeightSource& sou
   for (const StoredTensor& tensor : source.tensors()) {
     if (const ContainerEntry* scales = scales_of(checkpoint, tensor)) {
       tasks.push_back({&tensor, 0, 0, scales});
-      const ContainerEntry* offsets = checkpoint.find(module_of(tensor) + ".biases");
+      const ContainerEntry* offsets = checkpoint.find(module_name(tensor.name) + ".biases");
       for (const char* suffix : {".qweight", ".weight_packed", ".weight"})
-        if (const ContainerEntry* codes = checkpoint.find(module_of(tensor) + suffix))
+        if (const ContainerEntry* codes = checkpoint.find(module_name(tensor.name) + suffix))
           tasks.push_back({&tensor, 0, 0, nullptr, codes});
       if (offsets != nullptr) tasks.push_back({&tensor, 0, 0, offsets, nullptr, true});
       continue;
@@ -114,7 +111,7 @@ void touch(const ContainerEntry& entry) {
 ValueTrouble look_at(const WeightSource& source, const Task& task) {
   ValueTrouble trouble;
   trouble.name = task.tensor->name;
-  if (task.scales != nullptr) trouble.name = module_of(*task.tensor);
+  if (task.scales != nullptr) trouble.name = module_name(task.tensor->name);
   if (task.codes != nullptr)
     touch(*task.codes);
   else if (task.scales != nullptr)

@@ -100,10 +100,9 @@ std::vector<ModuleFacts> gather_modules(const OpenedModel& model) {
   for (const TensorKey& key : model.tensors->keys()) {
     const bool table = key.role == Role::embed || key.role == Role::head;
     if (key.part != Part::weight || (!is_linear(key.role) && !table)) continue;
-    std::string name = model.tensors->name(key);
-    if (name.ends_with(".weight")) name.resize(name.size() - 7);
     const auto [rows, cols] = model.tensors->shape(key);
-    modules.push_back({std::move(name), rows, cols, &model.tensors->stored(key)});
+    modules.push_back(
+        {module_name(model.tensors->name(key)), rows, cols, &model.tensors->stored(key)});
   }
   return modules;
 }

@@ -8,7 +8,8 @@
 namespace halftone {
 
 // Root mean squares of a stage's input channels, from the diagonal of its Hessian: the loudest, and
-// the median. Where tokens are weighed, of the input before its norm divided it: of the residual.
+// the median. Where tokens are weighed (Plan::weighs_tokens), of what the Hessian sees:
+// Forward::weighed_input().
 void note_channels(const Hessian& hessian, StageRecord& record);
 
 }  // namespace halftone

@@ -45,6 +45,12 @@ OpenedModel open_model(const std::string& model, bool own_head) {
   return opened;
 }
 
+std::string module_name(std::string tensor) {
+  constexpr std::string_view kSuffix = ".weight";
+  if (tensor.ends_with(kSuffix)) tensor.resize(tensor.size() - kSuffix.size());
+  return tensor;
+}
+
 ModelSize measure_size(const OpenedModel& model) {
   ModelSize size;
   size.file_bytes = model.checkpoint->file_bytes();

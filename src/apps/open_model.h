@@ -27,6 +27,9 @@ struct OpenedModel {
 // a head that is tied to the embedding becomes a tensor with the same values, and the model untied.
 OpenedModel open_model(const std::string& model, bool own_head = false);
 
+// What --skip, --dynamic and reports call a matrix: its tensor's name without ".weight".
+std::string module_name(std::string tensor);
+
 // Bits a weight, as every command says them: in the blocks' linears, scales and zeros included; and
 // over the whole file, all tensors' bytes over all weights, of which headers and a GGUF's tokenizer
 // are none.

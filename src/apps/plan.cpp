@@ -21,13 +21,6 @@ namespace {
 
 constexpr int64_t kSafetensorsHeader = 4096;  // a rough allowance a shard
 
-std::string module_of(const ModelTensors& tensors, const TensorKey& key) {
-  std::string name = tensors.name(key);
-  constexpr std::string_view kSuffix = ".weight";
-  if (name.ends_with(kSuffix)) name.resize(name.size() - kSuffix.size());
-  return name;
-}
-
 // Rather than one column after another, in some order.
 bool rounds_alone(const Method& method) { return method.solve == solve_rtn; }
 
@@ -246,7 +239,7 @@ Plan make_plan(const OpenedModel& model, const QuantizeOptions& options) {
   NameFilter skip(options.skip, "--skip");
   DynamicRules dynamic(options.dynamic);
   for (const TensorKey& key : linears_in_order(*model.tensors, options.lm_head)) {
-    PlanRow row{.key = key, .module = module_of(*model.tensors, key)};
+    PlanRow row{.key = key, .module = module_name(model.tensors->name(key))};
     std::tie(row.rows, row.cols) = model.tensors->shape(key);
     const DynamicRules::Choice choice = dynamic.choose(row.module, wanted);
     if (const std::string* pattern = skip.match(row.module)) {
@@ -362,6 +355,11 @@ std::vector<PlannedModule> Plan::modules() const {
                        .grid = row.grid,
                        .skipped = row.method.empty()});
   return modules;
+}
+
+bool Plan::weighs_tokens(Stage stage) const {
+  return solver.tokens == TokenWeights::residual &&
+         (stage == Stage::attn_in || stage == Stage::mlp_in);
 }
 
 std::vector<ReaderVerdict> Plan::readers() const {

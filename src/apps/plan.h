@@ -60,7 +60,8 @@ struct Plan {
   int64_t output_bytes = 0;  // weight files, their headers by a rough allowance
   bool in_parts = false;     // --max-shard-size makes more than one of them
   double bits_per_weight_linears = 0, bits_per_weight_file = 0;  // as ModelSize's
-  std::string text() const;                    // canonical: part of the journal's fingerprint
+  std::string text() const;               // canonical: part of the journal's fingerprint
+  bool weighs_tokens(Stage stage) const;  // linears behind a norm of the residual: TokenWeights
   std::vector<PlannedModule> modules() const;  // without the tables
   std::vector<ReaderVerdict> readers() const;  // who opens the output; of a dense one nobody asks
   QuantizationSummary summary() const;         // for the output's configuration

@@ -160,10 +160,6 @@ ReportInput report_of(const Backend& backend, const OpenedModel& model,
   ReportInput input;
   input.title = fmt::format("{} in {} bits", model.name(), options.bits);
   input.subtitle = plan_subtitle(model);
-  const auto weighs = [&](Stage stage) {
-    return outcome.plan.solver.tokens == TokenWeights::residual &&
-           (stage == Stage::attn_in || stage == Stage::mlp_in);
-  };
   for (const StageRecord& stage : outcome.stages) {
     for (const FinishedLinear& linear : stage.linears)
       if (linear.report.relative_error)
@@ -178,7 +174,7 @@ ReportInput report_of(const Backend& backend, const OpenedModel& model,
     for (const LoudChannel& loud : stage.loudest)
       input.largest_activations.emplace_back(
           fmt::format("layers.{}.{}[{}]{}", stage.id.layer, name_of(stage.id.stage), loud.channel,
-                      weighs(stage.id.stage) ? " (tokens weighed)" : ""),
+                      outcome.plan.weighs_tokens(stage.id.stage) ? " (tokens weighed)" : ""),
           loud.rms);
   }
   std::stable_sort(input.largest_activations.begin(), input.largest_activations.end(),

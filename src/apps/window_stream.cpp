@@ -127,7 +127,7 @@ ConstView WindowStream::advance(int64_t b, const StageId* done, const StageId& n
   const int64_t width = forward_.input_width(next.stage);
   if (recomputed(next.stage)) {
     const View x = scratch(next_input_, batch.tokens(), width, forward_.compute());
-    if (weighed && next.stage != Stage::head)
+    if (weighed)
       forward_.weighed_input(next, stream, x);
     else
       forward_.stage_input(next, batch, stream, {}, x);

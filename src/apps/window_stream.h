@@ -32,7 +32,7 @@ class WindowStream {
   // The input of `next`'s linears for batch b, (tokens, input_width) in the compute dtype. When
   // `done` is given, its linears run first (through the forward's provider), and their result joins
   // the residual or becomes the next stage's input. The view is valid until the next call.
-  // `weighed`: what is returned for attn_in and mlp_in is Forward::weighed_input().
+  // `weighed`, of attn_in and mlp_in: Forward::weighed_input() instead.
   ConstView advance(int64_t b, const StageId* done, const StageId& next, bool weighed = false);
   // The last stage's linears, whose result joins the residual: nothing follows within the block.
   void finish_block(int64_t b, const StageId& done);
