@@ -36,21 +36,6 @@ OutputSpec spec_of(const OutputStreamInput& input, const std::string& directory,
   return spec;
 }
 
-// A matrix of the written model, against the one that was solved.
-void compare(const OpenedModel& written, const std::string& name, const QuantizedMatrix& expected) {
-  const auto reread = written.source->quantized(name + ".weight");
-  if (!reread) throw internal_error("{}: not quantized when read back", name);
-  const QuantizedMatrix& got = *reread;
-  if (expected.rows != got.rows || expected.cols != got.cols)
-    throw internal_error("{}: reread as [{}, {}], written as [{}, {}]", name, got.rows, got.cols,
-                         expected.rows, expected.cols);
-  if (expected.codes != got.codes) throw internal_error("{}: codes differ when read back", name);
-  if (expected.zeros != got.zeros) throw internal_error("{}: zeros differ when read back", name);
-  if (expected.offsets != got.offsets)
-    throw internal_error("{}: offsets differ when read back", name);
-  if (expected.scales != got.scales) throw internal_error("{}: scales differ when read back", name);
-}
-
 }  // namespace
 
 int OutputStream::threads_beside(Backend& backend) {
@@ -105,6 +90,8 @@ void OutputStream::open() {
   const Format& format = *input_.plan.format;
   writer_ = format.open_writer(format, spec_of(input_, directory_, gguf_));
   writer_->write_configuration();
+  written_ = std::make_unique<Checkpoint>(Checkpoint::open(directory_));
+  reader_ = std::make_unique<LinearReader>(*written_);
   {
     const std::lock_guard lock(mutex_);
     opened_ = true;
@@ -193,8 +180,8 @@ void OutputStream::process(const Linears& linears) {
       spdlog::warn("{}.weight: row {} has weights too large for f16 scales: they are cut off",
                    linear.module, *row);
     writer_->write(linear.module, linear.matrix);
+    compare(linear.module, linear.matrix);
   }
-  verify(linears);
   const std::lock_guard lock(mutex_);
   for (const FinishedLinear& linear : linears) --to_compare_[place_of(linear.key)];
   seconds_ += seconds_since(start);
@@ -211,7 +198,7 @@ void OutputStream::write_rest() {
     if (table.skipped) continue;
     const QuantizedMatrix rounded = round_matrix(*backend, *input_.model.source, table);
     writer_->write(table.name, rounded);
-    compare(open_model(directory_), table.name, rounded);
+    compare(table.name, rounded);
   }
   writer_->write_dense(backend->host_threads());
   {
@@ -222,9 +209,19 @@ void OutputStream::write_rest() {
   changed_.notify_all();
 }
 
-void OutputStream::verify(const Linears& linears) const {
-  const OpenedModel written = open_model(directory_);
-  for (const FinishedLinear& linear : linears) compare(written, linear.module, linear.matrix);
+// A matrix of the written files, against the one that was solved.
+void OutputStream::compare(const std::string& name, const QuantizedMatrix& expected) const {
+  const auto reread = reader_->read(name);
+  if (!reread) throw internal_error("{}: not quantized when read back", name);
+  const QuantizedMatrix& got = *reread;
+  if (expected.rows != got.rows || expected.cols != got.cols)
+    throw internal_error("{}: reread as [{}, {}], written as [{}, {}]", name, got.rows, got.cols,
+                         expected.rows, expected.cols);
+  if (expected.codes != got.codes) throw internal_error("{}: codes differ when read back", name);
+  if (expected.zeros != got.zeros) throw internal_error("{}: zeros differ when read back", name);
+  if (expected.offsets != got.offsets)
+    throw internal_error("{}: offsets differ when read back", name);
+  if (expected.scales != got.scales) throw internal_error("{}: scales differ when read back", name);
 }
 
 int OutputStream::layers_compared() const {

@@ -1,5 +1,5 @@
-// The weights of an output, as they come: packed, written, read back through a newly opened
-// directory and compared, while the layers that follow are quantized.
+// The weights of an output, as they come: packed, written, read back from the written files
+// and compared, while the layers that follow are quantized.
 #pragma once
 
 #include <condition_variable>
@@ -18,6 +18,7 @@
 #include "apps/stage_record.h"
 #include "backend/backend.h"
 #include "format/model_writer.h"
+#include "format/open_weights.h"
 
 namespace halftone {
 
@@ -66,20 +67,23 @@ class OutputStream {
   void open();
   void work();
   void process(const Linears& linears);
-  void verify(const Linears& linears) const;
+  void compare(const std::string& name, const QuantizedMatrix& expected) const;
   void write_rest();
 
   const OutputStreamInput input_;
   const std::string directory_;
   const GgufContents gguf_;  // of a GGUF
   std::unique_ptr<ModelWriter> writer_;
+  // The directory, opened once: each module is looked at when it was written.
+  std::unique_ptr<Checkpoint> written_;
+  std::unique_ptr<LinearReader> reader_;
 
   mutable std::mutex mutex_;  // of all that follows
   std::condition_variable changed_;
   std::deque<Linears> waiting_;
   int64_t weights_held_ = 0, most_weights_ = 0;
   std::map<int, int64_t> to_compare_;  // modules of each layer, and of the head
-  bool opened_ = false;                // writer_ is there, and the directory can be read
+  bool opened_ = false;                // writer_ and reader_ are there
   bool rest_written_ = false;          // all that waits for no codes
   bool stopping_ = false;
   double seconds_ = 0;

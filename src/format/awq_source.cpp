@@ -7,7 +7,6 @@
 #include "base/printable.h"
 #include "format/awq.h"
 #include "format/grid_limits.h"
-#include "format/packed_source.h"
 
 namespace halftone {
 namespace {
@@ -60,29 +59,52 @@ AwqLinear open_linear(const Checkpoint& checkpoint, const std::string& module, c
   return linear;
 }
 
+class AwqReader : public PackedReader {
+ public:
+  AwqReader(const Checkpoint& checkpoint, const StatedQuantization& stated)
+      : checkpoint_(checkpoint), grid_(read_grid(stated)), origin_(stated.origin) {}
+
+  const Grid& grid() const { return grid_; }
+
+  PackedEntry entry(const std::string& module) const override {
+    const AwqLinear linear = open_linear(checkpoint_, module, grid_, origin_);
+    PackedEntry entry = make_packed_entry(checkpoint_, module, {".qweight", ".qzeros", ".scales"},
+                                          linear.grid, "awq");
+    entry.stored.rows = linear.rows;
+    entry.stored.cols = linear.cols;
+    entry.stored.grid_bits = linear.grid.bits_per_weight(linear.cols);
+    entry.linear = std::make_unique<AwqPacked>(linear);
+    return entry;
+  }
+
+ private:
+  const Checkpoint& checkpoint_;
+  const Grid grid_;  // of all linears
+  const std::string origin_;
+};
+
 }  // namespace
 
 OpenedWeights open_awq_weights(const Checkpoint& checkpoint, const StatedQuantization& stated) {
-  Grid grid = read_grid(stated);
+  const AwqReader reader(checkpoint, stated);
+  Grid grid = reader.grid();
   std::vector<PackedEntry> linears;
   bool symmetric = true;
   for (const ContainerEntry& entry : checkpoint.entries()) {
     const auto module = module_of(entry.name, ".qweight");
     if (!module) continue;
-    const AwqLinear linear = open_linear(checkpoint, *module, grid, stated.origin);
-    PackedEntry packed = make_packed_entry(checkpoint, *module, {".qweight", ".qzeros", ".scales"},
-                                           linear.grid, "awq");
-    packed.stored.rows = linear.rows;
-    packed.stored.cols = linear.cols;
-    packed.stored.grid_bits = linear.grid.bits_per_weight(linear.cols);
-    packed.linear = std::make_unique<AwqPacked>(linear);
-    symmetric &= linear.grid.symmetric;
-    linears.push_back(std::move(packed));
+    linears.push_back(reader.entry(*module));
+    symmetric &= linears.back().stored.grid->symmetric;
   }
   if (linears.empty())
     throw bad_input("{}: says AWQ, but no tensor is packed (no .qweight)", stated.origin);
   grid.symmetric = symmetric;
   return {make_packed_source(checkpoint, std::move(linears)), "AWQ " + grid_text(grid)};
+}
+
+std::unique_ptr<PackedReader> awq_reader(const Checkpoint& checkpoint,
+                                         const StatedQuantization& stated) {
+  return std::make_unique<AwqReader>(checkpoint, stated);
 }
 
 }  // namespace halftone

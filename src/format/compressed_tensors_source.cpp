@@ -11,7 +11,6 @@
 #include "format/compressed_tensors.h"
 #include "format/compressed_tensors_config.h"
 #include "format/grid_limits.h"
-#include "format/packed_source.h"
 
 namespace halftone {
 namespace {
@@ -30,12 +29,14 @@ class CompressedPacked : public PackedLinear {
 constexpr std::initializer_list<const char*> kParts = {
     ".weight_packed", ".weight_scale", ".weight_shape", ".weight_zero_point", ".weight_g_idx"};
 
-class CompressedReader {
+class CompressedReader : public PackedReader {
  public:
-  CompressedReader(const Checkpoint& checkpoint, const CompressedConfig& config)
-      : checkpoint_(checkpoint), config_(config) {}
+  CompressedReader(const Checkpoint& checkpoint, CompressedConfig config)
+      : checkpoint_(checkpoint), config_(std::move(config)) {}
 
-  PackedEntry entry(const std::string& module) const {
+  const CompressedConfig& config() const { return config_; }
+
+  PackedEntry entry(const std::string& module) const override {
     CompressedLinear linear;
     linear.grid = config_.grid_of(module);
     read_shape(module, linear);
@@ -135,15 +136,15 @@ class CompressedReader {
   }
 
   const Checkpoint& checkpoint_;
-  const CompressedConfig& config_;
+  const CompressedConfig config_;
 };
 
 }  // namespace
 
 OpenedWeights open_compressed_tensors_weights(const Checkpoint& checkpoint,
                                               const StatedQuantization& stated) {
-  const CompressedConfig config = read_compressed_config(stated);
-  const CompressedReader reader(checkpoint, config);
+  const CompressedReader reader(checkpoint, read_compressed_config(stated));
+  const CompressedConfig& config = reader.config();
   std::vector<PackedEntry> linears;
   for (const ContainerEntry& entry : checkpoint.entries())
     if (const auto module = module_of(entry.name, ".weight_packed"))
@@ -155,6 +156,11 @@ OpenedWeights open_compressed_tensors_weights(const Checkpoint& checkpoint,
   const std::string text = grid_text(*linears.front().stored.grid);
   return {make_packed_source(checkpoint, std::move(linears)),
           fmt::format("compressed-tensors {}{}", text, mixed ? ", mixed" : "")};
+}
+
+std::unique_ptr<PackedReader> compressed_tensors_reader(const Checkpoint& checkpoint,
+                                                        const StatedQuantization& stated) {
+  return std::make_unique<CompressedReader>(checkpoint, read_compressed_config(stated));
 }
 
 }  // namespace halftone

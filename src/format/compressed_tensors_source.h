@@ -2,6 +2,7 @@
 #pragma once
 
 #include "format/open_weights.h"
+#include "format/packed_source.h"
 #include "format/stated_quantization.h"
 
 namespace halftone {
@@ -12,5 +13,8 @@ namespace halftone {
 // another shape or type than its neighbours and the configuration say.
 OpenedWeights open_compressed_tensors_weights(const Checkpoint& checkpoint,
                                               const StatedQuantization& stated);
+// Its linears one by one. Throws for what the configuration says.
+std::unique_ptr<PackedReader> compressed_tensors_reader(const Checkpoint& checkpoint,
+                                                        const StatedQuantization& stated);
 
 }  // namespace halftone

@@ -10,7 +10,6 @@
 #include "format/bitstream.h"
 #include "format/gptq_config.h"
 #include "format/grid_limits.h"
-#include "format/packed_source.h"
 
 namespace halftone {
 namespace {
@@ -26,15 +25,12 @@ class GptqPacked : public PackedLinear {
   GptqLinear linear_;
 };
 
-// Reads the linears of a checkpoint one by one, and counts those whose zeros belie their label.
 class GptqReader {
  public:
   GptqReader(const Checkpoint& checkpoint, const GptqConfig& config)
       : checkpoint_(checkpoint), config_(config) {}
 
-  PackedEntry entry(const std::string& module) {
-    GptqLinear linear = open_linear(module);
-    settle_zeros(linear);
+  PackedEntry entry(const std::string& module, GptqLinear linear) const {
     PackedEntry entry = make_packed_entry(
         checkpoint_, module, {".qweight", ".qzeros", ".scales", ".g_idx"}, linear.grid, "gptq");
     entry.stored.rows = linear.rows;
@@ -45,11 +41,17 @@ class GptqReader {
     return entry;
   }
 
-  void report_mislabelled() const {
-    if (mislabelled_ == 0) return;
-    spdlog::warn("{}: labelled {}, but {} linears hold the zero points of {}: read as such",
-                 config_.origin, name_of(config_.version), mislabelled_,
-                 name_of(config_.version == GptqVersion::v1 ? GptqVersion::v2 : GptqVersion::v1));
+  // Labels lie: a symmetric checkpoint called "gptq" may hold v2's zeros, which are known by their
+  // value.
+  GptqLinear settled_linear(const std::string& module) const {
+    GptqLinear linear = open_linear(module);
+    if (!linear.grid.symmetric) return linear;
+    const auto version = version_of_zeros(linear);
+    if (version)
+      linear.version = *version;
+    else
+      linear.grid.symmetric = false;  // what it says of itself does not hold: zeros as they are
+    return linear;
   }
 
   // Its zeros as the label has them.
@@ -102,23 +104,29 @@ class GptqReader {
       part(module, ".g_idx");
   }
 
-  // Labels lie: a symmetric checkpoint called "gptq" may hold v2's zeros, which are known by their
-  // value.
-  void settle_zeros(GptqLinear& linear) {
-    if (!linear.grid.symmetric) return;
-    const auto version = version_of_zeros(linear);
-    if (!version) {
-      linear.grid.symmetric = false;  // what it says of itself does not hold: zeros as they are
-    } else if (*version != linear.version) {
-      linear.version = *version;
-      ++mislabelled_;
-    }
-  }
-
   const Checkpoint& checkpoint_;
   const GptqConfig& config_;
-  int mislabelled_ = 0;
 };
+
+class GptqLinears : public PackedReader {
+ public:
+  GptqLinears(const Checkpoint& checkpoint, GptqConfig config)
+      : config_(std::move(config)), reader_(checkpoint, config_) {}
+  PackedEntry entry(const std::string& module) const override {
+    return reader_.entry(module, reader_.settled_linear(module));
+  }
+
+ private:
+  const GptqConfig config_;
+  const GptqReader reader_;
+};
+
+void report_mislabelled(const GptqConfig& config, int linears) {
+  if (linears == 0) return;
+  spdlog::warn("{}: labelled {}, but {} linears hold the zero points of {}: read as such",
+               config.origin, name_of(config.version), linears,
+               name_of(config.version == GptqVersion::v1 ? GptqVersion::v2 : GptqVersion::v1));
+}
 
 }  // namespace
 
@@ -151,17 +159,27 @@ std::vector<NamedGptqLinear> open_gptq_linears(const Checkpoint& checkpoint,
 
 OpenedWeights open_gptq_weights(const Checkpoint& checkpoint, const StatedQuantization& stated) {
   const GptqConfig config = read_gptq_config(stated);
-  GptqReader reader(checkpoint, config);
+  const GptqReader reader(checkpoint, config);
   std::vector<PackedEntry> linears;
-  for (const ContainerEntry& entry : checkpoint.entries())
-    if (const auto module = module_of(entry.name, ".qweight"))
-      linears.push_back(reader.entry(*module));
+  int mislabelled = 0;
+  for (const ContainerEntry& entry : checkpoint.entries()) {
+    const auto module = module_of(entry.name, ".qweight");
+    if (!module) continue;
+    GptqLinear linear = reader.settled_linear(*module);
+    mislabelled += linear.version != config.version ? 1 : 0;
+    linears.push_back(reader.entry(*module, std::move(linear)));
+  }
   if (linears.empty())
     throw bad_input("{}: says GPTQ, but no tensor is packed (no .qweight)", config.origin);
-  reader.report_mislabelled();
+  report_mislabelled(config, mislabelled);
   return {make_packed_source(checkpoint, std::move(linears)),
           fmt::format("GPTQ {}{}{}", grid_text(config.grid), config.act_order ? ", act-order" : "",
                       config.rules.empty() ? "" : ", mixed")};
+}
+
+std::unique_ptr<PackedReader> gptq_reader(const Checkpoint& checkpoint,
+                                          const StatedQuantization& stated) {
+  return std::make_unique<GptqLinears>(checkpoint, read_gptq_config(stated));
 }
 
 }  // namespace halftone

@@ -7,6 +7,7 @@
 
 #include "format/gptq_config.h"
 #include "format/open_weights.h"
+#include "format/packed_source.h"
 #include "format/stated_quantization.h"
 
 namespace halftone {
@@ -15,6 +16,9 @@ namespace halftone {
 // source. Throws Error(bad_input): a tensor that is missing, has another shape or type than its
 // neighbours and the configuration say, or groups that do not exist.
 OpenedWeights open_gptq_weights(const Checkpoint& checkpoint, const StatedQuantization& stated);
+// Its linears one by one. Throws for what the configuration says.
+std::unique_ptr<PackedReader> gptq_reader(const Checkpoint& checkpoint,
+                                          const StatedQuantization& stated);
 
 struct NamedGptqLinear {
   std::string module;  // "model.layers.0.self_attn.q_proj"

@@ -11,7 +11,6 @@
 #include "format/bitstream.h"
 #include "format/grid_limits.h"
 #include "format/mlx.h"
-#include "format/packed_source.h"
 #include "format/stored_scales.h"
 
 namespace halftone {
@@ -54,12 +53,12 @@ class MlxPacked : public PackedLinear {
 
 struct MlxConfig {
   std::string origin;
-  const Json* json = nullptr;
+  Json json;
   Grid grid;
 
   Grid grid_of(const std::string& module) const {
-    const auto own = json->find(module);
-    if (own == json->end() || own->is_boolean()) return grid;
+    const auto own = json.find(module);
+    if (own == json.end() || own->is_boolean()) return grid;
     return read_grid(JsonObject(*own, origin + ": " + printable(module)));
   }
 
@@ -122,33 +121,53 @@ Zeros look_at_zeros(const MlxLinear& linear) {
   return zeros;
 }
 
+class MlxReader : public PackedReader {
+ public:
+  MlxReader(const Checkpoint& checkpoint, const StatedQuantization& stated)
+      : checkpoint_(checkpoint),
+        config_{stated.origin, stated.json,
+                MlxConfig::read_grid(JsonObject(stated.json, stated.origin))} {}
+
+  const Grid& grid() const { return config_.grid; }
+
+  PackedEntry entry(const std::string& module) const override {
+    MlxLinear linear = open_linear(checkpoint_, module, config_);
+    const Zeros zeros = look_at_zeros(linear);
+    linear.grid.symmetric = zeros.whole && zeros.symmetric;
+    PackedEntry entry = make_packed_entry(checkpoint_, module, {".weight", ".scales", ".biases"},
+                                          linear.grid, "mlx");
+    if (!zeros.whole) entry.stored.grid.reset();
+    entry.stored.rows = linear.rows;
+    entry.stored.cols = linear.cols;
+    entry.stored.grid_bits = linear.grid.bits_per_weight(linear.cols);
+    entry.linear = std::make_unique<MlxPacked>(linear);
+    return entry;
+  }
+
+ private:
+  const Checkpoint& checkpoint_;
+  const MlxConfig config_;
+};
+
 }  // namespace
 
 OpenedWeights open_mlx_weights(const Checkpoint& checkpoint, const StatedQuantization& stated) {
-  const JsonObject json(stated.json, stated.origin);
-  MlxConfig config{stated.origin, &stated.json, MlxConfig::read_grid(json)};
+  const MlxReader reader(checkpoint, stated);
   std::vector<PackedEntry> linears;
-  for (const ContainerEntry& entry : checkpoint.entries()) {
-    const auto module = module_of(entry.name, ".biases");
-    if (!module) continue;
-    MlxLinear linear = open_linear(checkpoint, *module, config);
-    const Zeros zeros = look_at_zeros(linear);
-    linear.grid.symmetric = zeros.whole && zeros.symmetric;
-    PackedEntry packed = make_packed_entry(checkpoint, *module, {".weight", ".scales", ".biases"},
-                                           linear.grid, "mlx");
-    if (!zeros.whole) packed.stored.grid.reset();
-    packed.stored.rows = linear.rows;
-    packed.stored.cols = linear.cols;
-    packed.stored.grid_bits = linear.grid.bits_per_weight(linear.cols);
-    packed.linear = std::make_unique<MlxPacked>(linear);
-    linears.push_back(std::move(packed));
-  }
+  for (const ContainerEntry& entry : checkpoint.entries())
+    if (const auto module = module_of(entry.name, ".biases"))
+      linears.push_back(reader.entry(*module));
   if (linears.empty())
     throw bad_input("{}: says that weights are quantized, but no tensor is packed (no .biases)",
                     stated.origin);
   const std::string text =
-      fmt::format("MLX {} bits, groups of {}", config.grid.bits, config.grid.group_size);
+      fmt::format("MLX {} bits, groups of {}", reader.grid().bits, reader.grid().group_size);
   return {make_packed_source(checkpoint, std::move(linears)), text};
+}
+
+std::unique_ptr<PackedReader> mlx_reader(const Checkpoint& checkpoint,
+                                         const StatedQuantization& stated) {
+  return std::make_unique<MlxReader>(checkpoint, stated);
 }
 
 }  // namespace halftone

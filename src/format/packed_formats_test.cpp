@@ -47,10 +47,24 @@ QuantizedMatrix random_matrix(const Grid& grid, Shape shape, std::mt19937& rando
   return matrix;
 }
 
-// A checkpoint of one packed module and nothing else.
+// A checkpoint of one packed module and nothing else, whose codes are not written.
+std::unique_ptr<SafetensorsWriter> begin_checkpoint(const Format& format,
+                                                    const QuantizedMatrix& matrix,
+                                                    const std::string& directory) {
+  Json config = {{"model_type", "llama"}};
+  const QuantizationSummary summary{
+      .modules = {{kModule, Role::down, matrix.rows, matrix.cols, matrix.grid}}};
+  for (const std::string_view key : format.config_keys)
+    config[std::string(key)] = format.configuration(summary);
+  std::ofstream(directory + "/config.json") << config;
+  return std::make_unique<SafetensorsWriter>(
+      directory, format.packed_plan(kModule, matrix.grid, matrix.rows, matrix.cols));
+}
+
 void write_checkpoint(const Format& format, const QuantizedMatrix& matrix,
                       const std::string& directory) {
-  std::vector<TensorPlan> plan = format.packed_plan(kModule, matrix.grid, matrix.rows, matrix.cols);
+  const std::vector<TensorPlan> plan =
+      format.packed_plan(kModule, matrix.grid, matrix.rows, matrix.cols);
   const std::vector<PackedTensor> packed = format.pack(kModule, matrix);
   ASSERT_EQ(plan.size(), packed.size());
   for (size_t i = 0; i < plan.size(); ++i) {
@@ -59,15 +73,9 @@ void write_checkpoint(const Format& format, const QuantizedMatrix& matrix,
     EXPECT_EQ(plan[i].shape, packed[i].shape);
     EXPECT_EQ(plan[i].bytes, static_cast<int64_t>(packed[i].data.size()));
   }
-  SafetensorsWriter writer(directory, std::move(plan));
-  for (const PackedTensor& tensor : packed) writer.write(tensor.name, tensor.data);
-  writer.finish();
-  Json config = {{"model_type", "llama"}};
-  const QuantizationSummary summary{
-      .modules = {{kModule, Role::down, matrix.rows, matrix.cols, matrix.grid}}};
-  for (const std::string_view key : format.config_keys)
-    config[std::string(key)] = format.configuration(summary);
-  std::ofstream(directory + "/config.json") << config;
+  const auto writer = begin_checkpoint(format, matrix, directory);
+  for (const PackedTensor& tensor : packed) writer->write(tensor.name, tensor.data);
+  writer->finish();
 }
 
 void check_round_trip(const Format& format, const QuantizedMatrix& matrix) {
@@ -127,6 +135,26 @@ TEST(PackedFormats, WhatIsPackedComesBackFromACheckpoint) {
       }
     }
     EXPECT_GE(grids, 10) << format.name;
+  }
+}
+
+// Nothing of what stood in the files before is remembered: neither zeros, nor groups, nor scales.
+TEST(PackedFormats, ALinearIsReadAsItIsWhenAskedFor) {
+  std::mt19937 random(7);
+  for (const Format& format : formats()) {
+    if (format.config_keys.empty()) continue;
+    SCOPED_TRACE(format.name);
+    Grid grid{.bits = 4, .group_size = 32};
+    ASSERT_TRUE(holds(format, grid));
+    const QuantizedMatrix matrix = random_matrix(grid, {32, 128}, random);
+    const TemporaryDirectory place;
+    const auto writer = begin_checkpoint(format, matrix, place.path());
+    const Checkpoint checkpoint = Checkpoint::open(place.path());
+    const LinearReader reader(checkpoint);
+    for (const PackedTensor& tensor : format.pack(kModule, matrix))
+      writer->write(tensor.name, tensor.data);
+    EXPECT_EQ(reader.read(kModule), matrix);
+    EXPECT_THROW(reader.read("model.layers.1.mlp.down_proj"), Error);
   }
 }
 

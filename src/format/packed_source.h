@@ -27,6 +27,15 @@ struct PackedEntry {
   std::vector<std::string> parts;  // the tensors of the checkpoint that it is made of
   std::unique_ptr<PackedLinear> linear;
 };
+
+// The linears of one packing, each looked at when it is asked for, and only at its own tensors.
+class PackedReader {
+ public:
+  virtual ~PackedReader() = default;
+  // From any thread. Throws Error(bad_input) as opening the checkpoint does.
+  virtual PackedEntry entry(const std::string& module) const = 0;
+};
+
 // `bytes` and `quantized` of the stored tensor and the parts, from the names of parts that are
 // there.
 PackedEntry make_packed_entry(const Checkpoint& checkpoint, const std::string& module,
