@@ -233,20 +233,31 @@ void Examination::report_label(const LabelEvidence& evidence, const std::string&
   }
 }
 
-// What the label says of a linear's zeros, where that is that all are the middle of their grid.
-std::string symmetric_label(const StatedQuantization& stated, const std::string& module) {
-  const bool gptq = stated.method == "gptq";
-  if (!gptq && stated.method != "awq") return "";
-  const JsonObject label(stated.json, stated.origin);
-  if (gptq) {
-    const GptqConfig config = read_gptq_config(stated);
-    const bool said = label.has("sym") || label.has("zero_point") || !config.rules.empty();
-    if (!said || !config.grid_of(module).symmetric) return "";
-  } else if (!(label.has("sym") || label.has("zero_point")) || !stated_grid(label).symmetric) {
-    return "";
+// Where a label says that a linear's zeros are all the middle of their grid.
+class SymmetricLabel {
+ public:
+  explicit SymmetricLabel(const StatedQuantization& stated) {
+    const JsonObject label(stated.json, stated.origin);
+    const bool sym = label.has("sym"), zero_point = label.has("zero_point");
+    text_ = sym || !zero_point ? "\"sym\": true" : "\"zero_point\": false";
+    if (stated.method == "gptq") {
+      gptq_ = read_gptq_config(stated);
+      said_ = sym || zero_point || !gptq_->rules.empty();
+    } else if (stated.method == "awq") {
+      said_ = (sym || zero_point) && stated_grid(label).symmetric;
+    }
   }
-  return label.has("sym") || !label.has("zero_point") ? "\"sym\": true" : "\"zero_point\": false";
-}
+
+  bool speaks_of(const std::string& module) const {
+    return said_ && (!gptq_ || gptq_->grid_of(module).symmetric);
+  }
+  const std::string& text() const { return text_; }
+
+ private:
+  bool said_ = false;
+  std::string text_;
+  std::optional<GptqConfig> gptq_;  // whose rules may say it of single ones
+};
 
 // ", 5 instead of 8 at output 0, group 3"; empty when none can be shown.
 std::string first_other_zero(const WeightSource& source, const StoredTensor& tensor) {
@@ -264,7 +275,8 @@ std::string first_other_zero(const WeightSource& source, const StoredTensor& ten
 // Opening made asymmetric what holds other zeros than its label says, v1's and v2's told apart.
 void Examination::check_symmetry() {
   if (!stated_) return;
-  std::string said, first;
+  const SymmetricLabel label(*stated_);
+  std::string first;
   int64_t quantized = 0;
   std::set<std::string> denied;
   for (const StoredTensor& tensor : weights_.source->tensors()) {
@@ -272,20 +284,18 @@ void Examination::check_symmetry() {
     ++quantized;
     if (tensor.grid->symmetric) continue;
     const std::string module = module_name(tensor.name);
-    const std::string label = symmetric_label(*stated_, module);
-    if (label.empty() || !denied.insert(module).second || denied.size() > 1) continue;
-    said = label;
+    if (!label.speaks_of(module) || !denied.insert(module).second || denied.size() > 1) continue;
     first = module + first_other_zero(*weights_.source, tensor);
   }
   if (denied.empty()) return;
   for (PlannedModule& module : facts_.modules)  // runtimes go by the label
     module.grid.symmetric |= denied.contains(module.name);
   const bool gptq = stated_->method == "gptq";
-  facts_.broken = fmt::format("{} hides stored zeros that are not the middle", said);
+  facts_.broken = fmt::format("{} hides stored zeros that are not the middle", label.text());
   add(Health::broken, "zero points",
       fmt::format("{} says {}, and {} of {} linears store other zeros than the middle ({}): what "
                   "goes by the label never looks at them",
-                  stated_->origin, said, denied.size(), human_count(quantized), first),
+                  stated_->origin, label.text(), denied.size(), human_count(quantized), first),
       fmt::format("halftone convert {} -o OUT --format {} writes the label that the zeros have.",
                   model_, gptq ? "gptq_v2" : "awq"));
 }
