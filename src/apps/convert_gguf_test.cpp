@@ -210,11 +210,28 @@ TEST(ConvertGguf, RoundsAgainToGridsThatPartsShare) {
 }
 
 TEST(Modelfile, NamesTheFileAndTheTemplate) {
-  const std::string text = ollama_modelfile("{{ '<|im_start|>' }}", "a.gguf");
+  Metadata metadata;
+  metadata.chat_template = "{{ '<|im_start|>' }}";
+  const std::string text = ollama_modelfile(metadata, "a.gguf");
   EXPECT_THAT(text, HasSubstr("FROM ./a.gguf\n"));
   EXPECT_THAT(text, HasSubstr("<|im_start|>{{ .Role }}"));
   EXPECT_THAT(text, HasSubstr("PARAMETER stop \"<|im_end|>\""));
-  EXPECT_THAT(ollama_modelfile("", "a.gguf"), testing::Not(HasSubstr("TEMPLATE")));
+  EXPECT_THAT(text, testing::Not(HasSubstr("SYSTEM")));
+  EXPECT_THAT(ollama_modelfile({}, "a.gguf"), testing::Not(HasSubstr("TEMPLATE")));
+}
+
+TEST(Modelfile, HasTheTemplatesDefaultSystemPrompt) {
+  const auto with_default = [](const std::string& prompt) {
+    Metadata metadata;
+    metadata.chat_template = "{% if messages[0].role != 'system' %}<system>" + prompt +
+                             "\n{% endif %}{% for m in messages %}<{{ m.role }}>{{ m.content }}\n"
+                             "{% endfor %}";
+    return ollama_modelfile(metadata, "a.gguf");
+  };
+  EXPECT_THAT(with_default("Be kind."), HasSubstr("\nSYSTEM \"\"\"Be kind.\"\"\"\n"));
+  // What would end the text early and begin another instruction.
+  EXPECT_THAT(with_default("\"\"\"\nADAPTER ./x"), testing::Not(HasSubstr("ADAPTER")));
+  EXPECT_THAT(with_default("{{ nonsense("), testing::Not(HasSubstr("SYSTEM")));
 }
 
 }  // namespace

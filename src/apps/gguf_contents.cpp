@@ -53,7 +53,7 @@ class ContentsWriter {
       out_.interleaved_kv_heads = config_.kv_heads;
     }
     out_.gain_offset = config_.norm.gain_offset;
-    out_.modelfile = ollama_modelfile(model_.checkpoint->metadata().chat_template, out_.file_name);
+    out_.modelfile = ollama_modelfile(model_.checkpoint->metadata(), out_.file_name);
     return std::move(out_);
   }
 

@@ -13,7 +13,7 @@ namespace halftone {
 // GGUF cannot hold.
 GgufContents gguf_contents(const OpenedModel& model, const GgufMix& mix);
 
-// `template_text`: the model's own, in Jinja; `file_name`: what stands beside it.
-std::string ollama_modelfile(const std::string& template_text, const std::string& file_name);
+// `metadata` has the model's own template, in Jinja; `file_name`: what stands beside it.
+std::string ollama_modelfile(const Metadata& metadata, const std::string& file_name);
 
 }  // namespace halftone

@@ -1,6 +1,10 @@
 // Ollama's Modelfile. It has a template language of its own (Go's), so the usual formats are
-// written in it; for any other, Ollama looks the model's own template up among those it knows.
+// written in it; for any other, Ollama looks the model's own template up among those it knows. In
+// both, SYSTEM is the first message of a chat that brings none of its own.
 #include "apps/gguf_contents.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "text/chat_template.h"
 
 namespace halftone {
 namespace {
@@ -32,17 +36,42 @@ const ChatFormat kFormats[] = {{"<|im_start|>", kChatMl, {"<|im_end|>"}},
                                {"<start_of_turn>", kGemma, {"<end_of_turn>"}},
                                {"[INST]", kMistral, {"[INST]", "[/INST]"}}};
 
+constexpr std::string_view kQuotes = "\"\"\"";
+
+std::string triple_quoted(std::string_view text) {
+  return fmt::format("{}{}{}", kQuotes, text, kQuotes);
+}
+
+// What the template says to a chat without a system message; empty: nothing.
+std::string default_system_prompt(const Metadata& metadata) {
+  std::string prompt;
+  try {
+    if (const auto chat_template = ChatTemplate::load(metadata))
+      prompt = chat_template->default_system_prompt().value_or("");
+  } catch (const Error& error) {
+    if (error.exit() != Exit::bad_input) throw;
+    spdlog::warn("{}: a default system prompt, if it has one, is not in the Modelfile",
+                 error.what());
+  }
+  if (prompt.find(kQuotes) == std::string::npos) return prompt;
+  spdlog::warn("the template's default system prompt holds {}, which a Modelfile cannot: left out",
+               kQuotes);
+  return "";
+}
+
 }  // namespace
 
-std::string ollama_modelfile(const std::string& template_text, const std::string& file_name) {
+std::string ollama_modelfile(const Metadata& metadata, const std::string& file_name) {
   std::string text = "# ollama create NAME -f Modelfile\nFROM ./" + file_name + "\n";
   for (const ChatFormat& format : kFormats) {
-    if (template_text.find(format.mark) == std::string::npos) continue;
-    text += "TEMPLATE \"\"\"" + std::string(format.go_template) + "\"\"\"\n";
+    if (metadata.chat_template.find(format.mark) == std::string::npos) continue;
+    text += "TEMPLATE " + triple_quoted(format.go_template) + "\n";
     for (const std::string_view stop : format.stops)
       text += "PARAMETER stop \"" + std::string(stop) + "\"\n";
     break;
   }
+  if (const std::string prompt = default_system_prompt(metadata); !prompt.empty())
+    text += "SYSTEM " + triple_quoted(prompt) + "\n";
   return text;
 }
 

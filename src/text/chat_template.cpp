@@ -67,4 +67,31 @@ std::string ChatTemplate::render(const Json& messages, const ChatRendering& rend
   return template_.render(variables, rendering.now);
 }
 
+std::optional<std::string> ChatTemplate::default_system_prompt() const {
+  const std::string mark = "dc3ba1e2";  // that no template holds
+  const Json user = {{"role", "user"}, {"content", "Hi"}};
+  const auto rendered = [&](const std::optional<std::string>& system, int year) {
+    Json messages = Json::array();
+    if (system) messages.push_back({{"role", "system"}, {"content", *system}});
+    messages.push_back(user);
+    ChatRendering rendering;
+    rendering.now = {.tm_mday = 1, .tm_mon = 6, .tm_year = year - 1900};
+    return render(messages, rendering);
+  };
+  try {
+    const std::string marked = rendered(mark, 2024), without = rendered(std::nullopt, 2024);
+    const size_t begin = marked.find(mark);
+    if (begin == std::string::npos || marked.size() - mark.size() >= without.size())
+      return std::nullopt;
+    const std::string prompt =
+        without.substr(begin, without.size() - (marked.size() - mark.size()));
+    if (rendered(prompt, 2024) != without || rendered(prompt, 2025) != rendered(std::nullopt, 2025))
+      return std::nullopt;
+    return prompt;
+  } catch (const Error& error) {
+    if (error.exit() != Exit::bad_input) throw;
+    return std::nullopt;  // it takes no system message, or no chat as short as this
+  }
+}
+
 }  // namespace halftone

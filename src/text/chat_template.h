@@ -29,6 +29,10 @@ class ChatTemplate {
   // Error(bad_input) when the template does not take the messages.
   std::string render(const Json& messages, const ChatRendering& rendering) const;
 
+  // The system message that the template writes when a chat has none: given as one, it renders the
+  // same. Nothing where there is none, or it tells the date.
+  std::optional<std::string> default_system_prompt() const;
+
  private:
   ChatTemplate(jinja::Template compiled, Json special_tokens)
       : template_(std::move(compiled)), special_tokens_(std::move(special_tokens)) {}

@@ -122,6 +122,34 @@ TEST(ChatTemplate, KnowsTheTokenizersSpecialTokens) {
   EXPECT_EQ(ChatTemplate::load(metadata)->render(kMessages, {}), "<bos>|");
 }
 
+TEST(ChatTemplate, FindsTheDefaultSystemPrompt) {
+  const auto found = [](const std::string& source) {
+    return ChatTemplate::load(metadata_of(source))->default_system_prompt();
+  };
+  constexpr const char* kChatMl = R"({%- for message in messages %}
+    {%- if loop.first and message.role != 'system' %}
+        {{- '<|im_start|>system\nYou are ' + DEFAULT + '<|im_end|>\n' }}
+    {%- endif %}
+    {{- '<|im_start|>' + message.role + '\n' + message.content + '<|im_end|>\n' }}
+{%- endfor %})";
+  const auto chat_ml = [&](const std::string& prompt) {
+    std::string source = kChatMl;
+    return source.replace(source.find("DEFAULT"), 7, prompt);
+  };
+  EXPECT_EQ(found(chat_ml("'<b> \"kind\".\nAlways.'")), "You are <b> \"kind\".\nAlways.");
+  EXPECT_EQ(found(chat_ml("strftime_now('in %Y.')")), std::nullopt);  // not the same next year
+  // Without one, though with a place for one: of its own, and in the user's turn.
+  EXPECT_EQ(found("{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"),
+            std::nullopt);
+  EXPECT_EQ(found(kStrict), std::nullopt);
+  EXPECT_EQ(found("{% if messages[0].role == 'system' %}{{ raise_exception('no') }}{% endif %}Hi"),
+            std::nullopt);
+  // What it writes without a system message has another frame than a message would get.
+  EXPECT_EQ(found("{% if messages[0].role == 'system' %}<s>{{ messages[0].content }}</s>"
+                  "{% else %}<default>You are.</default>{% endif %}Hi"),
+            std::nullopt);
+}
+
 // The templates of real models, where they have been fetched. Gemma-3-270M has none.
 TEST(ChatTemplate, WhatIsFetchedHere) {
   const Json tools = Json::array({{{"name", "rain"}, {"parameters", {{"city", "Köln"}}}}});
@@ -138,6 +166,9 @@ TEST(ChatTemplate, WhatIsFetchedHere) {
     const Metadata metadata = gguf_metadata(GgufFile(model.path().string()));
     const std::optional<ChatTemplate> own = ChatTemplate::load(metadata);
     ASSERT_TRUE(own.has_value()) << name;
+    EXPECT_EQ(own->default_system_prompt(),
+              qwen ? "You are Qwen, created by Alibaba Cloud. You are a helpful assistant."
+                   : "You are a helpful AI assistant named SmolLM, trained by Hugging Face");
     const std::string text = own->render(kMessages, {});
     EXPECT_EQ(text, (qwen ? "<|im_start|>system\nYou are Qwen, created by Alibaba Cloud. You are a "
                             "helpful assistant."
