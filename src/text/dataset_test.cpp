@@ -103,6 +103,27 @@ TEST_F(Dataset, JoinsDocumentsByAnEmptyLineAndFilesByNothing) {
               ElementsAre(0, 1, 26, 26, 2, 3, 26, 26, 4));
 }
 
+// JSON lines are known by their first one, whatever the file is called.
+TEST_F(Dataset, JsonLinesByAnotherName) {
+  const std::string lines = "{\"text\": \"ab\"}\n{\"text\": \"c\"}\n";
+  EXPECT_THAT(documents_of(read_text_file(write("a.txt", lines))), ElementsAre("ab", "c"));
+  EXPECT_THAT(documents_of(read_text_file(write("b", "\xef\xbb\xbf\n " + lines))),
+              ElementsAre("ab", "c"));
+  EXPECT_THAT(documents_of(read_text_file(write("c.txt", R"({"text": "one, no line's end"})"))),
+              ElementsAre("one, no line's end"));
+  const std::string chat = R"({"messages": [{"role": "user", "content": "Hi"}]})";
+  const auto chat_text = [](const Json&, const std::string&) { return std::string("<Hi>"); };
+  EXPECT_THAT(documents_of(read_text_file(write("d.txt", chat + "\n" + chat), chat_text)),
+              ElementsAre("<Hi>", "<Hi>"));
+  EXPECT_THAT(error_of("e.txt", lines + "no record\n"), HasSubstr("line 3"));
+  // What only begins like one is text as it stands.
+  for (const std::string& text :
+       {std::string("{\"id\": 1}\n" + lines), "{" + lines, std::string("{ int a; }\n"),
+        std::string("\xef\xbb\xbf \n{"), "Text\n" + lines, std::string(" \n"),
+        "{" + std::string(700000, 'x')})
+    EXPECT_THAT(documents_of(read_text_file(write("f.txt", text))), ElementsAre(text));
+}
+
 // A block ends within a line, an item, a string, an escape, a character.
 TEST_F(Dataset, DocumentsLargerThanABlockStayWhole) {
   std::vector<std::string> texts;

@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "base/interrupt.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "base/sha256.h"
 #include "text/chat_record.h"
 #include "text/unicode.h"
@@ -19,10 +20,30 @@ namespace halftone {
 namespace {
 
 constexpr size_t kBlock = size_t{256} << 10;
+constexpr size_t kLongestFirstLine = size_t{16} << 20;  // that is tried as a record
 constexpr std::string_view kBlank = " \t\r\n";
+constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
 
 bool is_blank(std::string_view text) {
   return text.find_first_not_of(kBlank) == std::string_view::npos;
+}
+
+bool is_text_record(const Json& record) {
+  return record.is_object() && record.contains("text") && record["text"].is_string();
+}
+
+bool is_record(std::string_view line) {
+  try {
+    const Json record = parse_json(line, "");
+    return is_text_record(record) || is_chat_record(record);
+  } catch (const Error& error) {
+    if (error.exit() != Exit::bad_input) throw;
+    return false;
+  }
+}
+
+bool is_named_json(const std::string& path) {
+  return path.ends_with(".jsonl") || path.ends_with(".json");
 }
 
 // The documents of records: all of them texts, or all of them chats.
@@ -37,8 +58,7 @@ class Records {
   // False: no more is wanted.
   bool take(std::string_view json, const std::string& origin) {
     const Json record = parse_json(json, origin);
-    const bool has_text =
-        record.is_object() && record.contains("text") && record["text"].is_string();
+    const bool has_text = is_text_record(record);
     if (!has_text && !is_chat_record(record))
       throw bad_input("{}: got {}, expected an object with a string \"text\", or a chat", origin,
                       record.dump().substr(0, 60))
@@ -172,38 +192,52 @@ class List final : public Documents {
   std::string item_;
 };
 
-// Any of the three, known by the name and the first character.
+// Any of the three, known by the name and the first character or line.
 class AnyDocuments {
  public:
-  explicit AnyDocuments(Records& records) : records_(records) {
-    const std::string& path = records.path();
-    if (!path.ends_with(".jsonl") && !path.ends_with(".json"))
-      documents_ = std::make_unique<Plain>(records);
-  }
+  explicit AnyDocuments(Records& records) : records_(records) {}
   bool push(std::string_view block) {
     if (documents_) return documents_->push(block);
     start_ += block;
-    std::string_view text = start_;
-    if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);
-    if (is_blank(text)) return true;
-    const bool list =
-        records_.path().ends_with(".json") && text[text.find_first_not_of(kBlank)] == '[';
-    if (list)
-      documents_ = std::make_unique<List>(records_);
-    else
-      documents_ = std::make_unique<Lines>(records_);
-    const bool go_on = documents_->push(text);
-    start_ = {};
-    return go_on;
+    return begin(/*at_end=*/false);
   }
   void finish() {
+    if (!documents_) begin(/*at_end=*/true);
     if (documents_) documents_->finish();
   }
 
  private:
+  // Hands on what has come, when that is enough to tell what it is. False: no more is wanted.
+  bool begin(bool at_end) {
+    const bool marked = start_.starts_with(kByteOrderMark);
+    const std::string_view text =
+        std::string_view(start_).substr(marked ? kByteOrderMark.size() : 0);
+    const size_t first = text.find_first_not_of(kBlank);
+    const bool blank = first == std::string_view::npos;
+    if (is_named_json(records_.path())) {
+      if (blank) return true;
+      if (text[first] == '[' && records_.path().ends_with(".json"))
+        documents_ = std::make_unique<List>(records_);
+      else
+        documents_ = std::make_unique<Lines>(records_);
+    } else if (!blank && text[first] == '{') {
+      const size_t end = text.find('\n', first);
+      if (end == std::string_view::npos && !at_end && text.size() <= kLongestFirstLine) return true;
+      if (is_record(text.substr(first, end - first)))
+        documents_ = std::make_unique<Lines>(records_);
+    } else if (blank && !at_end) {
+      return true;
+    }
+    const bool records = documents_ != nullptr;
+    if (!records) documents_ = std::make_unique<Plain>(records_);
+    const bool go_on = documents_->push(records ? text : std::string_view(start_));
+    start_ = {};
+    return go_on;
+  }
+
   Records& records_;
   std::unique_ptr<Documents> documents_;
-  std::string start_;  // white space so far
+  std::string start_;  // while it does not tell
 };
 
 // Hands on blocks of whole characters; refuses what is no text.
@@ -305,6 +339,9 @@ TextFile read_text_file(const std::string& path, ChatText chat_text) {
   if (file.bytes == 0)
     throw bad_input("{}: empty, expected text", path)
         .hint("pass another file; scripts/fetch.sh texts fetches some to try with.");
+  if (!is_named_json(path) && (file.documents > 1 || file.chats > 0))
+    spdlog::info("{}: JSON lines by its first one: {} {}", path, file.documents,
+                 file.chats > 0 ? "chats" : "texts");
   if (!any_text)
     throw bad_input("{}: no text in it", path)
         .hint("every \"text\" of it is empty: pass another file.");

@@ -16,8 +16,9 @@ namespace halftone {
 using ChatText = std::function<std::string(const Json& record, const std::string& origin)>;
 
 // JSON lines (.jsonl, and .json that does not begin with '['): one object with a string "text", or
-// a chat record, a line; .json that begins with '[': a list of such objects; anything else is one
-// document. Of a record that is both, "text" is taken.
+// a chat record, a line; .json that begins with '[': a list of such objects. By any other name, and
+// from a pipe: JSON lines when the first line is such a record, else one document. Of a record that
+// is both, "text" is taken.
 struct TextFile {
   std::string path;
   std::string sha256;  // of the bytes
