@@ -195,7 +195,8 @@ QuantizeOutcome Bench::quantize_model(Profile& profile) {
   const Calibration calibration = random_calibration(options, model.config().vocab);
   result_.tokens = calibration.samples.tokens();
   result_.samples_text = windows_text(calibration.samples);
-  const QuantizeOutcome outcome = quantize(backend_, model, options, calibration, &profile);
+  const QuantizeOutcome outcome =
+      quantize(backend_, model, options, {.calibration = &calibration}, &profile);
   fs::remove_all(options.output);  // makes room
   journal_bytes_ = 0;
   for (const PlanRow& row : outcome.plan.rows)

@@ -1,17 +1,21 @@
 // One pass over the calibration windows through the dense model: a Hessian a stage, its factor, the
-// method's search. Factors change nothing that a later stage sees, so each is found by itself.
+// method's search, for one plan or for several. Scales change nothing that a later stage sees, so
+// each is found by itself.
 #include "apps/channel_scaling.h"
 
 #include <algorithm>
+#include <cassert>
 #include <cstring>
 #include <optional>
 
 #include "apps/stage_record.h"
 #include "apps/window_stream.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/interrupt.h"
 #include "base/log.h"
 #include "base/progress.h"
+#include "base/sha256.h"
 #include "model/producer.h"
 #include "quant/factor.h"
 #include "quant/fit_scales.h"
@@ -19,32 +23,78 @@
 namespace halftone {
 namespace {
 
-std::string scales_name(const StageId& id) { return "scales of " + record_name(id); }
+// How a linear's scales are fitted where its channels' factors are judged.
+GridFit fit_of(const Plan& plan, const PlanRow& row) {
+  GridFit fit = plan.solver.fit;
+  fit.grid = row.grid;
+  if (plan.solver.clip && fits_on_device(row.grid))
+    fit.search = ScaleSearch::minmax;  // clipping comes afterwards
+  return fit;
+}
+
+// Factors that both would find come from the same factored Hessians.
+bool same_factors(const Plan& one, const Plan& other) {
+  return one.method->transform == other.method->transform &&
+         one.solver.order == other.solver.order && one.solver.damping == other.solver.damping;
+}
+
+// All that a stage's scales depend on beside the model, the device and its compute type.
+std::string search_text(const Plan& plan, const StageId& id, const Calibration& calibration) {
+  const auto first = std::ranges::find(methods(), plan.method->transform, &Method::transform);
+  std::string text =
+      fmt::format("{} order {} damping {} text {}\n", first->name, name_of(plan.solver.order),
+                  plan.solver.damping, calibration.ids_sha256);
+  for (const PlanRow* row : rows_of(plan, id)) {
+    const GridFit fit = fit_of(plan, *row);
+    text +=
+        fmt::format("{} {}x{} {} search {} power {} steps {}\n", row->module, row->rows, row->cols,
+                    canonical_text(row->grid), name_of(fit.search), fit.power, fit.steps);
+  }
+  return text;
+}
+
+// Of a stage's record: plans that want the same factors share it.
+std::string scales_name(const Plan& plan, const StageId& id, const Calibration& calibration) {
+  constexpr size_t kDigits = 16;
+  return fmt::format("scales of {}, {}", record_name(id),
+                     sha256_of(search_text(plan, id, calibration)).substr(0, kDigits));
+}
 
 struct RecordHead {
-  double exponent = 0, weight_exponent = 0, loss = 0, plain_loss = 0;
+  double exponent = 0, weight_exponent = 0, loss = 0, plain_loss = 0, seconds = 0;
+  int64_t factors = 0;  // that follow, and then the note
 };
 
-std::vector<std::byte> serialize(const ChannelScales& scales) {
-  const RecordHead head{scales.exponent, scales.weight_exponent, scales.loss, scales.plain_loss};
-  const size_t size = scales.factors.size() * sizeof(float);
-  std::vector<std::byte> bytes(sizeof head + size);
-  std::memcpy(bytes.data(), &head, sizeof head);
-  if (size > 0) std::memcpy(bytes.data() + sizeof head, scales.factors.data(), size);
+std::vector<std::byte> serialize(const StageScales& stage) {
+  const ChannelScales& scales = stage.scales;
+  const RecordHead head{scales.exponent, scales.weight_exponent,
+                        scales.loss,     scales.plain_loss,
+                        stage.seconds,   static_cast<int64_t>(scales.factors.size())};
+  std::vector<std::byte> bytes;
+  const auto add = [&](std::span<const std::byte> more) {
+    bytes.insert(bytes.end(), more.begin(), more.end());
+  };
+  add(std::as_bytes(std::span(&head, 1)));
+  add(std::as_bytes(std::span(scales.factors)));
+  add(std::as_bytes(std::span(stage.note)));
   return bytes;
 }
 
-ChannelScales deserialize_scales(const std::vector<std::byte>& bytes, int64_t inputs) {
+StageScales deserialize(const StageId& id, std::span<const std::byte> bytes, int64_t inputs) {
   RecordHead head;
-  const size_t size = static_cast<size_t>(inputs) * sizeof(float);
-  if (bytes.size() != sizeof head && bytes.size() != sizeof head + size)
+  if (bytes.size() >= sizeof head) std::memcpy(&head, bytes.data(), sizeof head);
+  const size_t size = head.factors == inputs ? static_cast<size_t>(inputs) * sizeof(float) : 0;
+  if (bytes.size() < sizeof head + size || (head.factors != 0 && size == 0))
     throw bad_input("journal: a record of channel scales does not have the size of its stage")
         .hint("start again with --force.");
-  std::memcpy(&head, bytes.data(), sizeof head);
-  ChannelScales scales{{}, head.exponent, head.weight_exponent, head.loss, head.plain_loss};
-  scales.factors.resize((bytes.size() - sizeof head) / sizeof(float));
-  if (!scales.factors.empty()) std::memcpy(scales.factors.data(), bytes.data() + sizeof head, size);
-  return scales;
+  const std::span<const std::byte> note = bytes.subspan(sizeof head + size);
+  StageScales stage{.id = id,
+                    .scales = {{}, head.exponent, head.weight_exponent, head.loss, head.plain_loss},
+                    .note = {reinterpret_cast<const char*>(note.data()), note.size()},
+                    .seconds = head.seconds};
+  stage.scales.factors.resize(static_cast<size_t>(head.factors));
+  if (size > 0) std::memcpy(stage.scales.factors.data(), bytes.data() + sizeof head, size);
+  return stage;
 }
 
 int64_t layers_of(const ChannelScalingInput& input) {
@@ -60,15 +110,16 @@ std::vector<StageId> stages_of(const ChannelScalingInput& input) {
   return stages;
 }
 
-bool in_journal(const ChannelScalingInput& input, const StageId& id) {
-  return input.journal && input.journal->has(scales_name(id));
+bool in_journal(const ChannelScalingInput& input, const std::string& name) {
+  return input.journal && input.journal->has(name);
 }
 
 // As the journal has it.
 StageScales read_stage(const ChannelScalingInput& input, const StageId& id) {
   const int64_t inputs =
       input.model.tensors->shape(linears_of(*input.model.tensors, id).front()).second;
-  return {id, deserialize_scales(input.journal->read(scales_name(id)), inputs), ""};
+  const std::string name = scales_name(input.plan, id, input.calibration);
+  return deserialize(id, input.journal->read(name), inputs);
 }
 
 class ChannelScaler {
@@ -80,15 +131,30 @@ class ChannelScaler {
         forward_(input.backend, *input.model.tensors, *provider_, input.compute),
         budget_(input.activations),
         samples_(forward_, input.calibration.samples, budget_) {
+    assert(input.later.empty() || input.journal != nullptr);
     forward_.set_profile(input.profile);
+    for (const Plan* plan : input.later)
+      if (same_factors(*plan, input.plan)) plans_.push_back(plan);
   }
 
-  std::vector<StageScales> run();
+  FoundScales run();
 
  private:
+  // What is to be found at a stage, and what it is called in the journal.
+  struct Search {
+    const Plan* plan;
+    std::string name;
+  };
+  std::vector<Search> searches_of(const StageId& id) const;
   // Brings every window to the input of `id`.
   std::optional<Hessian> approach(const StageId* done, const StageId& id, bool needs_hessian);
-  StageScales search(const StageId& id, Hessian hessian);
+  StageScales search(const StageId& id, const Plan& plan, const Producer& producer,
+                     const Factor& factor);
+  std::vector<StageScales> search_all(const StageId& id, const std::vector<Search>& searches,
+                                      Hessian hessian);
+  // What the plan at hand has at this stage, which all windows have reached.
+  void finish_stage(const StageId& id, const std::vector<Search>& searches,
+                    std::optional<Hessian> hessian);
   Tensor sample(const PlanRow& row) const;
   void step(const StageId& id, int64_t window);
 
@@ -97,7 +163,24 @@ class ChannelScaler {
   Forward forward_;
   ActivationBudget budget_;
   WindowStream samples_;
+  std::vector<const Plan*> plans_ = {&in_.plan};
+  FoundScales found_;
+  Clock::time_point since_ = Clock::now();  // the stage before was finished
 };
+
+// The plan at hand comes first. What it leaves dense is left to whoever does not: the memory was
+// planned for it.
+std::vector<ChannelScaler::Search> ChannelScaler::searches_of(const StageId& id) const {
+  std::vector<Search> searches;
+  if (rows_of(in_.plan, id).empty()) return searches;
+  for (const Plan* plan : plans_) {
+    if (rows_of(*plan, id).empty()) continue;
+    const std::string name = scales_name(*plan, id, in_.calibration);
+    if (!in_journal(in_, name) && !std::ranges::count(searches, name, &Search::name))
+      searches.push_back({plan, name});
+  }
+  return searches;
+}
 
 void ChannelScaler::step(const StageId& id, int64_t window) {
   throw_if_interrupted();
@@ -138,37 +221,68 @@ Tensor ChannelScaler::sample(const PlanRow& row) const {
   return device;
 }
 
-StageScales ChannelScaler::search(const StageId& id, Hessian hessian) {
-  const ModelTensors& tensors = *in_.model.tensors;
-  const std::optional<Producer> producer = producer_of(tensors, id);
-  if (!producer) return {id, {}, "nothing that could be divided by their scales makes their input"};
-  std::optional<Factor> factor;
-  {
-    const ProfileScope scope(in_.profile, "factor");
-    factor = Factor::compute(in_.backend, std::move(hessian), in_.plan.solver.order,
-                             in_.plan.solver.damping);
-  }
-  if (!factor->usable()) return {id, {}, factor->note};
+StageScales ChannelScaler::search(const StageId& id, const Plan& plan, const Producer& producer,
+                                  const Factor& factor) {
   const ProfileScope scope(in_.profile, "channel scales");
   std::vector<Tensor> weights;
   std::vector<SampledLinear> linears;
-  for (const PlanRow* row : rows_of(in_.plan, id)) {
+  for (const PlanRow* row : rows_of(plan, id)) {
     weights.push_back(sample(*row));
-    GridFit fit = in_.plan.solver.fit;
-    fit.grid = row->grid;
-    if (in_.plan.solver.clip && fits_on_device(row->grid))
-      fit.search = ScaleSearch::minmax;  // clipping comes afterwards
     const auto rows = static_cast<double>(weights.back().rows());
-    linears.push_back({weights.back(), static_cast<double>(row->rows) / rows, fit});
+    linears.push_back({weights.back(), static_cast<double>(row->rows) / rows, fit_of(plan, *row)});
   }
   StageScales found{
-      id, in_.plan.method->transform(in_.backend, {*factor, linears, producer->channel_of}), ""};
+      .id = id,
+      .scales = plan.method->transform(in_.backend, {factor, linears, producer.channel_of}),
+      .note = ""};
   make_exact(in_.model, found);
   return found;
 }
 
-std::vector<StageScales> ChannelScaler::run() {
+std::vector<StageScales> ChannelScaler::search_all(const StageId& id,
+                                                   const std::vector<Search>& searches,
+                                                   Hessian hessian) {
+  const std::optional<Producer> producer = producer_of(*in_.model.tensors, id);
+  std::optional<Factor> factor;
+  std::string trouble = "nothing that could be divided by their scales makes their input";
+  if (producer) {
+    const ProfileScope scope(in_.profile, "factor");
+    factor = Factor::compute(in_.backend, std::move(hessian), in_.plan.solver.order,
+                             in_.plan.solver.damping);
+    trouble = factor->usable() ? "" : factor->note;
+  }
+  const double seconds = seconds_since(since_);  // what each would take by itself
   std::vector<StageScales> found;
+  for (const Search& wanted : searches) {
+    throw_if_interrupted();
+    const auto start = Clock::now();
+    found.push_back(trouble.empty() ? search(id, *wanted.plan, *producer, *factor)
+                                    : StageScales{.id = id, .scales = {}, .note = trouble});
+    found.back().seconds = seconds + seconds_since(start);
+    if (in_.journal) in_.journal->append(wanted.name, serialize(found.back()));
+    if (wanted.plan != &in_.plan) found_.seconds_later += seconds_since(start);
+  }
+  return found;
+}
+
+void ChannelScaler::finish_stage(const StageId& id, const std::vector<Search>& searches,
+                                 std::optional<Hessian> hessian) {
+  std::vector<StageScales> found;
+  if (!searches.empty()) {
+    // Memory peaks in the factor of the widest input, which is the last stage's.
+    if (id.stage == Stage::mlp_out) samples_.release_scratch();
+    found = search_all(id, searches, std::move(*hessian));
+  }
+  if (!searches.empty() && searches.front().plan == &in_.plan) {
+    found_.stages.push_back(std::move(found.front()));
+  } else if (!rows_of(in_.plan, id).empty()) {
+    found_.stages.push_back(read_stage(in_, id));
+    found_.seconds_before += found_.stages.back().seconds;
+  }
+  since_ = Clock::now();
+}
+
+FoundScales ChannelScaler::run() {
   std::optional<StageId> done;
   for (const StageId& id : stages_of(in_)) {
     if (done && done->layer != id.layer) {
@@ -176,33 +290,25 @@ std::vector<StageScales> ChannelScaler::run() {
       provider_->release_layer(done->layer);
       done.reset();
     }
-    const StageId* before = done ? &*done : nullptr;
-    const bool wanted = !rows_of(in_.plan, id).empty(), kept = in_journal(in_, id);
-    std::optional<Hessian> hessian = approach(before, id, wanted && !kept);
-    if (wanted && kept) {
-      found.push_back(read_stage(in_, id));
-    } else if (wanted) {
-      // Memory peaks in the factor of the widest input, which is the last stage's.
-      if (id.stage == Stage::mlp_out) samples_.release_scratch();
-      found.push_back(search(id, std::move(*hessian)));
-      if (in_.journal) in_.journal->append(scales_name(id), serialize(found.back().scales));
-    }
+    const std::vector<Search> searches = searches_of(id);
+    finish_stage(id, searches, approach(done ? &*done : nullptr, id, !searches.empty()));
     done = id;
   }
-  return found;
+  return std::move(found_);
 }
 
 }  // namespace
 
-std::vector<StageScales> find_channel_scales(const ChannelScalingInput& input) {
-  std::vector<StageScales> kept;
-  bool whole = true;
+FoundScales find_channel_scales(const ChannelScalingInput& input) {
+  FoundScales kept;
   for (const StageId& id : stages_of(input)) {
     if (rows_of(input.plan, id).empty()) continue;
-    whole = whole && in_journal(input, id);
-    if (whole) kept.push_back(read_stage(input, id));
+    if (!in_journal(input, scales_name(input.plan, id, input.calibration)))
+      return ChannelScaler(input).run();
+    kept.stages.push_back(read_stage(input, id));
+    kept.seconds_before += kept.stages.back().seconds;
   }
-  return whole ? kept : ChannelScaler(input).run();
+  return kept;
 }
 
 TransformedModel transform_model(const ChannelScalingInput& input, bool quiet) {
@@ -214,9 +320,11 @@ TransformedModel transform_model(const ChannelScalingInput& input, bool quiet) {
   shown.on_step = [&](double fraction, const StageId& id) {
     progress.update(fraction, place_text(id, layers));
   };
-  const std::vector<StageScales> stages = find_channel_scales(shown);
-  transformed.text = scaling_text(stages);
-  transformed.model = scale_model(input.model, stages);
+  const FoundScales found = find_channel_scales(shown);
+  transformed.text = scaling_text(found.stages);
+  transformed.model = scale_model(input.model, found.stages);
+  transformed.seconds_before = found.seconds_before;
+  transformed.seconds_later = found.seconds_later;
   progress.finish();
   return transformed;
 }

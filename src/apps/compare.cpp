@@ -1,6 +1,6 @@
-// Cells one after the other; what they share (tokenized windows, the original's side of the
-// measurement) is done once. Hessians are not shared: a cell's are those of its own quantized
-// layers, as quantize has them.
+// Cells one after the other; what they share is done once: tokenized windows, the original's side
+// of the measurement, and the pass through the original model in which a transform finds its
+// factors. Other Hessians are not shared: a cell's are those of its own quantized layers.
 #include "apps/compare.h"
 
 #include <algorithm>
@@ -21,6 +21,7 @@
 #include "base/memory_usage.h"
 #include "base/progress.h"
 #include "base/temporary_directory.h"
+#include "io/journal.h"
 #include "text/chat_record.h"
 
 namespace halftone {
@@ -71,6 +72,20 @@ std::string difference_of(const std::string& made, const std::string& wanted) {
   return fmt::format("made with {}", one) + (other.empty() ? "" : ", not " + other);
 }
 
+// What transforms find is kept in `path` until all cells are made. Of another model, program or
+// device it is begun anew.
+Journal open_scales(const std::string& path, const Journal::Fingerprint& fingerprint) {
+  {
+    Journal there = Journal::open(path, true);
+    if (there.fresh() || there.fingerprint() == fingerprint) {
+      there.identify(fingerprint);
+      return there;
+    }
+  }
+  Journal::discard(path);
+  return Journal::open(path, fingerprint, false);
+}
+
 class Comparer {
  public:
   Comparer(Backend& backend, const OpenedModel& model, const CompareOptions& options)
@@ -85,9 +100,14 @@ class Comparer {
   void plan_cells();
   void plan_cell(CompareRow row, const std::string& calibration, const std::string& dynamic);
   const Calibration& calibration_of(const Cell& cell);
+  void place_cells(const std::string& parent);
+  void run_cells(const std::string& parent);
   void run_cell(Cell& cell, SharedBase& base);
   bool same_settings(const Cell& cell) const;
   bool changed_since(const Cell& cell) const;
+  bool to_be_made(const Cell& cell) const { return !same_settings(cell) || changed_since(cell); }
+  Journal::Fingerprint fingerprint_of_scales() const;
+  SharedWork shared_by(const Cell& cell);
   void check_place_of(const Cell& cell) const;
   void quantize_cell(Cell& cell);
   std::string progress_line(const Cell& cell) const;
@@ -98,6 +118,7 @@ class Comparer {
   const Tokenizer tokenizer_;
   std::vector<Cell> cells_;
   std::map<std::string, Calibration> calibrations_;  // by file and number of samples
+  std::optional<Journal> scales_;                    // where a cell's method has a transform
   Comparison result_;
 };
 
@@ -223,11 +244,56 @@ void Comparer::quantize_cell(Cell& cell) {
   cell.options.resume = fs::exists(cell.options.output + ".journal");
   const QuantizeOutcome outcome = [&] {
     const Hush hush;  // what it would say, the table says
-    return quantize(backend_, model_, cell.options, calibration_of(cell));
+    return quantize(backend_, model_, cell.options, shared_by(cell));
   }();
   cell.row.seconds = outcome.seconds;
   cell.row.peak_memory_bytes = outcome.peak_memory_bytes;
   if (cell.row.samples > 0) cell.row.samples = outcome.samples;
+}
+
+Journal::Fingerprint Comparer::fingerprint_of_scales() const {
+  const QuantizeOptions& options = options_.quantize;
+  return {{"model", model_.checkpoint->stamp()},
+          {"seq-len", std::to_string(options.seq_len)},
+          {"sequences", options.sequences},
+          {"backend", backend_.info().backend + " " + backend_.info().instructions},
+          {"compute type", std::string(name_of(compute_dtype(options.dtype, backend_)))},
+          {"program", options.program_version}};
+}
+
+// The first cell of a text to search for its scales does so for all that come after it.
+SharedWork Comparer::shared_by(const Cell& cell) {
+  SharedWork shared{.calibration = &calibration_of(cell)};
+  if (cell.plan.method->transform == nullptr) return shared;
+  shared.scales = &*scales_;
+  for (const Cell* later = &cell + 1; later != cells_.data() + cells_.size(); ++later)
+    if (later->plan.method->transform != nullptr && &calibration_of(*later) == shared.calibration &&
+        to_be_made(*later))
+      shared.later.push_back(&later->plan);
+  return shared;
+}
+
+void Comparer::place_cells(const std::string& parent) {
+  for (Cell& cell : cells_) {
+    cell.options.output = parent + "/" + directory_of(cell.row);
+    check_place_of(cell);
+  }
+}
+
+void Comparer::run_cells(const std::string& parent) {
+  const std::string scales = parent + "/channel-scales.journal";
+  if (std::ranges::any_of(cells_,
+                          [](const Cell& cell) { return cell.plan.method->transform != nullptr; }))
+    scales_.emplace(open_scales(scales, fingerprint_of_scales()));
+  try {
+    SharedBase base(backend_, model_, options_.evaluate, parent);
+    for (Cell& cell : cells_) run_cell(cell, base);
+  } catch (const Error&) {
+    if (scales_ && scales_->fresh()) scales_->remove();
+    throw;
+  }
+  scales_.reset();
+  Journal::discard(scales);
 }
 
 Comparison Comparer::run() {
@@ -242,12 +308,8 @@ Comparison Comparer::run() {
   } else {
     fs::create_directories(parent);
   }
-  for (Cell& cell : cells_) {
-    cell.options.output = parent + "/" + directory_of(cell.row);
-    check_place_of(cell);
-  }
-  SharedBase base(backend_, model_, options_.evaluate, parent);
-  for (Cell& cell : cells_) run_cell(cell, base);
+  place_cells(parent);
+  run_cells(parent);
   return std::move(result_);
 }
 

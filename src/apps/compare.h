@@ -20,11 +20,12 @@ struct CompareOptions {
   std::vector<int64_t> samples = {128};
   std::vector<std::string> dynamic;  // files of rules: a cell each, beside that without rules
 
-  QuantizeOptions quantize;  // all else, the same for all cells
-  std::string text;          // to measure on
+  // All else, the same for all cells.
+  QuantizeOptions quantize;
+  std::string text;  // to measure on
   EvaluateOptions evaluate;
-  // Keeps the models of the cells, and is gone on from when it holds some; empty: each is deleted
-  // once measured.
+  // Keeps the models of the cells, and is gone on from when it holds some or what a stopped
+  // comparison left; empty: each is deleted once measured.
   std::string directory;
 };
 
@@ -34,7 +35,9 @@ struct CompareRow {
   int bits = 0;
   int64_t group_size = 0, samples = 0;  // samples 0: none were looked at
   Evaluation evaluation;
-  double seconds = 0;             // of the quantization; 0: the model was there already
+  // Of the quantization, as it would take by itself, what was shared included; 0: the model was
+  // there already.
+  double seconds = 0;
   int64_t peak_memory_bytes = 0;  // of the quantization
 };
 

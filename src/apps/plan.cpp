@@ -335,14 +335,18 @@ std::string Plan::text() const {
                         table.skipped, table.grid.bits, static_cast<int>(table.grid.table),
                         table.grid.superblock, table.grid.offsets);
   for (const PlanRow& row : rows)
-    text += fmt::format(
-        "{} {}x{} {} bits {} group {} sym {} scales {} {} table {} offsets {} superblock {} signed "
-        "{} {}\n",
-        row.module, row.rows, row.cols, row.method.empty() ? "skip" : row.method, row.grid.bits,
-        row.grid.group_size, row.grid.symmetric, static_cast<int>(row.grid.scales),
-        row.grid.stores_offset, static_cast<int>(row.grid.table), row.grid.offsets,
-        row.grid.superblock, row.grid.signed_scales, row.skip_reason);
+    text += fmt::format("{} {}x{} {} {} {}\n", row.module, row.rows, row.cols,
+                        row.method.empty() ? "skip" : row.method, canonical_text(row.grid),
+                        row.skip_reason);
   return text;
+}
+
+std::string canonical_text(const Grid& grid) {
+  return fmt::format(
+      "bits {} group {} sym {} scales {} {} table {} offsets {} superblock {} of {} signed {}",
+      grid.bits, grid.group_size, grid.symmetric, static_cast<int>(grid.scales), grid.stores_offset,
+      static_cast<int>(grid.table), grid.offsets, grid.superblock, grid.multiple_bits,
+      grid.signed_scales);
 }
 
 std::vector<PlannedModule> Plan::modules() const {

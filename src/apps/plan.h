@@ -69,6 +69,9 @@ struct Plan {
   std::string grid_text() const;  // "4 bits, groups of 128, symmetric", and how many differ
 };
 
+// All of a grid, for fingerprints.
+std::string canonical_text(const Grid& grid);
+
 // Puts what recipe, method and format choose where options leave it open: order, token weights,
 // scale search. Throws Error(usage) for names that are not known.
 void choose_steps(QuantizeOptions& options);

@@ -184,7 +184,7 @@ struct Job {
   Backend& backend;
   const OpenedModel& model;
   const QuantizeOptions& options;
-  const Calibration* calibration;  // null: to be read
+  const SharedWork& shared;
   Profile* profile;
 };
 
@@ -282,22 +282,26 @@ void run_and_publish(const Job& job, const Calibration& calibration, const Estim
   check_place(options.output, job.model, options.force);
   const std::string stamp = model_stamp(job);
   try {
+    Journal* const scales = job.shared.scales;
     const TransformedModel transformed = transform_model({.backend = job.backend,
                                                           .model = job.model,
                                                           .plan = outcome.plan,
                                                           .calibration = calibration,
-                                                          .journal = &journal,
+                                                          .journal = scales ? scales : &journal,
                                                           .compute = compute,
                                                           .activations = estimate.activations,
-                                                          .profile = job.profile},
+                                                          .profile = job.profile,
+                                                          .later = job.shared.later},
                                                          options.quiet);
     const OpenedModel& model = transformed.model ? *transformed.model : job.model;
     outcome.scaling = transformed.text;
+    outcome.seconds_before = transformed.seconds_before;
+    outcome.seconds_later = transformed.seconds_later;
     if (outcome.plan.dense) {
       outcome.model_fingerprint = hash.value();
       return publish_scaled(job, model, calibration, journal, outcome);
     }
-    const Job on{job.backend, model, options, job.calibration, job.profile};
+    const Job on{job.backend, model, options, job.shared, job.profile};
     Output output(on, outcome.plan, verification_ids(calibration, model.config()));
     BlockQuantizerResult result =
         run_blocks({.backend = job.backend,
@@ -317,7 +321,7 @@ void run_and_publish(const Job& job, const Calibration& calibration, const Estim
                    options, memory);
     outcome.stages = std::move(result.stages);
     outcome.loss = result.loss;
-    outcome.seconds_before = result.seconds_before;
+    outcome.seconds_before += result.seconds_before;
     outcome.saving_seconds = result.saving_seconds;
     outcome.model_fingerprint = hash.value();
     publish(on, journal, output, outcome);
@@ -343,8 +347,8 @@ QuantizeOutcome quantize(const Job& given) {
   for (const std::string& line : plan_lines(model, outcome.plan)) spdlog::info("{}", line);
   // The tokenizer's tables are as large as a block of a small model: not kept.
   const Calibration calibration =
-      given.calibration
-          ? *given.calibration
+      given.shared.calibration
+          ? *given.shared.calibration
           : read_calibration(Tokenizer::load(model.checkpoint->metadata()), outcome.plan, options,
                              ChatReader(model.checkpoint->metadata()));
   outcome.samples = calibration.samples.count();
@@ -358,9 +362,9 @@ QuantizeOutcome quantize(const Job& given) {
   const LimitScope limits(given.backend);
   apply_limits(given.backend, estimate);
   announce(calibration, estimate, given.backend);
-  run_and_publish({given.backend, model, options, given.calibration, given.profile}, calibration,
+  run_and_publish({given.backend, model, options, given.shared, given.profile}, calibration,
                   estimate, memory, outcome);
-  outcome.seconds = outcome.seconds_before + seconds_since(start);
+  outcome.seconds = outcome.seconds_before + seconds_since(start) - outcome.seconds_later;
   outcome.peak_memory_bytes = memory.peak();
   return outcome;
 }
@@ -369,12 +373,12 @@ QuantizeOutcome quantize(const Job& given) {
 
 QuantizeOutcome quantize(Backend& backend, const OpenedModel& model, const QuantizeOptions& options,
                          Profile* profile) {
-  return quantize({backend, model, options, nullptr, profile});
+  return quantize(backend, model, options, SharedWork(), profile);
 }
 
 QuantizeOutcome quantize(Backend& backend, const OpenedModel& model, const QuantizeOptions& options,
-                         const Calibration& calibration, Profile* profile) {
-  return quantize({backend, model, options, &calibration, profile});
+                         const SharedWork& shared, Profile* profile) {
+  return quantize({backend, model, options, shared, profile});
 }
 
 }  // namespace halftone

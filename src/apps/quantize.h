@@ -10,6 +10,7 @@
 namespace halftone {
 
 struct Calibration;
+class Journal;
 
 // What came out, for the screen, --json, the model card and the report.
 struct QuantizeOutcome {
@@ -22,7 +23,8 @@ struct QuantizeOutcome {
   HeldOutLoss loss;
   int64_t output_bytes = 0;    // weight files
   double seconds = 0;          // of all runs that went on from each other
-  double seconds_before = 0;   // of these, before the interruption
+  double seconds_before = 0;   // of these, before the interruption, or of what was shared
+  double seconds_later = 0;    // for SharedWork::later: not among them
   double saving_seconds = 0;   // of the thread that keeps finished stages
   double writing_seconds = 0;  // of the threads that write the weights and compare them
   int64_t peak_memory_bytes = 0;
@@ -37,9 +39,16 @@ void check_place(const std::string& output, const OpenedModel& model, bool force
 // Throws Error. A dry run is dry_run() of apps/estimate.h.
 QuantizeOutcome quantize(Backend& backend, const OpenedModel& model, const QuantizeOptions& options,
                          Profile* profile = nullptr);
-// The same with windows that are not read from a text.
+// What several quantizations of a model have in common, and is done once. They come to the bytes
+// that each comes to by itself.
+struct SharedWork {
+  const Calibration* calibration = nullptr;  // windows that are not to be read from a text
+  // Keeps what the method's transform finds, for all of them; null: the job's own journal.
+  Journal* scales = nullptr;
+  std::vector<const Plan*> later = {};  // with the same windows; their scales are found, too
+};
 QuantizeOutcome quantize(Backend& backend, const OpenedModel& model, const QuantizeOptions& options,
-                         const Calibration& calibration, Profile* profile = nullptr);
+                         const SharedWork& shared, Profile* profile = nullptr);
 Json to_json(const QuantizeOutcome& outcome);
 // The linears with the largest relative errors that were measured, largest first.
 std::vector<const FinishedLinear*> worst_linears(const QuantizeOutcome& outcome, size_t count);

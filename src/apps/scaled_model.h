@@ -15,7 +15,8 @@ namespace halftone {
 struct StageScales {
   StageId id;
   ChannelScales scales;
-  std::string note;  // why there are none
+  std::string note;    // why there are none
+  double seconds = 0;  // that finding them took, and the way of all windows there
 };
 
 // A norm's gain is rounded to the type that it has in the output. The factors of a stage behind a

@@ -2,7 +2,10 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 
+#include <chrono>
+#include <csignal>
 #include <filesystem>
+#include <thread>
 
 #include "base/json.h"
 #include "program.h"
@@ -120,6 +123,60 @@ TEST_F(Compare, TellsFilesOfOneNameApart) {
   EXPECT_NE(later[0]["kl_mean"], rows[0]["kl_mean"]);
   EXPECT_EQ(later[1]["kl_mean"], rows[1]["kl_mean"]);
   EXPECT_EQ(later[1]["quantize_seconds"], 0);
+}
+
+// Cells whose scales are found in one pass are, byte for byte, what quantize makes alone; also when
+// the comparison is killed on the way.
+class SharedScales : public Compare {
+ protected:
+  std::vector<std::string> compare(const std::string& cells) const {
+    return {"compare",    model_,      "--methods", "awq,awq+gptq", "--bits",           "4,8",
+            "-g",         "16",        "--calib",   text_,          "--samples",        "32",
+            "--seq-len",  "64",        "--text",    text_,          "--windows",        "2",
+            "--protocol", "llama.cpp", "--json",    "-o",           folder_.path(cells)};
+  }
+  void expect_as_alone(const std::string& cells) const {
+    for (const std::string method : {"awq", "awq+gptq"})
+      for (const std::string bits : {"4", "8"}) {
+        const std::string out = folder_.path("alone-" + method + bits);
+        if (!std::filesystem::exists(out)) {
+          const Outcome alone =
+              run({"quantize", model_, "--method", method, "--bits", bits, "-g", "16", "--calib",
+                   text_, "--samples", "32", "--seq-len", "64", "-o", out});
+          ASSERT_EQ(alone.code, 0) << alone.err;
+        }
+        EXPECT_EQ(tree(folder_.path(cells + "/" + method + "-" + bits + "bit-g16-32x")), tree(out));
+      }
+    EXPECT_FALSE(std::filesystem::exists(folder_.path(cells + "/channel-scales.journal")));
+  }
+};
+
+TEST_F(SharedScales, CellsAreWhatQuantizeMakesAlone) {
+  const Outcome made = run(compare("cells"));
+  ASSERT_EQ(made.code, 0) << made.err;
+  for (const Json& row : parse_json(made.out, "compare")["rows"])
+    EXPECT_GT(row["quantize_seconds"], 0);
+  expect_as_alone("cells");
+}
+
+TEST_F(SharedScales, AKilledComparisonGoesOn) {
+  const std::string journal = folder_.path("cells/channel-scales.journal");
+  int kills = 0;
+  for (int attempt = 0; attempt < 6; ++attempt) {
+    Running program(compare("cells"));
+    std::error_code missing;
+    while (program.alive() && !(std::filesystem::file_size(journal, missing) > 2000 && !missing))
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    std::this_thread::sleep_for(std::chrono::milliseconds(40 * attempt));
+    if (!program.alive()) break;
+    program.signal(SIGKILL);
+    EXPECT_EQ(program.wait().code, 128 + SIGKILL);
+    ++kills;
+  }
+  EXPECT_GT(kills, 0);
+  const Outcome last = run(compare("cells"));
+  ASSERT_EQ(last.code, 0) << last.err;
+  expect_as_alone("cells");
 }
 
 }  // namespace
