@@ -72,6 +72,31 @@ std::string difference_of(const std::string& made, const std::string& wanted) {
   return fmt::format("made with {}", one) + (other.empty() ? "" : ", not " + other);
 }
 
+// Steps that a method has no use for are no reason to refuse its cells.
+void leave_out_what_is_not_looked_at(QuantizeOptions& options) {
+  const Method& method = find_method(options.method);
+  if (rounds_alone(method)) options.order.clear();
+  if (method.needs_hessian) return;
+  options.token_weights.clear();
+  if (options.scale_search == "clip" || options.scale_search == "importance")
+    options.scale_search.clear();
+}
+
+// What was asked of all cells, as the options say it.
+std::string settings_text(const QuantizeOptions& options) {
+  const QuantizeOptions usual;
+  std::vector<std::string> texts;
+  if (options.format != usual.format) texts.push_back("--format " + options.format);
+  if (!options.symmetric) texts.emplace_back("--asym");
+  if (options.lm_head) texts.emplace_back("--lm-head");
+  for (const std::string& pattern : options.skip) texts.push_back("--skip " + pattern);
+  if (options.damping != usual.damping) texts.push_back(fmt::format("--damp {}", options.damping));
+  if (!options.order.empty()) texts.push_back("--order " + options.order);
+  if (!options.token_weights.empty()) texts.push_back("--token-weights " + options.token_weights);
+  if (!options.scale_search.empty()) texts.push_back("--scale-search " + options.scale_search);
+  return fmt::format("{}", fmt::join(texts, ", "));
+}
+
 // What transforms find is kept in `path` until all cells are made. Of another model, program or
 // device it is begun anew.
 Journal open_scales(const std::string& path, const Journal::Fingerprint& fingerprint) {
@@ -157,10 +182,16 @@ void Comparer::plan_cell(CompareRow row, const std::string& calibration,
   if (!calibration.empty()) options.calibration = {calibration};
   if (row.samples > 0) options.samples = row.samples;
   if (!dynamic.empty()) options.dynamic.push_back(dynamic);
+  leave_out_what_is_not_looked_at(options);
   // Round-to-nearest as everybody knows it: the range of each group, no search.
   if (row.method == "rtn" && options.scale_search.empty()) options.scale_search = "minmax";
   settle(options, backend_);
   cell.plan = make_plan(model_, options);
+  QuantizeOptions chosen = options;
+  choose_steps(chosen);
+  row.scale_search = chosen.scale_search;
+  row.order = chosen.order;
+  row.token_weights = chosen.token_weights;
   cell.row = std::move(row);
   cells_.push_back(std::move(cell));
 }
@@ -309,6 +340,8 @@ Comparison Comparer::run() {
     fs::create_directories(parent);
   }
   place_cells(parent);
+  if (const std::string settings = settings_text(options_.quantize); !settings.empty())
+    result_.notes.push_back("all cells: " + settings);
   run_cells(parent);
   return std::move(result_);
 }

@@ -20,7 +20,7 @@ struct CompareOptions {
   std::vector<int64_t> samples = {128};
   std::vector<std::string> dynamic;  // files of rules: a cell each, beside that without rules
 
-  // All else, the same for all cells.
+  // All else, the same for all cells, of which each takes what its method looks at.
   QuantizeOptions quantize;
   std::string text;  // to measure on
   EvaluateOptions evaluate;
@@ -33,7 +33,8 @@ struct CompareOptions {
 struct CompareRow {
   std::string method, calibration, dynamic;  // the files' names; empty: none
   int bits = 0;
-  int64_t group_size = 0, samples = 0;  // samples 0: none were looked at
+  int64_t group_size = 0, samples = 0;             // samples 0: none were looked at
+  std::string scale_search, order, token_weights;  // the steps that were taken; empty: none
   Evaluation evaluation;
   // Of the quantization, as it would take by itself, what was shared included; 0: the model was
   // there already.

@@ -106,6 +106,10 @@ Json to_json(const Comparison& comparison) {
     if (row.samples > 0) cell["samples"] = row.samples;
     if (!row.calibration.empty()) cell["calibration"] = row.calibration;
     if (!row.dynamic.empty()) cell["dynamic"] = row.dynamic;
+    for (const auto& [name, step] :
+         {std::pair("scale_search", row.scale_search), std::pair("order", row.order),
+          std::pair("token_weights", row.token_weights)})
+      if (!step.empty()) cell[name] = step;
     cell["quantize_seconds"] = row.seconds;
     cell["quantize_peak_memory_bytes"] = row.peak_memory_bytes;
     cell.update(to_json(row.evaluation));

@@ -14,15 +14,11 @@
 #include "format/grid_limits.h"
 #include "quant/fit_scales.h"
 #include "quant/grid.h"
-#include "quant/rtn.h"
 
 namespace halftone {
 namespace {
 
 constexpr int64_t kSafetensorsHeader = 4096;  // a rough allowance a shard
-
-// Rather than one column after another, in some order.
-bool rounds_alone(const Method& method) { return method.solve == solve_rtn; }
 
 SolverOptions solver_options(QuantizeOptions options, const Method& method, const Grid& grid) {
   choose_steps(options);

@@ -55,7 +55,10 @@ void add_size_option(CLI::App& command, const std::string& name, int64_t& bytes,
                      const std::string& what);
 // --gguf-type, --embedding-type, --head-type. Returns the first.
 CLI::Option* add_gguf_options(CLI::App& command, GgufOptions& options);
-void add_memory_option(CLI::App& command, QuantizeOptions& options);     // --max-memory
+void add_memory_option(CLI::App& command, QuantizeOptions& options);  // --max-memory
+// --skip, --lm-head, --damp, --order, --token-weights, --scale-search.
+void add_step_options(CLI::App& command, QuantizeOptions& options);
+void add_format_option(CLI::App& command, QuantizeOptions& options);     // --format
 void add_sequences_option(CLI::App& command, QuantizeOptions& options);  // --sequences
 void add_example(CLI::App& command, const std::string& text);            // below --help
 

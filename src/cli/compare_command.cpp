@@ -34,6 +34,8 @@ class CompareCommand : public Command {
         command->add_option("--seed", options_.quantize.seed, "Of the choice of windows"), 0)
         ->capture_default_str();
     command->add_flag("--asym", asymmetric_, "A zero of its own for each group");
+    add_format_option(*command, options_.quantize);
+    add_step_options(*command, options_.quantize);
     command
         ->add_option("-o,--output", options_.directory,
                      "Keep the models here, and go on from those that are there")
@@ -62,7 +64,7 @@ class CompareCommand : public Command {
     if (!options_.directory.empty()) options_.directory = directory_name(options_.directory);
     if (!report_.empty()) check_writable(report_);
     const auto backend = open_device(device_);
-    const OpenedModel model = open_model(model_);
+    const OpenedModel model = open_model(model_, quantize.lm_head);
     const Comparison comparison = compare(*backend, model, options_);
     if (!report_.empty()) write_compare_report(*backend, model, options_, comparison, report_);
     fmt::print("{}", json_ ? to_json(comparison).dump(2) + "\n" : compare_table(comparison));

@@ -71,9 +71,7 @@ class QuantizeCommand : public Command {
     take_once(command.add_option("-o,--output", options_.output, "Directory to make"))
         ->type_name("DIR")
         ->required();
-    take_one_of(command.add_option("--format", options_.format, "What to write"),
-                names_of(formats()))
-        ->capture_default_str();
+    add_format_option(command, options_);
     gguf_type_ = add_gguf_options(command, options_.gguf);
     add_size_option(command, "--max-shard-size", options_.max_shard_bytes,
                     "Largest weight file, e.g. 2G (default: 4G; a GGUF is one)");
@@ -91,8 +89,6 @@ class QuantizeCommand : public Command {
     take_one_of(command.add_option("--method", options_.method, "The solver; rtn: just rounding"),
                 names_of(methods()))
         ->capture_default_str();
-    command.add_flag("--lm-head", options_.lm_head,
-                     "Quantize the head, too; one that is the embedding becomes its own tensor");
     command.add_flag("--scales-only", options_.scales_only,
                      "Write the dense model that the method's transform makes");
     take_one_of(command.add_option("--recipe", options_.recipe, "The steps around the solver"),
@@ -114,38 +110,19 @@ class QuantizeCommand : public Command {
         ->excludes(sym_)
         ->excludes(gguf_type_);
     command
-        .add_option("--skip", options_.skip,
-                    "Leave linears dense whose name holds this regex; repeatable")
-        ->type_name("REGEX")
-        ->allow_extra_args(false)
-        ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-    command
         .add_option("--dynamic", options_.dynamic,
                     "Grids of single modules, as GPTQModel's: JSON, or a file of it; repeatable")
         ->type_name("RULES")
         ->allow_extra_args(false)
         ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-    take_number(command.add_option("--damp,--damp-percent", options_.damping,
-                                   "Damping, a part of the mean of H's diagonal"),
-                0, 1)
-        ->capture_default_str();
-    CLI::Option* order = take_one_of(
-        command.add_option("--order", options_.order, "Of the columns (default: the recipe's)"),
-        {"act", "none"});
+    add_step_options(command, options_);
     desc_act_ = take_truth(command.add_option("--desc-act", desc_act_value_,
                                               "true: --order act; false: --order none"))
-                    ->excludes(order);
-    take_one_of(command.add_option("--token-weights", options_.token_weights,
-                                   "Of calibration tokens in H (default: the recipe's)"),
-                {"residual", "none"});
-    CLI::Option* search =
-        take_one_of(command.add_option("--scale-search", options_.scale_search,
-                                       "How scales are found (default: the method's or recipe's)"),
-                    {"importance", "power", "minmax", "clip"});
+                    ->excludes(command.get_option("--order"));
     mse_ = take_number_of(command.add_option("--mse", mse_value_,
                                              "2.4: --scale-search power; 0: --scale-search minmax"),
                           {0, 2.4})
-               ->excludes(search);
+               ->excludes(command.get_option("--scale-search"));
   }
 
   void add_calibration_options(CLI::App& command) {

@@ -131,6 +131,37 @@ CLI::Option* add_gguf_options(CLI::App& command, GgufOptions& options) {
   return mix;
 }
 
+void add_format_option(CLI::App& command, QuantizeOptions& options) {
+  std::vector<std::string> names;
+  for (const Format& format : formats()) names.emplace_back(format.name);
+  take_one_of(command.add_option("--format", options.format, "What to write"), names)
+      ->capture_default_str();
+}
+
+void add_step_options(CLI::App& command, QuantizeOptions& options) {
+  command.add_flag("--lm-head", options.lm_head,
+                   "Quantize the head, too; one that is the embedding becomes its own tensor");
+  command
+      .add_option("--skip", options.skip,
+                  "Leave linears dense whose name holds this regex; repeatable")
+      ->type_name("REGEX")
+      ->allow_extra_args(false)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  take_number(command.add_option("--damp,--damp-percent", options.damping,
+                                 "Damping, a part of the mean of H's diagonal"),
+              0, 1)
+      ->capture_default_str();
+  take_one_of(
+      command.add_option("--order", options.order, "Of the columns (default: the recipe's)"),
+      {"act", "none"});
+  take_one_of(command.add_option("--token-weights", options.token_weights,
+                                 "Of calibration tokens in H (default: the recipe's)"),
+              {"residual", "none"});
+  take_one_of(command.add_option("--scale-search", options.scale_search,
+                                 "How scales are found (default: the method's or recipe's)"),
+              {"importance", "power", "minmax", "clip"});
+}
+
 void add_sequences_option(CLI::App& command, QuantizeOptions& options) {
   take_one_of(command.add_option("--sequences", options.sequences,
                                  "packed: windows of --seq-len; whole: a document each, uneven"),

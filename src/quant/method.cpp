@@ -78,6 +78,7 @@ const Row& find(const Row (&table)[count], std::string_view option, std::string_
 
 }  // namespace
 
+bool rounds_alone(const Method& method) { return method.solve == solve_rtn; }
 std::span<const Method> methods() { return kMethods; }
 std::span<const Recipe> recipes() { return kRecipes; }
 

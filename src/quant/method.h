@@ -66,6 +66,8 @@ struct Method {
   bool clip = false;           // instead of the recipe's scale search
   bool weighs_tokens = false;  // as the recipe has it
 };
+// Each weight, rather than one column after another in some order.
+bool rounds_alone(const Method& method);
 std::span<const Method> methods();
 const Method& find_method(std::string_view name);  // throws Error(usage), lists the known
 

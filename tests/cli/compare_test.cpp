@@ -179,5 +179,58 @@ TEST_F(SharedScales, AKilledComparisonGoesOn) {
   expect_as_alone("cells");
 }
 
+// Each cell takes what its method looks at; the table says what was asked of all.
+TEST_F(Compare, StepsThatAreAskedForAreThoseOfEveryCell) {
+  const std::vector<std::string> compare = {"compare",
+                                            model_,
+                                            "--methods",
+                                            "rtn,gptq,awq",
+                                            "-g",
+                                            "16",
+                                            "--calib",
+                                            text_,
+                                            "--samples",
+                                            "4",
+                                            "--seq-len",
+                                            "64",
+                                            "--text",
+                                            text_,
+                                            "--windows",
+                                            "2",
+                                            "--protocol",
+                                            "llama.cpp",
+                                            "--json",
+                                            "--format",
+                                            "compressed-tensors",
+                                            "--order",
+                                            "none",
+                                            "--token-weights",
+                                            "none",
+                                            "--scale-search",
+                                            "importance",
+                                            "--damp",
+                                            "0.05",
+                                            "-o",
+                                            folder_.path("cells")};
+  const Outcome made = run(compare);
+  ASSERT_EQ(made.code, 0) << made.err;
+  const Json table = parse_json(made.out, "compare");
+  const Json& rows = table["rows"];
+  EXPECT_EQ(rows[0]["scale_search"], "minmax");
+  EXPECT_FALSE(rows[0].contains("order"));
+  EXPECT_EQ(rows[1]["order"], "none");
+  EXPECT_EQ(rows[1]["token_weights"], "none");
+  EXPECT_EQ(rows[2]["scale_search"], "importance");
+  EXPECT_FALSE(rows[2].contains("order"));
+  EXPECT_EQ(
+      table["notes"].front(),
+      "all cells: --format compressed-tensors, --damp 0.05, --order none, --token-weights none, "
+      "--scale-search importance");
+  const std::string settings = read(folder_.path("cells/gptq-4bit-g16-4x/quantize.toml"));
+  for (const char* line : {"format = \"compressed-tensors\"", "damp = 0.05", "order = \"none\"",
+                           "token-weights = \"none\"", "scale-search = \"importance\""})
+    EXPECT_THAT(settings, HasSubstr(line));
+}
+
 }  // namespace
 }  // namespace halftone::test
