@@ -111,6 +111,18 @@ Journal open_scales(const std::string& path, const Journal::Fingerprint& fingerp
   return Journal::open(path, fingerprint, false);
 }
 
+void check_directory(const std::string& directory) {
+  if (fs::exists(directory) && !fs::is_directory(directory))
+    throw usage_error("-o {}: is a file", directory)
+        .hint("pass a directory: each cell's model goes to one of its own in it.");
+}
+
+void make_directory(const std::string& directory) {
+  std::error_code error;
+  fs::create_directories(directory, error);
+  if (error) throw bad_input("-o {}: cannot be made: {}", directory, error.message());
+}
+
 class Comparer {
  public:
   Comparer(Backend& backend, const OpenedModel& model, const CompareOptions& options)
@@ -319,25 +331,32 @@ void Comparer::run_cells(const std::string& parent) {
   try {
     SharedBase base(backend_, model_, options_.evaluate, parent);
     for (Cell& cell : cells_) run_cell(cell, base);
-  } catch (const Error&) {
+  } catch (const Error& error) {
     if (scales_ && scales_->fresh()) scales_->remove();
-    throw;
+    if (error.exit() != Exit::interrupted) throw;
+    throw Error(Exit::interrupted,
+                fmt::format("stopped in cell {} of {}", result_.rows.size() + 1, cells_.size()))
+        .hint(options_.directory.empty()
+                  ? "nothing is left behind; with -o DIR the same command would go on from it."
+                  : fmt::format("the same command goes on from what is in {}.", parent));
   }
   scales_.reset();
   Journal::discard(scales);
 }
 
 Comparison Comparer::run() {
+  check_directory(options_.directory);
   plan_cells();
   check_text(model_, options_.text, options_.evaluate);
   for (const Cell& cell : cells_) calibration_of(cell);  // too short a text is said before hours
   std::optional<TemporaryDirectory> temporary;
   std::string parent = options_.directory;
   if (parent.empty()) {
+    check_creatable((fs::current_path() / ".halftone-compare").string());
     temporary.emplace(fs::current_path(), ".halftone-compare-");
     parent = temporary->path();
   } else {
-    fs::create_directories(parent);
+    make_directory(parent);
   }
   place_cells(parent);
   if (const std::string settings = settings_text(options_.quantize); !settings.empty())

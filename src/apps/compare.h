@@ -48,7 +48,8 @@ struct Comparison {
   std::vector<std::string> notes;
 };
 
-// All cells are planned before the first runs. Throws Error: what quantize() and evaluate() throw.
+// All cells are planned before the first runs. Throws Error: what quantize() and evaluate() throw;
+// Error(usage) and Error(bad_input) for a directory that cannot be one.
 Comparison compare(Backend& backend, const OpenedModel& model, const CompareOptions& options);
 
 std::string compare_table(const Comparison& comparison);

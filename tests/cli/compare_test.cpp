@@ -6,6 +6,7 @@
 #include <csignal>
 #include <filesystem>
 #include <thread>
+#include <tuple>
 
 #include "base/json.h"
 #include "program.h"
@@ -179,6 +180,19 @@ TEST_F(SharedScales, AKilledComparisonGoesOn) {
   expect_as_alone("cells");
 }
 
+TEST_F(SharedScales, AnInterruptSaysHowToGoOn) {
+  const std::string journal = folder_.path("cells/channel-scales.journal");
+  Running program(compare("cells"));
+  while (program.alive() && !std::filesystem::exists(journal))
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  program.signal(SIGINT);
+  const Outcome stopped = program.wait();
+  EXPECT_EQ(stopped.code, 130) << stopped.err;
+  EXPECT_THAT(stopped.err, HasSubstr("stopped in cell 1 of 4"));
+  EXPECT_THAT(stopped.err, HasSubstr("the same command goes on"));
+  EXPECT_THAT(stopped.err, Not(HasSubstr("--resume")));
+}
+
 // Each cell takes what its method looks at; the table says what was asked of all.
 TEST_F(Compare, StepsThatAreAskedForAreThoseOfEveryCell) {
   const std::vector<std::string> compare = {"compare",
@@ -230,6 +244,19 @@ TEST_F(Compare, StepsThatAreAskedForAreThoseOfEveryCell) {
   for (const char* line : {"format = \"compressed-tensors\"", "damp = 0.05", "order = \"none\"",
                            "token-weights = \"none\"", "scale-search = \"importance\""})
     EXPECT_THAT(settings, HasSubstr(line));
+}
+
+TEST_F(Compare, RefusesAnOutputThatIsAFile) {
+  const std::vector<std::string> compare = {"compare", model_, "--methods", "rtn", "-g", "16",
+                                            "--calib", text_,  "--text",    text_, "-o"};
+  for (const auto& [place, code, what] :
+       {std::tuple(text_, 2, "is a file"), std::tuple(text_ + "/cells", 3, "cannot be made")}) {
+    std::vector<std::string> with = compare;
+    with.push_back(place);
+    const Outcome refused = run(with);
+    EXPECT_EQ(refused.code, code);
+    EXPECT_THAT(refused.err, HasSubstr("halftone: -o " + place + ": " + what));
+  }
 }
 
 }  // namespace
