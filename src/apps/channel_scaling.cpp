@@ -27,7 +27,7 @@ namespace {
 GridFit fit_of(const Plan& plan, const PlanRow& row) {
   GridFit fit = plan.solver.fit;
   fit.grid = row.grid;
-  if (plan.solver.clip && fits_on_device(row.grid))
+  if (plan.solver.clip && has_plain_levels(row.grid))
     fit.search = ScaleSearch::minmax;  // clipping comes afterwards
   return fit;
 }

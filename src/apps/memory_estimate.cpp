@@ -16,7 +16,6 @@
 #include "apps/window_stream.h"
 #include "model/forward.h"
 #include "quant/factor.h"
-#include "quant/fit_scales.h"
 #include "quant/gptq.h"
 
 namespace halftone {
@@ -127,7 +126,6 @@ class Counter {
   int64_t held_out() const;
   int64_t head() const;
   int64_t solve_head() const;
-  int64_t fit_scales_bytes() const;
   const PlanRow* head_row() const;  // null: the head is not quantized
 
   const EstimateInput& in_;
@@ -238,16 +236,6 @@ const PlanRow* Counter::head_row() const {
   return nullptr;
 }
 
-// On the host, of a device's weights for grids that the host fits.
-int64_t Counter::fit_scales_bytes() const {
-  int64_t most = 0;
-  for (const PlanRow& row : in_.plan.rows)
-    if (!row.method.empty() && !fits_on_device(row.grid))
-      most = std::max(most, std::min(row.rows * row.cols, kMostFitWeights));
-  constexpr int64_t kWeightScaleAndOffset = 6;  // the latter two of 32 weights, or of 16
-  return kWeightScaleAndOffset * most;
-}
-
 // The head's codes, its factor and a panel's weights; then the codes on their way to the journal
 // and the output, and what the held-out windows run through.
 int64_t Counter::solve_head() const {
@@ -317,8 +305,7 @@ MemoryNeed Counter::count() const {
   need.host_copies = std::max({4 * widest(&StageShape::largest), config_.vocab * hidden * x_,
                                in_.plan.method->needs_hessian ? 4 * widest_input * widest_input +
                                                                     4 * kParkedRows * widest_input
-                                                              : 0,
-                               fit_scales_bytes()});
+                                                              : 0});
   return need;
 }
 

@@ -12,7 +12,6 @@
 #include "format/dense_tensors.h"
 #include "format/ggml_grids.h"
 #include "format/grid_limits.h"
-#include "quant/fit_scales.h"
 #include "quant/grid.h"
 
 namespace halftone {
@@ -162,7 +161,7 @@ void check_search(const Plan& plan, const QuantizeOptions& options) {
   if (plan.format->name != "gguf" || !plan.method->needs_hessian) return;
   if (search != "clip" && search != name_of(ScaleSearch::power)) return;
   if (std::none_of(plan.rows.begin(), plan.rows.end(), [](const PlanRow& row) {
-        return !row.method.empty() && fits_on_device(row.grid);
+        return !row.method.empty() && has_plain_levels(row.grid);
       }))
     throw usage_error(
         "--scale-search {}: none of the types of this GGUF has scales that it could choose", search)

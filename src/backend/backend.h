@@ -97,6 +97,12 @@ struct GridFit {  // how fit_grid() chooses scales and zeros: docs/methods.md §
   float power = 2.4f;
   int steps = 80;  // shrink factors 1 − i/100, i < steps
 };
+// Even levels, whole zeros, positive scales, no superblocks: what fit_grid() fits; fit_blocks() has
+// the others.
+inline bool has_plain_levels(const Grid& grid) {
+  return grid.table == LevelTable::even && !grid.offsets && grid.superblock == 0 &&
+         !grid.signed_scales;
+}
 // Of the errors in a search's sum.
 inline float exponent_of(const GridFit& fit, bool importance) {
   return fit.search == ScaleSearch::importance && importance ? 2.0f : fit.power;
@@ -223,10 +229,17 @@ class Backend {
   virtual void gather_columns(ConstView w, std::span<const int32_t> order, View out) = 0;
   // Scales (rows, groups) f32, values that fit.grid.scales can store, and zeros (rows, groups) u8
   // for w (rows, in), by groups of neighbouring columns. docs/methods.md §2 is the definition. Only
-  // of grids with even levels, whole zeros and no superblocks: quant/fit_scales.h has the others.
+  // of grids that has_plain_levels() is true of.
   // importance (1, in) f32, positive, on the device; empty unless fit.search is `importance`.
   virtual void fit_grid(ConstView w, const GridFit& fit, ConstView importance, View scales,
                         View zeros) = 0;
+  // The same of the other grids: scales and, where the grid has them, offsets (rows, groups) f32;
+  // what is stored in f16 is a value of it, what is a multiple is one. Minimizes about
+  // Σ |w − ŵ|^fit.power or, where importance (1, in; f32, on the device) is given, Σ importance ·
+  // (w − ŵ)²; minmax takes the range. `in` is a multiple of group and superblock.
+  // backend/block_search.h is the definition. Default: by the host's threads.
+  virtual void fit_blocks(ConstView w, const GridFit& fit, ConstView importance, View scales,
+                          View offsets);
   // GPTQ's inner loop by back-substitution with feedback (design §4), for k from block.end − 1 down
   // to block.begin:
   //   t_k = target_k + Σ_{j>k, j<block.end} (w_j − ŵ_j) L_jk,   ŵ_k = Q(t_k),

@@ -199,6 +199,12 @@ void CudaBackend::fit_grid(ConstView w, const GridFit& fit, ConstView importance
   cuda::fit_grid(context_, {w, importance}, fit, {scales, zeros});
 }
 
+void CudaBackend::fit_blocks(ConstView w, const GridFit& fit, ConstView importance, View scales,
+                             View offsets) {
+  if (!cuda::fit_blocks(context_, {w, importance}, fit, {scales, offsets}))
+    Backend::fit_blocks(w, fit, importance, scales, offsets);
+}
+
 void CudaBackend::quantize_columns(ConstView w, View target, ConstView factor,
                                    const ColumnBlock& block, const Grid& grid, ConstView scales,
                                    ConstView zeros, View codes, View errors) {

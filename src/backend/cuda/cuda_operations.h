@@ -51,7 +51,7 @@ void score(Context& context, ConstView logits, ConstView base_logits,
            std::span<const int32_t> targets, View scores);
 
 // The quantizer's: accumulate_hessian.cu, gather.cu, factor_ldl.cu, fit_grid.cu,
-// quantize_columns.cu, codes.cu, multiply_add.cu
+// fit_blocks.cu, quantize_columns.cu, codes.cu, multiply_add.cu
 void accumulate_hessian(Context& context, ConstView x, ConstView row_weights, View h);
 struct Damping {
   double dead_diagonal = 0, damping = 0;
@@ -64,10 +64,13 @@ struct GridInputs {
   ConstView w, importance;
 };
 struct GridResults {
-  View scales, zeros;
+  View scales, zeros;  // of fit_blocks() offsets, or nothing
 };
 void fit_grid(Context& context, const GridInputs& inputs, const GridFit& fit,
               const GridResults& results);
+// False where groups are too wide for it or a superblock has more than a warp's.
+bool fit_blocks(Context& context, const GridInputs& inputs, const GridFit& fit,
+                const GridResults& results);
 struct ColumnInputs {
   ConstView w, factor, scales, zeros;
 };

@@ -1,11 +1,12 @@
 // Fitted scales are values that ggml's types store, and the search beats the range.
-#include "quant/block_fit.h"
+#include "backend/block_fit.h"
 
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <vector>
 
+#include "backend/block_search.h"
 #include "base/half.h"
 #include "base/rng.h"
 
@@ -42,6 +43,19 @@ std::vector<float> normal_weights(size_t count, uint64_t seed) {
 struct Fitted {
   std::vector<float> scales, offsets;
 };
+
+// What is minimized, of a group.
+float block_loss(const GridFit& how, const WeighedRow& group, float scale, float offset) {
+  const NearestLevels nearest(how.grid.table);
+  const GroupWeights<1> weights{group.weights.data(), group.importance.data(),
+                                static_cast<int>(group.weights.size())};
+  return BlockSearch(how, false, nearest.levels).loss(weights, {scale, offset});
+}
+
+WeighedRow part_of(const WeighedRow& row, size_t begin, size_t count) {
+  return {row.weights.subspan(begin, count), row.importance.subspan(begin, count)};
+}
+
 Fitted fit(const GridFit& how, const std::vector<float>& weights) {
   const auto groups = static_cast<size_t>(how.grid.groups(static_cast<int64_t>(weights.size())));
   Fitted fitted{std::vector<float>(groups), std::vector<float>(groups)};
@@ -105,8 +119,8 @@ TEST(BlockFit, ImportanceDecides) {
                     grid.offsets ? offsets.data() : nullptr);
       float sum = 0;
       for (size_t i = 0; i < groups; ++i)
-        sum += block_loss({.grid = grid, .power = 2},
-                          WeighedRow{weights, importance}.part(32 * i, 32), scales[i], offsets[i]);
+        sum += block_loss({.grid = grid, .power = 2}, part_of({weights, importance}, 32 * i, 32),
+                          scales[i], offsets[i]);
       return sum;
     };
     EXPECT_LT(error(importance), 0.8f * error({})) << static_cast<int>(grid.table) << grid.offsets;
@@ -124,8 +138,8 @@ TEST(BlockFit, MultiplesKeepAWeightThatOutweighsTheOthers) {
     fit_block_row({.grid = grid}, {weights, importance}, scales.data(), offsets.data());
     float sum = 0;
     for (size_t i = 0; i < scales.size(); ++i)
-      sum += block_loss({.grid = grid, .power = 2},
-                        WeighedRow{weights, importance}.part(32 * i, 32), scales[i], offsets[i]);
+      sum += block_loss({.grid = grid, .power = 2}, part_of({weights, importance}, 32 * i, 32),
+                        scales[i], offsets[i]);
     return sum;
   };
   EXPECT_LT(error(kQ4_K), 1.01f * error(kQ4_1));
