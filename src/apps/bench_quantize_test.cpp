@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "apps/synthetic_model.h"
 #include "base/temporary_directory.h"
 
 namespace halftone {
@@ -43,6 +44,24 @@ TEST(BenchQuantize, MeasuresSomeLayersAndTellsAll) {
   EXPECT_LE(result.seconds_per_layer, result.seconds_measured);
   EXPECT_GE(stages, .5 * result.seconds_per_layer);
   EXPECT_THAT(bench_table(result), HasSubstr("(1 measured)"));
+}
+
+// Of a shape without a tokenizer, which a GGUF must carry.
+TEST(BenchQuantize, WritesEveryFormat) {
+  const auto backend = make_backend("cpu", {.threads = 2});
+  for (const Format& format : formats()) {
+    const TemporaryDirectory folder, shape;
+    BenchQuantizeOptions options = tiny_options(folder.path());
+    Json config = read_json_file(options.shape + "/config.json");
+    config["intermediate_size"] = 64;  // groups of 32, which every format has
+    write_synthetic_model(config, shape.path(), backend->host_threads(), true);
+    options.shape = shape.path();
+    options.quantize.format = format.name;
+    options.quantize.group_size = 32;
+    options.layers = 1;
+    const BenchQuantizeResult result = bench_quantize(*backend, options);
+    EXPECT_EQ(result.layers_measured, 1) << format.name;
+  }
 }
 
 TEST(BenchQuantize, CountsWhatAStageDoes) {

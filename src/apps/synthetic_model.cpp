@@ -17,6 +17,7 @@
 #include "io/safetensors.h"
 #include "model/arch_table.h"
 #include "model/config.h"
+#include "text/unicode.h"
 
 namespace halftone {
 namespace {
@@ -192,6 +193,27 @@ void write_synthetic_model(const Json& json, const std::string& directory, Threa
   writer.finish();
   progress.finish();
   write_file_atomically(directory + "/config.json", json.dump(2) + "\n");
+}
+
+void write_synthetic_tokenizer(const Json& config, const std::string& directory) {
+  const Json bytes = {{"type", "ByteLevel"},
+                      {"add_prefix_space", false},
+                      {"trim_offsets", true},
+                      {"use_regex", true}};
+  const int64_t vocab = parse(config).vocab;
+  Json tokens = Json::object();
+  for (int64_t id = 0; id < vocab; ++id)
+    tokens[id < 256 ? to_utf8(byte_to_character(static_cast<uint8_t>(id)))
+                    : "<" + std::to_string(id) + ">"] = id;
+  const Json tokenizer = {
+      {"version", "1.0"},
+      {"added_tokens", Json::array()},
+      {"normalizer", nullptr},
+      {"pre_tokenizer", bytes},
+      {"post_processor", nullptr},
+      {"decoder", bytes},
+      {"model", {{"type", "BPE"}, {"vocab", tokens}, {"merges", Json::array()}}}};
+  write_file_atomically(directory + "/tokenizer.json", tokenizer.dump());
 }
 
 }  // namespace halftone

@@ -21,4 +21,8 @@ int64_t layers_of(const Json& config);
 void write_synthetic_model(const Json& config, const std::string& directory, ThreadPool& threads,
                            bool quiet);
 
+// tokenizer.json beside it: GPT-2's bytes, the rest of the vocabulary that no text has. For formats
+// that carry a tokenizer.
+void write_synthetic_tokenizer(const Json& config, const std::string& directory);
+
 }  // namespace halftone

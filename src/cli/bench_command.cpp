@@ -66,28 +66,35 @@ class BenchCommand : public Command {
     command->add_flag("--json", json_, "The same facts as JSON");
     add_example(*command, "halftone bench quantize --shape qwq-32b --layers 8");
     add_example(*command,
+                "halftone bench quantize --shape qwen2.5-7b --format gguf --gguf-type Q4_K_M");
+    add_example(*command,
                 "halftone bench quantize --shape qwq-32b --sequences whole --seq-len 8192");
   }
 
   void add_method_options(CLI::App& command) {
     QuantizeOptions& quantize = options_.quantize;
-    std::vector<std::string> names;
-    for (const Method& method : methods()) names.emplace_back(method.name);
+    take_one_of(command.add_option("--format", quantize.format, "What to write"),
+                names_of(formats()))
+        ->capture_default_str();
+    CLI::Option* gguf_type = add_gguf_options(command, quantize.gguf);
     take_one_of(command.add_option("--method", quantize.method, "The solver; rtn: just rounding"),
-                names)
+                names_of(methods()))
         ->capture_default_str();
-    names.clear();
-    for (const Recipe& recipe : recipes()) names.emplace_back(recipe.name);
     take_one_of(command.add_option("--recipe", quantize.recipe, "The steps around the solver"),
-                names)
+                names_of(recipes()))
         ->capture_default_str();
-    take_number_of(command.add_option("--bits,-b", quantize.bits, "Bits of a code"), {2, 3, 4, 8})
-        ->capture_default_str();
+    take_number_of(command.add_option("--bits,-b", quantize.bits,
+                                      "Bits of a code; 5 and 6 where --format holds them"),
+                   {2, 3, 4, 5, 6, 8})
+        ->capture_default_str()
+        ->excludes(gguf_type);
     take_whole_number(command.add_option("--group-size,-g", quantize.group_size,
                                          "Inputs that share a scale; -1: all"),
                       1, int64_t{1} << 20, -1)
-        ->capture_default_str();
-    command.add_flag("--asym", asymmetric_, "A zero of its own for each group");
+        ->capture_default_str()
+        ->excludes(gguf_type);
+    command.add_flag("--asym", asymmetric_, "A zero of its own for each group")
+        ->excludes(gguf_type);
   }
 
   BenchQuantizeOptions options_;

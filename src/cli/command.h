@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -69,6 +70,13 @@ CLI::Option* take_number(CLI::Option* option, double least, double most);
 CLI::Option* take_whole_number(CLI::Option* option, int64_t least, int64_t most = INT64_MAX,
                                std::optional<int64_t> also = std::nullopt);
 CLI::Option* take_one_of(CLI::Option* option, const std::vector<std::string>& choices);
+// Of a table's rows, for --help and for the nearest one.
+template <class Row>
+std::vector<std::string> names_of(std::span<const Row> table) {
+  std::vector<std::string> names;
+  for (const Row& row : table) names.emplace_back(row.name);
+  return names;
+}
 CLI::Option* take_number_of(CLI::Option* option, const std::vector<double>& choices);
 CLI::Option* take_truth(CLI::Option* option);  // true or false, and what stands for them
 

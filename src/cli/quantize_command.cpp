@@ -16,14 +16,6 @@
 namespace halftone {
 namespace {
 
-// Of a table's rows, for --help and for the nearest one.
-template <class Row>
-std::vector<std::string> names_of(std::span<const Row> table) {
-  std::vector<std::string> names;
-  for (const Row& row : table) names.emplace_back(row.name);
-  return names;
-}
-
 class QuantizeCommand : public Command {
  public:
   CLI::App* add_to(CLI::App& program) override {
