@@ -201,7 +201,7 @@ void write_synthetic_tokenizer(const Json& config, const std::string& directory)
                       {"trim_offsets", true},
                       {"use_regex", true}};
   const int64_t vocab = parse(config).vocab;
-  Json tokens = Json::object();
+  nlohmann::json tokens = nlohmann::json::object();  // Json would look through all for each
   for (int64_t id = 0; id < vocab; ++id)
     tokens[id < 256 ? to_utf8(byte_to_character(static_cast<uint8_t>(id)))
                     : "<" + std::to_string(id) + ">"] = id;
@@ -212,7 +212,7 @@ void write_synthetic_tokenizer(const Json& config, const std::string& directory)
       {"pre_tokenizer", bytes},
       {"post_processor", nullptr},
       {"decoder", bytes},
-      {"model", {{"type", "BPE"}, {"vocab", tokens}, {"merges", Json::array()}}}};
+      {"model", {{"type", "BPE"}, {"vocab", Json(tokens)}, {"merges", Json::array()}}}};
   write_file_atomically(directory + "/tokenizer.json", tokenizer.dump());
 }
 
