@@ -2,108 +2,129 @@
 
 #include <algorithm>
 #include <cassert>
-#include <limits>
-#include <vector>
-
-#include "backend/block_search.h"
+#include <cmath>
+#include <span>
 
 namespace halftone {
 namespace {
 
-using Group = GroupWeights<1>;
+// Floats side by side, in loops that a compiler makes vectors of.
+struct FloatLanes {
+  float lanes[kBlockLanes];
 
-// The groups of a superblock: multiples of the unit that costs all of them together least.
-class Superblock {
- public:
-  Superblock(const BlockSearch& search, std::span<const Group> groups)
-      : search_(search), groups_(groups), best_(groups.size(), search.nothing()) {
-    for (const Group& group : groups) {
-      wanted_.push_back(search.fit(group));
-      centres_.push_back(search.centre(group, wanted_.back()));
-    }
+  FloatLanes(float x = 0) { std::fill_n(lanes, kBlockLanes, x); }
+  template <class Function>
+  static FloatLanes of_each(const Function& function) {
+    FloatLanes out;
+    for (int i = 0; i < kBlockLanes; ++i) out.lanes[i] = function(i);
+    return out;
   }
-
-  const std::vector<GroupScale>& fit() {
-    GroupScale largest;
-    for (const GroupScale& wanted : wanted_) {
-      if (BlockSearch::magnitude(wanted.scale) > BlockSearch::magnitude(largest.scale))
-        largest.scale = wanted.scale;
-      largest.offset = std::max(largest.offset, wanted.offset);
-    }
-    if (largest.scale == 0) return best_;
-    for (int i = 0; i < search_.units(); ++i) try_unit(search_.unit(i, largest), search_.reach());
-    if (search_.seeks_further()) try_unit(best_unit_, search_.further());
-    return best_;
+  static FloatLanes load(const float* x) {
+    return of_each([x](int i) { return x[i]; });
   }
-
- private:
-  void try_unit(GroupScale unit, Reach reach) {
-    float sum = 0;
-    std::vector<GroupScale> found;
-    for (size_t i = 0; i < groups_.size() && sum < least_; ++i) {
-      const auto [values, loss] =
-          search_.best_multiples(groups_[i], wanted_[i], centres_[i], unit, reach);
-      found.push_back(values);
-      sum += loss;
-    }
-    if (!(sum < least_) || found.size() != groups_.size()) return;
-    least_ = sum;
-    best_ = found;
-    best_unit_ = unit;
-  }
-
-  const BlockSearch& search_;
-  std::span<const Group> groups_;
-  std::vector<GroupScale> wanted_, best_;
-  std::vector<float> centres_;
-  GroupScale best_unit_;
-  float least_ = std::numeric_limits<float>::infinity();
+  void store(float* x) const { std::copy_n(lanes, kBlockLanes, x); }
 };
+
+FloatLanes operator+(const FloatLanes& a, const FloatLanes& b) {
+  return FloatLanes::of_each([&](int i) { return a.lanes[i] + b.lanes[i]; });
+}
+FloatLanes operator-(const FloatLanes& a, const FloatLanes& b) {
+  return FloatLanes::of_each([&](int i) { return a.lanes[i] - b.lanes[i]; });
+}
+FloatLanes operator*(const FloatLanes& a, const FloatLanes& b) {
+  return FloatLanes::of_each([&](int i) { return a.lanes[i] * b.lanes[i]; });
+}
+FloatLanes operator/(const FloatLanes& a, const FloatLanes& b) {
+  return FloatLanes::of_each([&](int i) { return a.lanes[i] / b.lanes[i]; });
+}
+FloatLanes where_less(const FloatLanes& a, const FloatLanes& b, const FloatLanes& x,
+                      const FloatLanes& y) {
+  return FloatLanes::of_each(
+      [&](int i) { return a.lanes[i] < b.lanes[i] ? x.lanes[i] : y.lanes[i]; });
+}
+FloatLanes lesser(const FloatLanes& a, const FloatLanes& b) {
+  return FloatLanes::of_each([&](int i) { return halftone::lesser(a.lanes[i], b.lanes[i]); });
+}
+FloatLanes greater(const FloatLanes& a, const FloatLanes& b) {
+  return FloatLanes::of_each([&](int i) { return halftone::greater(a.lanes[i], b.lanes[i]); });
+}
+bool any_above_zero(const FloatLanes& x) {
+  float largest = 0;
+  for (int i = 0; i < kBlockLanes; ++i) largest = halftone::greater(largest, x.lanes[i]);
+  return largest > 0;
+}
+FloatLanes number_of_bits(const FloatLanes& x) {
+  return FloatLanes::of_each([&](int i) { return halftone::number_of_bits(x.lanes[i]); });
+}
+FloatLanes bits_of_number(const FloatLanes& x) {
+  return FloatLanes::of_each([&](int i) { return halftone::bits_of_number(x.lanes[i]); });
+}
+FloatLanes storable_in_f16(const FloatLanes& x) {
+  return FloatLanes::of_each([&](int i) { return halftone::storable_in_f16(x.lanes[i]); });
+}
+
+void note_table(std::span<const float> levels, BlockGrid& grid) {
+  assert(levels.size() == BlockGrid::kLevels);
+  grid.lowest_level = levels.front();
+  grid.highest_level = levels.back();
+  size_t level = 0;
+  for (int i = 0; i < BlockGrid::kWholes; ++i) {
+    const auto x = static_cast<float>(i - BlockGrid::kWholes / 2);
+    const auto distance = [&](size_t k) { return std::abs(x - levels[k]); };
+    while (level + 1 < levels.size() && distance(level + 1) < distance(level)) {
+      grid.steps[level] = x;
+      grid.rises[level] = levels[level + 1] - levels[level];
+      ++level;
+    }
+    grid.nearest[i] = levels[level];
+  }
+  assert(level + 1 == levels.size());
+}
 
 }  // namespace
 
-void fit_block_row(const GridFit& fit, const WeighedRow& row, float* scales, float* offsets) {
-  const Grid& grid = fit.grid;
-  assert((offsets != nullptr) == grid.offsets && grid.group_size > 0);
-  const NearestLevels nearest(grid.table);
-  const BlockSearch search(fit, !row.importance.empty(), nearest.levels);
-  std::vector<float> alike;
-  if (row.importance.empty()) alike.assign(row.weights.size(), 1.0f);
-  const float* importance = alike.empty() ? row.importance.data() : alike.data();
+BlockGrid block_grid(const GridFit& fit, bool weighed) {
+  const Grid& from = fit.grid;
+  assert(from.group_size > 0);
+  BlockGrid grid{.even = from.table == LevelTable::even,
+                 .offsets = from.offsets,
+                 .signed_scales = from.signed_scales,
+                 .searched = fit.search != ScaleSearch::minmax,
+                 .largest = static_cast<float>(from.levels() - 1),
+                 .zero = static_cast<float>(from.symmetric_zero()),
+                 .width = static_cast<int>(from.group_size),
+                 .superblocks = from.superblock > 0};
+  grid.exponent_of_square = (grid.searched && !weighed ? fit.power : 2.0f) / 2 - 1;
+  if (!grid.even) note_table(levels_of(from.table), grid);
+  if (!grid.superblocks) return grid;
+  grid.together = static_cast<int>(from.superblock / from.group_size);
+  // Even levels are divided by their scale: never 0.
+  const auto multiples = static_cast<float>(1 << from.multiple_bits);
+  grid.lowest_scale = grid.even ? 1 : -multiples / 2;
+  grid.highest_scale = grid.offsets ? multiples - 1 : multiples / 2 - 1;
+  grid.highest_offset = grid.offsets ? grid.highest_scale : 0;
+  return grid;
+}
 
-  std::vector<Group> groups;
-  const auto width = static_cast<size_t>(grid.group_size);
-  for (size_t at = 0; at < row.weights.size(); at += width)
-    groups.push_back({row.weights.data() + at, importance + at, static_cast<int>(width)});
-  assert(groups.size() * width == row.weights.size());
-
-  const size_t step = grid.superblock > 0 ? static_cast<size_t>(grid.superblock) / width : 1;
-  assert(groups.size() % step == 0);
-  const auto store = [&](size_t group, GroupScale values) {
-    scales[group] = values.scale;
-    if (offsets != nullptr) offsets[group] = values.offset;
-  };
-  for (size_t begin = 0; begin < groups.size(); begin += step) {
-    if (grid.superblock == 0) {
-      store(begin, search.stored(search.fit(groups[begin])));
-      continue;
-    }
-    Superblock superblock(search, std::span(groups).subspan(begin, step));
-    const std::vector<GroupScale>& found = superblock.fit();
-    for (size_t i = 0; i < step; ++i) store(begin + i, found[i]);
-  }
+void fit_block_row(const BlockGrid& grid, const BlockRow& row) {
+  BlockLanes<FloatLanes>(grid).fit(row);
 }
 
 void fit_block_rows(ThreadPool& threads, const GridFit& fit, ConstView w, ConstView importance,
-                    View scales, View offsets) {
+                    View scales, View offsets, FitBlockRow fit_row) {
+  const BlockGrid grid = block_grid(fit, !importance.empty());
+  const int64_t groups = w.cols / grid.width;
+  assert(BlockLanes<FloatLanes>::takes(grid));
+  assert(groups * grid.width == w.cols && groups % grid.together == 0);
   assert(importance.empty() || importance.cols == w.cols);
-  const auto cols = static_cast<size_t>(w.cols);
-  const std::span<const float> counts =
-      importance.empty() ? std::span<const float>() : std::span(importance.row<float>(0), cols);
+  assert(scales.cols == groups && fit.grid.offsets == !offsets.empty());
   threads.parallel_for(w.rows, 4, [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row)
-      fit_block_row(fit, {{w.row<float>(row), cols}, counts}, scales.row<float>(row),
-                    fit.grid.offsets ? offsets.row<float>(row) : nullptr);
+      fit_row(grid, {.weights = w.row<float>(row),
+                     .importance = importance.empty() ? nullptr : importance.row<float>(0),
+                     .groups = groups,
+                     .scales = scales.row<float>(row),
+                     .offsets = offsets.empty() ? nullptr : offsets.row<float>(row)});
   });
 }
 

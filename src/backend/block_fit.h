@@ -1,23 +1,17 @@
-// Backend::fit_blocks() on the host, row by row.
+// Backend::fit_blocks() on the host, on any processor.
 #pragma once
 
-#include <span>
-
 #include "backend/backend.h"
+#include "backend/block_lanes.h"
 
 namespace halftone {
 
-// Weights of one row, and how much the error of each counts (as many, or none: all alike).
-struct WeighedRow {
-  std::span<const float> weights, importance;
-};
+// What fit_block_rows() does with a row, in the instructions of a processor.
+using FitBlockRow = void (*)(const BlockGrid& grid, const BlockRow& row);
+void fit_block_row(const BlockGrid& grid, const BlockRow& row);  // in everybody's
 
-// Scales (groups) and, where the grid has them, offsets (groups) of a row, as fit_blocks() finds
-// them.
-void fit_block_row(const GridFit& fit, const WeighedRow& row, float* scales, float* offsets);
-
-// Of a matrix (rows, in) by the pool's threads; importance (1, in) or empty. All on the host.
+// w (rows, in) by the pool's threads; importance (1, in) or empty. All on the host.
 void fit_block_rows(ThreadPool& threads, const GridFit& fit, ConstView w, ConstView importance,
-                    View scales, View offsets);
+                    View scales, View offsets, FitBlockRow fit_row = fit_block_row);
 
 }  // namespace halftone

@@ -44,23 +44,42 @@ struct Fitted {
   std::vector<float> scales, offsets;
 };
 
+// Weights of one row, and how much the error of each counts (none: all alike).
+struct WeighedRow {
+  std::span<const float> weights, counts;
+};
+
+void fit_row(const GridFit& how, const WeighedRow& row, float* scales, float* offsets) {
+  const BlockGrid grid = block_grid(how, !row.counts.empty());
+  fit_block_row(grid, {.weights = row.weights.data(),
+                       .importance = row.counts.empty() ? nullptr : row.counts.data(),
+                       .groups = static_cast<int64_t>(row.weights.size()) / grid.width,
+                       .scales = scales,
+                       .offsets = offsets});
+}
+
 // What is minimized, of a group.
 float block_loss(const GridFit& how, const WeighedRow& group, float scale, float offset) {
-  const NearestLevels nearest(how.grid.table);
-  const GroupWeights<1> weights{group.weights.data(), group.importance.data(),
-                                static_cast<int>(group.weights.size())};
-  return BlockSearch(how, false, nearest.levels).loss(weights, {scale, offset});
+  struct Weights {
+    const WeighedRow& row;
+    int count;
+    float weight(int i) const { return row.weights[static_cast<size_t>(i)]; }
+    float importance(int i) const { return row.counts[static_cast<size_t>(i)]; }
+  };
+  const BlockGrid grid = block_grid(how, false);
+  const BlockSearch<float, LevelLookup> search(grid, {grid.nearest});
+  return search.loss(Weights{group, static_cast<int>(group.weights.size())}, {scale, offset});
 }
 
 WeighedRow part_of(const WeighedRow& row, size_t begin, size_t count) {
-  return {row.weights.subspan(begin, count), row.importance.subspan(begin, count)};
+  return {row.weights.subspan(begin, count), row.counts.subspan(begin, count)};
 }
 
 Fitted fit(const GridFit& how, const std::vector<float>& weights) {
   const auto groups = static_cast<size_t>(how.grid.groups(static_cast<int64_t>(weights.size())));
   Fitted fitted{std::vector<float>(groups), std::vector<float>(groups)};
-  fit_block_row(how, {weights, {}}, fitted.scales.data(),
-                how.grid.offsets ? fitted.offsets.data() : nullptr);
+  fit_row(how, {weights, {}}, fitted.scales.data(),
+          how.grid.offsets ? fitted.offsets.data() : nullptr);
   return fitted;
 }
 
@@ -115,8 +134,8 @@ TEST(BlockFit, ImportanceDecides) {
     const auto error = [&](std::span<const float> counts) {
       const auto groups = static_cast<size_t>(grid.groups(256));
       std::vector<float> scales(groups), offsets(groups);
-      fit_block_row({.grid = grid}, {weights, counts}, scales.data(),
-                    grid.offsets ? offsets.data() : nullptr);
+      fit_row({.grid = grid}, {weights, counts}, scales.data(),
+              grid.offsets ? offsets.data() : nullptr);
       float sum = 0;
       for (size_t i = 0; i < groups; ++i)
         sum += block_loss({.grid = grid, .power = 2}, part_of({weights, importance}, 32 * i, 32),
@@ -135,7 +154,7 @@ TEST(BlockFit, MultiplesKeepAWeightThatOutweighsTheOthers) {
   for (size_t i = 0; i < weights.size(); i += 256) importance[i] = 1000;
   const auto error = [&](const Grid& grid) {
     std::vector<float> scales(64), offsets(64);
-    fit_block_row({.grid = grid}, {weights, importance}, scales.data(), offsets.data());
+    fit_row({.grid = grid}, {weights, importance}, scales.data(), offsets.data());
     float sum = 0;
     for (size_t i = 0; i < scales.size(); ++i)
       sum += block_loss({.grid = grid, .power = 2}, part_of({weights, importance}, 32 * i, 32),

@@ -6,8 +6,10 @@
 #include <algorithm>
 #include <fstream>
 
+#include "backend/block_fit.h"
 #include "backend/cpu/cpu_operations.h"
 #include "backend/cpu/quant_ops.h"
+#include "backend/cpu/simd/quantizer_kernels.h"
 
 namespace halftone {
 
@@ -100,6 +102,12 @@ void CpuBackend::gather_columns(ConstView w, std::span<const int32_t> order, Vie
 void CpuBackend::fit_grid(ConstView w, const GridFit& fit, ConstView importance, View scales,
                           View zeros) {
   cpu_fit_grid(pool_, kernels_.isa, {w, importance}, fit, scales, zeros);
+}
+
+void CpuBackend::fit_blocks(ConstView w, const GridFit& fit, ConstView importance, View scales,
+                            View offsets) {
+  fit_block_rows(pool_, fit, w, importance, scales, offsets,
+                 simd::quantizer_kernels_for(kernels_.isa).fit_block_row);
 }
 
 void CpuBackend::quantize_columns(ConstView w, View target, ConstView factor,

@@ -57,6 +57,8 @@ class CpuBackend final : public Backend {
   void gather_columns(ConstView w, std::span<const int32_t> order, View out) override;
   void fit_grid(ConstView w, const GridFit& fit, ConstView importance, View scales,
                 View zeros) override;
+  void fit_blocks(ConstView w, const GridFit& fit, ConstView importance, View scales,
+                  View offsets) override;
   void quantize_columns(ConstView w, View target, ConstView factor, const ColumnBlock& block,
                         const Grid& grid, ConstView scales, ConstView zeros, View codes,
                         View errors) override;

@@ -17,16 +17,25 @@ struct BlockProblem {
   float* offsets;  // null: none
   int64_t w_ld, scales_ld, offsets_ld;
   int64_t groups, total;  // of a row, of all rows
-  int width, lanes;       // of a group, groups of a superblock (1: none)
-  bool superblocks, uneven;
-  BlockSearch search;
-  NearestLevels nearest;
+  BlockGrid grid;
 };
+
+// A group's weights; weight i lies at i · kStride.
+template <int kStride>
+struct Group {
+  const float* weights;
+  const float* counts;
+  int count;
+  constexpr float weight(int i) const { return weights[i * kStride]; }
+  constexpr float importance(int i) const { return counts[i * kStride]; }
+};
+
+using Search = BlockSearch<float, LevelLookup>;
 
 // The values of the unit that costs the superblock's groups together least. All lanes of a warp
 // call it.
 template <int kThreads>
-__device__ GroupScale fit_superblock(const BlockSearch& search, const GroupWeights<kThreads>& group,
+__device__ GroupScale fit_superblock(const Search& search, const Group<kThreads>& group,
                                      int lanes) {
   const int first = static_cast<int>(threadIdx.x) % 32 / lanes * lanes;
   const auto of_lane = [first](float value, int i) { return __shfl_sync(~0u, value, first + i); };
@@ -35,7 +44,7 @@ __device__ GroupScale fit_superblock(const BlockSearch& search, const GroupWeigh
   GroupScale largest;
   for (int i = 0; i < lanes; ++i) {
     const GroupScale other{of_lane(wanted.scale, i), of_lane(wanted.offset, i)};
-    if (BlockSearch::magnitude(other.scale) > BlockSearch::magnitude(largest.scale))
+    if (Search::magnitude(other.scale) > Search::magnitude(largest.scale))
       largest.scale = other.scale;
     largest.offset = fmaxf(largest.offset, other.offset);
   }
@@ -43,7 +52,7 @@ __device__ GroupScale fit_superblock(const BlockSearch& search, const GroupWeigh
   GroupScale best = search.nothing(), best_unit;
   float least = INFINITY;
   const auto try_unit = [&](GroupScale unit, Reach reach) {
-    const BlockSearch::Found found = search.best_multiples(group, wanted, centre, unit, reach);
+    const Search::Found found = search.best_multiples(group, wanted, centre, unit, reach);
     float sum = 0;
     for (int i = 0; i < lanes; ++i) sum += of_lane(found.loss, i);
     if (!(sum < least)) return;
@@ -60,27 +69,27 @@ template <int kThreads>
 __global__ void __launch_bounds__(kThreads) fit_groups(const __grid_constant__ BlockProblem p) {
   extern __shared__ float shared[];
   float* levels = shared;
-  float* weights = shared + NearestLevels::kCount + threadIdx.x;
-  float* counts = weights + p.width * kThreads;
-  if (p.uneven)
-    for (int i = threadIdx.x; i < NearestLevels::kCount; i += kThreads)
-      levels[i] = p.nearest.levels[i];
+  const int width = p.grid.width, lanes = p.grid.together;
+  float* weights = shared + BlockGrid::kWholes + threadIdx.x;
+  float* counts = weights + width * kThreads;
+  if (!p.grid.even)
+    for (int i = threadIdx.x; i < BlockGrid::kWholes; i += kThreads) levels[i] = p.grid.nearest[i];
 
   const int64_t index = int64_t{blockIdx.x} * kThreads + threadIdx.x;
   const bool stores = index < p.total;  // the others go along, for the sake of their warp
-  const int64_t own = stores ? index : threadIdx.x % p.lanes;
+  const int64_t own = stores ? index : static_cast<int>(threadIdx.x) % lanes;
   const int64_t row = own / p.groups, at = own % p.groups;
-  for (int i = 0; i < p.width; ++i) {
-    const int64_t column = at * p.width + i;
+  for (int i = 0; i < width; ++i) {
+    const int64_t column = at * width + i;
     weights[i * kThreads] = p.w[row * p.w_ld + column];
     counts[i * kThreads] = p.importance == nullptr ? 1.0f : p.importance[column];
   }
   __syncthreads();
 
-  const BlockSearch search = p.search.with(levels);
-  const GroupWeights<kThreads> group{weights, counts, p.width};
+  const Search search(p.grid, {levels});
+  const Group<kThreads> group{weights, counts, width};
   const GroupScale found =
-      p.superblocks ? fit_superblock(search, group, p.lanes) : search.stored(search.fit(group));
+      p.grid.superblocks ? fit_superblock(search, group, lanes) : search.stored(search.fit(group));
   if (!stores) return;
   p.scales[row * p.scales_ld + at] = found.scale;
   if (p.offsets != nullptr) p.offsets[row * p.offsets_ld + at] = found.offset;
@@ -89,7 +98,7 @@ __global__ void __launch_bounds__(kThreads) fit_groups(const __grid_constant__ B
 template <int kThreads>
 void launch(Context& context, const BlockProblem& problem) {
   const size_t bytes =
-      (NearestLevels::kCount + size_t{2} * kThreads * static_cast<size_t>(problem.width)) * 4;
+      (BlockGrid::kWholes + size_t{2} * kThreads * static_cast<size_t>(problem.grid.width)) * 4;
   const auto blocks = static_cast<unsigned>((problem.total + kThreads - 1) / kThreads);
   fit_groups<kThreads><<<blocks, kThreads, bytes, context.compute()>>>(problem);
   check_launch("fit_blocks");
@@ -101,16 +110,14 @@ bool fit_blocks(Context& context, const GridInputs& inputs, const GridFit& fit,
                 const GridResults& results) {
   const auto& [w, importance] = inputs;
   const auto& [scales, offsets] = results;
-  const Grid& grid = fit.grid;
-  const int64_t groups = grid.groups(w.cols);
-  const int64_t lanes = grid.superblock > 0 ? grid.superblock / grid.group_size : 1;
-  assert(w.dtype == DType::f32 && grid.group_size > 0 && groups * grid.group_size == w.cols);
-  assert(groups % lanes == 0 && grid.offsets == !offsets.empty());
+  const BlockGrid grid = block_grid(fit, !importance.empty());
+  const int64_t groups = w.cols / grid.width;
+  assert(w.dtype == DType::f32 && groups * grid.width == w.cols);
+  assert(groups % grid.together == 0 && fit.grid.offsets == !offsets.empty());
   assert(importance.empty() || (importance.dtype == DType::f32 && importance.cols == w.cols));
-  const bool held = grid.group_size <= 128 && lanes <= 32 && 32 % lanes == 0;
+  const bool held = grid.width <= 128 && grid.together <= 32 && 32 % grid.together == 0;
   if (!held) return false;
   if (w.empty()) return true;
-  const NearestLevels nearest(grid.table);
   const BlockProblem problem{.w = w.row<float>(0),
                              .importance = importance.empty() ? nullptr : importance.row<float>(0),
                              .scales = scales.row<float>(0),
@@ -120,14 +127,9 @@ bool fit_blocks(Context& context, const GridInputs& inputs, const GridFit& fit,
                              .offsets_ld = offsets.ld,
                              .groups = groups,
                              .total = w.rows * groups,
-                             .width = static_cast<int>(grid.group_size),
-                             .lanes = static_cast<int>(lanes),
-                             .superblocks = grid.superblock > 0,
-                             .uneven = grid.table != LevelTable::even,
-                             .search = BlockSearch(fit, !importance.empty(), nullptr),
-                             .nearest = nearest};
+                             .grid = grid};
   // 48 KB of shared memory hold two numbers for each weight.
-  if (problem.width <= 32)
+  if (grid.width <= 32)
     launch<128>(context, problem);
   else
     launch<32>(context, problem);

@@ -6,6 +6,11 @@
 
 #include "backend/cpu/simd/kernels.h"
 
+namespace halftone {
+struct BlockGrid;
+struct BlockRow;
+}  // namespace halftone
+
 namespace halftone::simd {
 
 // |x|^power = x² · m^(power−2) · 2^(e·(power−2)) with |x| = m · 2^e, m in [0.75, 1.5): a polynomial
@@ -57,6 +62,8 @@ struct QuantizerKernels {
                         const CandidateCodes& codes, float limit);
   // quantize_columns() of one panel.
   void (*quantize_panel)(const ColumnPanel& panel);
+  // fit_blocks() of one row.
+  void (*fit_block_row)(const BlockGrid& grid, const BlockRow& row);
   // out (cols, kTurnedRows) := words (kTurnedRows, cols) transposed.
   void (*transpose)(const float* words, int64_t cols, float* out);
   // words[i] := low[i] and, in the upper half, high[i].

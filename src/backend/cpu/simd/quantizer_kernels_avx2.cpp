@@ -1,6 +1,7 @@
 // The quantizer's kernels for AVX2 with FMA.
 #include <immintrin.h>
 
+#include "backend/block_grid.h"
 #include "backend/cpu/simd/attention_layout.h"
 #include "backend/cpu/simd/kernel_constants.h"
 #include "backend/cpu/simd/quantizer_kernels.h"
@@ -11,6 +12,9 @@
 #pragma GCC push_options
 #pragma GCC target("avx2,fma,f16c")
 #endif
+
+// Here, so that its templates are for these instructions.
+#include "backend/block_lanes.h"
 
 namespace halftone::simd {
 namespace {
@@ -25,6 +29,7 @@ static_assert(kTurnedRows == kKeyTile, "transpose() is attention's");
 #include "backend/cpu/simd/pair_rows.inl"
 #include "backend/cpu/simd/candidate_loss.inl"
 #include "backend/cpu/simd/quantize_panel.inl"
+#include "backend/cpu/simd/block_rows.inl"
 // clang-format on
 
 }  // namespace
@@ -41,6 +46,7 @@ namespace halftone::simd {
 const QuantizerKernels kAvx2QuantizerKernels = {.candidate_loss = candidate_loss,
                                                 .weighed_loss = weighed_loss,
                                                 .quantize_panel = quantize_panel,
+                                                .fit_block_row = fit_block_row,
                                                 .transpose = transpose,
                                                 .pair_rows = pair_rows};
 

@@ -1,6 +1,7 @@
 // The quantizer's kernels for AVX-512 (F, BW, DQ, VL).
 #include <immintrin.h>
 
+#include "backend/block_grid.h"
 #include "backend/cpu/simd/attention_layout.h"
 #include "backend/cpu/simd/kernel_constants.h"
 #include "backend/cpu/simd/quantizer_kernels.h"
@@ -13,6 +14,9 @@
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")
 #endif
+
+// Here, so that its templates are for these instructions.
+#include "backend/block_lanes.h"
 
 namespace halftone::simd {
 namespace {
@@ -27,6 +31,7 @@ static_assert(kTurnedRows == kKeyTile, "transpose() is attention's");
 #include "backend/cpu/simd/pair_rows.inl"
 #include "backend/cpu/simd/candidate_loss.inl"
 #include "backend/cpu/simd/quantize_panel.inl"
+#include "backend/cpu/simd/block_rows.inl"
 // clang-format on
 
 }  // namespace
@@ -43,6 +48,7 @@ namespace halftone::simd {
 const QuantizerKernels kAvx512QuantizerKernels = {.candidate_loss = candidate_loss,
                                                   .weighed_loss = weighed_loss,
                                                   .quantize_panel = quantize_panel,
+                                                  .fit_block_row = fit_block_row,
                                                   .transpose = transpose,
                                                   .pair_rows = pair_rows};
 

@@ -1,7 +1,11 @@
 // The quantizer's kernels for any processor.
+#include "backend/block_grid.h"
 #include "backend/cpu/simd/attention_layout.h"
 #include "backend/cpu/simd/kernel_constants.h"
 #include "backend/cpu/simd/quantizer_kernels.h"
+
+// Here, so that its templates are for these instructions.
+#include "backend/block_lanes.h"
 
 namespace halftone::simd {
 namespace {
@@ -16,6 +20,7 @@ static_assert(kTurnedRows == kKeyTile, "transpose() is attention's");
 #include "backend/cpu/simd/pair_rows.inl"
 #include "backend/cpu/simd/candidate_loss.inl"
 #include "backend/cpu/simd/quantize_panel.inl"
+#include "backend/cpu/simd/block_rows.inl"
 // clang-format on
 
 }  // namespace
@@ -26,6 +31,7 @@ namespace halftone::simd {
 const QuantizerKernels kScalarQuantizerKernels = {.candidate_loss = candidate_loss,
                                                   .weighed_loss = weighed_loss,
                                                   .quantize_panel = quantize_panel,
+                                                  .fit_block_row = fit_block_row,
                                                   .transpose = transpose,
                                                   .pair_rows = pair_rows};
 

@@ -30,6 +30,8 @@ inline Vec times_power_of_two(Vec a, Vec n) {
 inline Vec select_less(Vec a, Vec b, Vec x, Vec y) {
   return {_mm256_blendv_ps(y.v, x.v, _mm256_cmp_ps(a.v, b.v, _CMP_LT_OQ))};
 }
+inline Vec number_of_bits(Vec a) { return {_mm256_cvtepi32_ps(_mm256_castps_si256(a.v))}; }
+inline Vec bits_of_number(Vec a) { return {_mm256_castsi256_ps(_mm256_cvttps_epi32(a.v))}; }
 inline float first_of(Vec a) { return _mm256_cvtss_f32(a.v); }
 inline float sum_of(Vec a) {
   const __m128 four = _mm_add_ps(_mm256_castps256_ps128(a.v), _mm256_extractf128_ps(a.v, 1));

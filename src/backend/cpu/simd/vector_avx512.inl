@@ -27,6 +27,9 @@ inline Vec times_power_of_two(Vec a, Vec n) { return {_mm512_scalef_ps(a.v, n.v)
 inline Vec select_less(Vec a, Vec b, Vec x, Vec y) {
   return {_mm512_mask_blend_ps(_mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ), y.v, x.v)};
 }
+// The bits of a float as a whole number, and back, cut off.
+inline Vec number_of_bits(Vec a) { return {_mm512_cvtepi32_ps(_mm512_castps_si512(a.v))}; }
+inline Vec bits_of_number(Vec a) { return {_mm512_castsi512_ps(_mm512_cvttps_epi32(a.v))}; }
 inline float first_of(Vec a) { return _mm512_cvtss_f32(a.v); }
 inline float sum_of(Vec a) { return _mm512_reduce_add_ps(a.v); }
 inline float largest_of(Vec a) { return _mm512_reduce_max_ps(a.v); }

@@ -46,6 +46,12 @@ inline Vec times_power_of_two(Vec a, Vec n) {
 inline Vec select_less(Vec a, Vec b, Vec x, Vec y) {
   return each([&](int i) { return a.v[i] < b.v[i] ? x.v[i] : y.v[i]; });
 }
+inline Vec number_of_bits(Vec a) {
+  return each([&](int i) { return static_cast<float>(std::bit_cast<int32_t>(a.v[i])); });
+}
+inline Vec bits_of_number(Vec a) {
+  return each([&](int i) { return std::bit_cast<float>(static_cast<int32_t>(a.v[i])); });
+}
 inline float first_of(Vec a) { return a.v[0]; }
 inline float sum_of(Vec a) { return (a.v[0] + a.v[1]) + (a.v[2] + a.v[3]); }
 inline float largest_of(Vec a) {

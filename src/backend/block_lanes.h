@@ -1,0 +1,126 @@
+// The groups of a row fitted side by side, each in a lane of vectors: the search of
+// backend/block_search.h for processors. A template alone, so that what includes it decides the
+// instruction set.
+#pragma once
+
+#include "backend/block_search.h"
+
+namespace halftone {
+
+// One row: its weights, and how much the error of each counts.
+struct BlockRow {
+  const float* weights;
+  const float* importance;
+  int64_t groups;
+  float* scales;   // (groups)
+  float* offsets;  // (groups), or null
+};
+
+constexpr int kBlockLanes = 16;  // groups at a time: of a superblock of Q6_K, two of Q4_K
+
+// Lanes: kBlockLanes floats, with load() and store() of as many, + − * /, and the functions that
+// backend/block_grid.h has for floats.
+template <class Lanes>
+class BlockLanes {
+ public:
+  explicit BlockLanes(const BlockGrid& grid) : grid_(grid), search_(grid, LevelSteps{grid}) {}
+
+  // The width of a group at most, and of how many a superblock may be.
+  static constexpr int kWidest = 512;
+  static bool takes(const BlockGrid& grid) {
+    return grid.width <= kWidest && grid.together <= kBlockLanes &&
+           kBlockLanes % grid.together == 0;
+  }
+
+  void fit(const BlockRow& row) {
+    for (int64_t begin = 0; begin < row.groups; begin += kBlockLanes) {
+      const Values found = fit_groups(row, begin);
+      float scales[kBlockLanes], offsets[kBlockLanes];
+      found.scale.store(scales);
+      found.offset.store(offsets);
+      for (int lane = 0; lane < kBlockLanes && begin + lane < row.groups; ++lane) {
+        row.scales[begin + lane] = scales[lane];
+        if (row.offsets != nullptr) row.offsets[begin + lane] = offsets[lane];
+      }
+    }
+  }
+
+ private:
+  struct Group {
+    const float* weights;
+    const float* counts;
+    int count;
+    Lanes weight(int i) const { return Lanes::load(weights + i * kBlockLanes); }
+    Lanes importance(int i) const { return Lanes::load(counts + i * kBlockLanes); }
+  };
+  // Levels by adding up the steps below.
+  struct LevelSteps {
+    const BlockGrid& grid;
+    Lanes operator()(const Lanes& whole) const {
+      Lanes level = grid.lowest_level;
+      for (int i = 0; i < BlockGrid::kLevels - 1; ++i)
+        level = level + where_less(whole, grid.steps[i], 0, grid.rises[i]);
+      return level;
+    }
+  };
+  using Search = BlockSearch<Lanes, LevelSteps>;
+  using Values = typename Search::Values;
+
+  // Lanes beyond the last group take the first superblock's once more.
+  Values fit_groups(const BlockRow& row, int64_t begin) {
+    for (int lane = 0; lane < kBlockLanes; ++lane) {
+      const int64_t own = begin + lane < row.groups ? begin + lane : begin + lane % grid_.together;
+      for (int i = 0; i < grid_.width; ++i) {
+        weights_[i * kBlockLanes + lane] = row.weights[own * grid_.width + i];
+        counts_[i * kBlockLanes + lane] =
+            row.importance == nullptr ? 1.0f : row.importance[own * grid_.width + i];
+      }
+    }
+    const Group group{weights_, counts_, grid_.width};
+    return grid_.superblocks ? fit_superblocks(group) : search_.stored(search_.fit(group));
+  }
+
+  // The values of the unit that costs a superblock's groups together least.
+  Values fit_superblocks(const Group& group) const {
+    const Values wanted = search_.fit(group);
+    const Lanes centre = search_.centre(group, wanted);
+    const Values largest{
+        over_superblocks(wanted.scale, 0,
+                         [](float a, float b) { return size(b) > size(a) ? b : a; }),
+        over_superblocks(wanted.offset, 0, [](float a, float b) { return b > a ? b : a; })};
+    Values best = search_.nothing(), best_unit;
+    Lanes least = __builtin_inff();
+    const auto try_unit = [&](const Values& unit, Reach reach) {
+      const auto found = search_.best_multiples(group, wanted, centre, unit, reach);
+      const Lanes sum = over_superblocks(found.loss, 0, [](float a, float b) { return a + b; });
+      const Lanes better = where_less(sum, least, 1, 0);
+      best = Search::where(better, found.values, best);
+      best_unit = Search::where(better, unit, best_unit);
+      least = Search::where(better, sum, least);
+    };
+    for (int i = 0; i < search_.units(); ++i) try_unit(search_.unit(i, largest), search_.reach());
+    if (search_.seeks_further()) try_unit(best_unit, search_.further());
+    return Search::where(Search::magnitude(largest.scale), best, search_.nothing());
+  }
+
+  static float size(float x) { return x < 0 ? -x : x; }
+
+  // In every lane what its superblock's make together, from the first to the last.
+  template <class Fold>
+  Lanes over_superblocks(const Lanes& x, float start, const Fold& fold) const {
+    float lanes[kBlockLanes];
+    x.store(lanes);
+    for (int begin = 0; begin < kBlockLanes; begin += grid_.together) {
+      float together = start;
+      for (int i = 0; i < grid_.together; ++i) together = fold(together, lanes[begin + i]);
+      for (int i = 0; i < grid_.together; ++i) lanes[begin + i] = together;
+    }
+    return Lanes::load(lanes);
+  }
+
+  const BlockGrid& grid_;
+  const Search search_;
+  float weights_[kWidest * kBlockLanes], counts_[kWidest * kBlockLanes];
+};
+
+}  // namespace halftone
