@@ -58,14 +58,16 @@ void fit_row(const GridFit& how, const WeighedRow& row, float* scales, float* of
                        .offsets = offsets});
 }
 
+// A group as the search takes it.
+struct Weights {
+  WeighedRow row;
+  int count;
+  float weight(int i) const { return row.weights[static_cast<size_t>(i)]; }
+  float importance(int i) const { return row.counts[static_cast<size_t>(i)]; }
+};
+
 // What is minimized, of a group.
 float block_loss(const GridFit& how, const WeighedRow& group, float scale, float offset) {
-  struct Weights {
-    const WeighedRow& row;
-    int count;
-    float weight(int i) const { return row.weights[static_cast<size_t>(i)]; }
-    float importance(int i) const { return row.counts[static_cast<size_t>(i)]; }
-  };
   const BlockGrid grid = block_grid(how, false);
   const BlockSearch<float, LevelLookup> search(grid, {grid.nearest});
   return search.loss(Weights{group, static_cast<int>(group.weights.size())}, {scale, offset});
@@ -91,6 +93,80 @@ float total_loss(const GridFit& how, const std::vector<float>& weights, const Fi
     sum += block_loss(how, {std::span(weights).subspan(i * width, width), ones}, fitted.scales[i],
                       fitted.offsets[i]);
   return sum;
+}
+
+// What a device does that computes with floats: a group at a time, the superblock's one after the
+// other.
+Fitted fit_by_floats(const GridFit& how, const WeighedRow& row) {
+  const BlockGrid grid = block_grid(how, !row.counts.empty());
+  const BlockSearch<float, LevelLookup> search(grid, {grid.nearest});
+  const std::vector<float> alike(row.weights.size(), 1.0f);
+  const WeighedRow all{row.weights,
+                       row.counts.empty() ? std::span<const float>(alike) : row.counts};
+  std::vector<Weights> groups;
+  for (size_t at = 0; at < row.weights.size(); at += static_cast<size_t>(grid.width))
+    groups.push_back({part_of(all, at, static_cast<size_t>(grid.width)), grid.width});
+  std::vector<GroupScale> best(groups.size());
+  for (size_t i = 0; i < groups.size(); ++i) best[i] = search.stored(search.fit(groups[i]));
+  const auto together = static_cast<size_t>(grid.together);
+  for (size_t begin = 0; grid.superblocks && begin < groups.size(); begin += together) {
+    GroupScale largest, best_unit;
+    for (size_t i = begin; i < begin + together; ++i) {
+      best[i] = search.nothing();
+      const GroupScale wanted = search.fit(groups[i]);
+      if (std::abs(wanted.scale) > std::abs(largest.scale)) largest.scale = wanted.scale;
+      largest.offset = std::max(largest.offset, wanted.offset);
+    }
+    float least = INFINITY;
+    const auto try_unit = [&](GroupScale unit, Reach reach) {
+      std::vector<GroupScale> found;
+      float sum = 0;
+      for (size_t i = begin; i < begin + together; ++i) {
+        const GroupScale wanted = search.fit(groups[i]);
+        const auto multiples =
+            search.best_multiples(groups[i], wanted, search.centre(groups[i], wanted), unit, reach);
+        found.push_back(multiples.values);
+        sum += multiples.loss;
+      }
+      if (!(sum < least)) return;
+      least = sum;
+      best_unit = unit;
+      std::copy(found.begin(), found.end(), best.begin() + static_cast<std::ptrdiff_t>(begin));
+    };
+    if (largest.scale == 0) continue;
+    for (int i = 0; i < search.units(); ++i) try_unit(search.unit(i, largest), search.reach());
+    if (search.seeks_further()) try_unit(best_unit, search.further());
+  }
+  Fitted fitted;
+  for (const GroupScale& values : best) {
+    fitted.scales.push_back(values.scale);
+    fitted.offsets.push_back(how.grid.offsets ? values.offset : 0);
+  }
+  return fitted;
+}
+
+// Bit for bit.
+TEST(BlockFit, VectorsFindWhatFloatsFind) {
+  std::vector<float> weights = normal_weights(3 * 256, 5);
+  for (size_t i = 0; i < 40; ++i) weights[i] = 0;
+  for (size_t i = 256; i < 512; ++i) weights[i] = i % 32 < 4 ? 1e-3f : 0;
+  weights[600] = 9;
+  std::vector<float> counts(weights.size());
+  for (size_t i = 0; i < counts.size(); ++i) counts[i] = 0.01f + static_cast<float>(i * 7 % 17);
+  const Grid q4_0{.bits = 4, .group_size = 32, .signed_scales = true};
+  for (const Grid& grid : {q4_0, kQ4_1, kQ4_K, kQ6_K, kIq4Nl, kIq4Xs})
+    for (const bool weighed : {false, true})
+      for (const ScaleSearch search : {ScaleSearch::power, ScaleSearch::minmax}) {
+        const GridFit how{.grid = grid, .search = search};
+        const WeighedRow row{weights,
+                             weighed ? std::span<const float>(counts) : std::span<const float>()};
+        const Fitted expected = fit_by_floats(how, row);
+        Fitted actual{std::vector<float>(expected.scales.size()),
+                      std::vector<float>(expected.scales.size())};
+        fit_row(how, row, actual.scales.data(), grid.offsets ? actual.offsets.data() : nullptr);
+        EXPECT_EQ(expected.scales, actual.scales) << grid.bits << ' ' << grid.superblock;
+        EXPECT_EQ(expected.offsets, actual.offsets) << grid.bits << ' ' << grid.superblock;
+      }
 }
 
 // 0 … 15 in steps of 1/8, less 1/2: exactly 16 levels.
