@@ -266,6 +266,26 @@ bool worth_keeping(const Journal& journal, Exit exit, bool as_read) {
   throw;
 }
 
+// What its transform finds goes to the journal that jobs share, or to this one's.
+TransformedModel transform(const Job& job, const Calibration& calibration, const Estimate& estimate,
+                           Journal& journal, QuantizeOutcome& outcome) {
+  TransformedModel transformed =
+      transform_model({.backend = job.backend,
+                       .model = job.model,
+                       .plan = outcome.plan,
+                       .calibration = calibration,
+                       .journal = job.shared.scales ? job.shared.scales : &journal,
+                       .compute = compute_dtype(job.options.dtype, job.backend),
+                       .activations = estimate.activations,
+                       .profile = job.profile,
+                       .later = job.shared.later},
+                      job.options.quiet);
+  outcome.scaling = transformed.text;
+  outcome.seconds_before = transformed.seconds_before;
+  outcome.seconds_later = transformed.seconds_later;
+  return transformed;
+}
+
 // From the first layer, or the one where an interrupted run stopped, to the published output.
 void run_and_publish(const Job& job, const Calibration& calibration, const Estimate& estimate,
                      const MemoryWatch& memory, QuantizeOutcome& outcome) {
@@ -282,21 +302,8 @@ void run_and_publish(const Job& job, const Calibration& calibration, const Estim
   check_place(options.output, job.model, options.force);
   const std::string stamp = model_stamp(job);
   try {
-    Journal* const scales = job.shared.scales;
-    const TransformedModel transformed = transform_model({.backend = job.backend,
-                                                          .model = job.model,
-                                                          .plan = outcome.plan,
-                                                          .calibration = calibration,
-                                                          .journal = scales ? scales : &journal,
-                                                          .compute = compute,
-                                                          .activations = estimate.activations,
-                                                          .profile = job.profile,
-                                                          .later = job.shared.later},
-                                                         options.quiet);
+    const TransformedModel transformed = transform(job, calibration, estimate, journal, outcome);
     const OpenedModel& model = transformed.model ? *transformed.model : job.model;
-    outcome.scaling = transformed.text;
-    outcome.seconds_before = transformed.seconds_before;
-    outcome.seconds_later = transformed.seconds_later;
     if (outcome.plan.dense) {
       outcome.model_fingerprint = hash.value();
       return publish_scaled(job, model, calibration, journal, outcome);
