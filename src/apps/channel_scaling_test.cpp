@@ -153,6 +153,19 @@ TEST_F(ChannelScalingTest, FactorsOfOtherInputsAreNotShared) {
   EXPECT_EQ(shared.names().size(), 2 * found.size());
 }
 
+// What the quantized model is held against is the scaled one: as good as the original itself.
+TEST_F(ChannelScalingTest, TheScaledModelHasTheOriginalsFigures) {
+  options_.dtype = "f32";
+  const QuantizeOutcome scaled = quantize(*backend_, model_, options_);
+  options_.method = "gptq";
+  options_.output = folder_.path("unscaled");
+  const QuantizeOutcome unscaled = quantize(*backend_, model_, options_);
+  ASSERT_FALSE(scaled.scaling.empty());
+  ASSERT_TRUE(unscaled.scaling.empty());
+  EXPECT_EQ(scaled.loss.windows, 1);
+  EXPECT_NEAR(scaled.loss.base_perplexity / unscaled.loss.base_perplexity, 1, 1e-5);
+}
+
 // Written in bf16, as its files are, the dense model is the same function up to that rounding.
 TEST_F(ChannelScalingTest, ScalesOnlyWritesADenseModelThatComputesTheSame) {
   options_.method = "awq";
