@@ -61,20 +61,25 @@ Json stage_json(const std::string& name, const ProfileRow& row) {
 ReportFacts settings_of(const QuantizeOutcome& outcome, const QuantizeOptions& options) {
   const Plan& plan = outcome.plan;
   const Grid grid = plan.main_grid();
-  return {
+  ReportFacts facts = {
       {"method", std::string(plan.method->name)},
       {"recipe", options.recipe},
       {"bits", std::to_string(grid.bits)},
       {"group size", grid.group_size < 0 ? "whole rows" : std::to_string(grid.group_size)},
       {"grid", grid.symmetric ? "symmetric" : "asymmetric"},
-      {"order", plan.solver.order == ColumnOrder::activation ? "act (static groups)" : "none"},
-      {"token weights", std::string(name_of(plan.solver.tokens))},
       {"scale search",
-       search_name(plan.solver) == "power" ? "power 2.4" : std::string(search_name(plan.solver))},
-      {"damping", fmt::format("{:.3g}", plan.solver.damping)},
-      {"calibration", outcome.samples_text + " from " + outcome.calibration_source},
-      {"seed", std::to_string(options.seed)},
-      {"format", std::string(plan.format->name)}};
+       search_name(plan.solver) == "power" ? "power 2.4" : std::string(search_name(plan.solver))}};
+  if (plan.method->in_order) {
+    const bool act = plan.solver.order == ColumnOrder::activation;
+    facts.emplace_back("order", act ? "act (static groups)" : "none");
+    facts.emplace_back("damping", fmt::format("{:.3g}", plan.solver.damping));
+  }
+  if (plan.method->needs_hessian)
+    facts.emplace_back("token weights", std::string(name_of(plan.solver.tokens)));
+  facts.emplace_back("calibration", outcome.samples_text + " from " + outcome.calibration_source);
+  facts.emplace_back("seed", std::to_string(options.seed));
+  facts.emplace_back("format", std::string(plan.format->name));
+  return facts;
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 
 #include "apps/test_model_folder.h"
+#include "base/file.h"
 
 namespace halftone {
 namespace {
@@ -28,6 +29,27 @@ TEST(QuantizeReport, WhereNoneOpensItOnlyTheRefusalsAreSaid) {
   const std::string text = text_of(3);
   EXPECT_THAT(text, HasSubstr("\nRefused   by vLLM"));
   EXPECT_THAT(text, Not(HasSubstr("Opens in")));
+}
+
+TEST(QuantizeReport, NamesTheSettingsThatTheMethodHas) {
+  const auto report_of = [](const std::string& method) {
+    const TestModelFolder folder;
+    QuantizeOptions options = folder.rounding("out", 16);
+    options.method = method;
+    const OpenedModel model = folder.open();
+    const auto backend = make_backend("cpu", {.threads = 1});
+    const std::string path = folder.path("report.html");
+    write_quantize_report(*backend, model, quantize(*backend, model, options), options, path);
+    return read_file(path);
+  };
+  const std::string gptq = report_of("gptq"), awq = report_of("awq"), rtn = report_of("rtn");
+  for (const char* setting : {"act (static groups)", "<dt>damping"}) {
+    EXPECT_THAT(gptq, HasSubstr(setting));
+    EXPECT_THAT(awq, Not(HasSubstr(setting)));
+    EXPECT_THAT(rtn, Not(HasSubstr(setting)));
+  }
+  EXPECT_THAT(awq, HasSubstr("<dt>token weights"));
+  EXPECT_THAT(rtn, Not(HasSubstr("token weights")));
 }
 
 }  // namespace

@@ -64,6 +64,7 @@ struct Method {
   Transform transform;  // of the whole model, before anything is rounded; null: none
   Solver solve;
   bool clip = false;           // instead of the recipe's scale search
+  bool in_order = false;       // columns as the recipe orders them, with a damped Hessian
   bool weighs_tokens = false;  // as the recipe has it
 };
 // Each weight, rather than one column after another in some order.
