@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <map>
 
+#include "apps/doctor_values.h"
 #include "apps/gguf_contents.h"
 #include "apps/label_check.h"
 #include "apps/quantize.h"
@@ -16,9 +17,11 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/interrupt.h"
+#include "base/log.h"
 #include "format/fused_modules.h"
 #include "format/ggml_grids.h"
 #include "format/model_writer.h"
+#include "format/open_weights.h"
 #include "model/finite.h"
 #include "quant/grid.h"
 
@@ -291,6 +294,22 @@ bool in_parts(const std::string& directory) {
                        [](const auto& file) { return file.path().extension() == ".gguf"; }) > 1;
 }
 
+// Of what was written. A code stands for no such value; a dense type does, and a copy is a copy.
+std::string find_not_finite_values(const std::string& directory, ThreadPool& threads) {
+  const Checkpoint checkpoint = Checkpoint::open(directory);
+  const OpenedWeights weights = open_weights(checkpoint);
+  std::vector<ValueTrouble> troubles =
+      scan_values(checkpoint, *weights.source, threads, /*quiet=*/true, ScannedValues::dense);
+  std::erase_if(troubles, [](const ValueTrouble& trouble) { return !trouble.broken(); });
+  if (troubles.empty()) return "";
+  std::string text = value_findings(troubles, /*scales=*/false).front().text;
+  spdlog::warn(
+      "written as they are, though no numbers: {}; every token that meets them is NaN: fetch or "
+      "make the model again",
+      text);
+  return text;
+}
+
 ConvertOutcome convert_codes(const OpenedModel& model, const ConvertOptions& options) {
   const Format& format = find_format(options.format);
   const bool gguf = format.name == "gguf";
@@ -320,6 +339,7 @@ ConvertOutcome convert_codes(const OpenedModel& model, const ConvertOptions& opt
   repacker.write(modules, *writer, outcome);
   writer->write_dense(backend->host_threads());
   outcome.bytes = writer->finish();
+  outcome.not_finite = find_not_finite_values(pending.path(), backend->host_threads());
   outcome.readers = format.readers(spec.summary.modules, gguf && in_parts(pending.path()));
   if (!gguf) write_side_files(*model.checkpoint, pending.path());  // a GGUF holds them
   pending.publish(options.force);
@@ -334,6 +354,7 @@ ConvertOutcome convert_to_dense(const OpenedModel& model, const ConvertOptions& 
   ConvertOutcome outcome;
   ThreadPool threads(options.threads);
   outcome.bytes = write_dense_model(spec, threads);
+  outcome.not_finite = find_not_finite_values(pending.path(), threads);
   write_side_files(*model.checkpoint, pending.path());
   pending.publish(options.force);
   return outcome;

@@ -28,6 +28,9 @@ struct ConvertOutcome {
   int64_t requantized = 0;
   int64_t rounded = 0;             // dense ones, to nearest
   std::vector<std::string> notes;  // types that rows did not fit
+  // Dense values that are NaN or infinite and were written as they are, by the first of each
+  // tensor: "model.norm.weight: NaN at [0, 7]". Empty: none.
+  std::string not_finite;
   std::vector<ReaderVerdict> readers;
 };
 

@@ -1,4 +1,5 @@
-// Values that no code stands for: convert refuses them, and says where they are.
+// Values that no code stands for: convert refuses them, and says where they are; where a dense type
+// holds them, they are copied, and said.
 #include <gmock/gmock.h>
 
 #include <cstring>
@@ -95,6 +96,31 @@ TEST_P(ConvertScales, ThatAreNotFiniteAreRefused) {
                                                      : ": NaN as the scale of row 0, group 0")))
         << target;
   }
+}
+
+TEST(ConvertToDense, SaysWhatIsNoNumber) {
+  const TestModelFolder folder("qwen2", true);
+  EXPECT_EQ(convert(folder.open(), {.output = folder.path("clean")}).not_finite, "");
+  const std::string weight = std::string(kLinear) + ".weight";
+  put(folder.model_path(), weight, 3, 0x7fc0);
+  put(folder.model_path(), weight, 5, 0xff80);
+  put(folder.model_path(), "model.norm.weight", 2, 0xff80);
+  const std::string said = weight + ": NaN at [0, 3]; model.norm.weight: infinity at [0, 2]";
+  EXPECT_EQ(convert(folder.open(), {.output = folder.path("bf16")}).not_finite, said);
+  EXPECT_EQ(convert(folder.open(), {.output = folder.path("f32"), .dtype = "f32"}).not_finite,
+            said);
+  const ConvertOutcome gguf = convert(
+      folder.open(), {.output = folder.path("gguf"), .format = "gguf", .gguf = {.type = "BF16"}});
+  EXPECT_EQ(gguf.not_finite, said);
+}
+
+// A norm is dense beside codes too.
+TEST(ConvertToCodes, SaysWhichDenseValueIsNoNumber) {
+  const TestModelFolder folder("qwen2", true);
+  put(folder.model_path(), "model.norm.weight", 2, 0x7fc0);
+  const ConvertOutcome outcome = convert(
+      folder.open(), {.output = folder.path("out"), .format = "gguf", .gguf = {.type = "Q8_0"}});
+  EXPECT_EQ(outcome.not_finite, "model.norm.weight: NaN at [0, 2]");
 }
 
 INSTANTIATE_TEST_SUITE_P(Formats, ConvertScales,

@@ -44,9 +44,11 @@ const ContainerEntry* scales_of(const Checkpoint& checkpoint, const StoredTensor
   return nullptr;
 }
 
-std::vector<Task> tasks_of(const Checkpoint& checkpoint, const WeightSource& source) {
+std::vector<Task> tasks_of(const Checkpoint& checkpoint, const WeightSource& source,
+                           ScannedValues scanned) {
   std::vector<Task> tasks;
   for (const StoredTensor& tensor : source.tensors()) {
+    if (tensor.quantized && scanned == ScannedValues::dense) continue;
     if (const ContainerEntry* scales = scales_of(checkpoint, tensor)) {
       tasks.push_back({&tensor, 0, 0, scales});
       const ContainerEntry* offsets = checkpoint.find(module_name(tensor.name) + ".biases");
@@ -133,8 +135,8 @@ std::string list_of(const std::vector<std::string>& parts) {
 }  // namespace
 
 std::vector<ValueTrouble> scan_values(const Checkpoint& checkpoint, const WeightSource& source,
-                                      ThreadPool& threads, bool quiet) {
-  const std::vector<Task> tasks = tasks_of(checkpoint, source);
+                                      ThreadPool& threads, bool quiet, ScannedValues scanned) {
+  const std::vector<Task> tasks = tasks_of(checkpoint, source, scanned);
   double total = 0, done = 0;
   for (const Task& task : tasks) total += static_cast<double>(task.values());
   Progress progress("Reading", total, quiet);

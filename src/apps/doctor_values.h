@@ -24,10 +24,13 @@ struct ValueTrouble {
   bool broken() const { return not_finite > 0 || !first.empty(); }
 };
 
+enum class ScannedValues : uint8_t { all, dense };  // dense: neither codes nor their scales
+
 // Reads every dense value, every scale of a packed checkpoint, and all that a GGUF decodes to.
 // Only tensors with trouble, in the order of the source. Shows progress unless `quiet`.
 std::vector<ValueTrouble> scan_values(const Checkpoint& checkpoint, const WeightSource& source,
-                                      ThreadPool& threads, bool quiet);
+                                      ThreadPool& threads, bool quiet,
+                                      ScannedValues scanned = ScannedValues::all);
 
 // One finding for what is broken, one for what is to be known; one alone when all is well.
 // `scales`: there were some to look at.
