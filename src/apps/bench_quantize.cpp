@@ -13,6 +13,7 @@
 #include "apps/model_shapes.h"
 #include "apps/product_rate.h"
 #include "apps/synthetic_model.h"
+#include "base/count_text.h"
 #include "base/error.h"
 #include "base/hush.h"
 #include "base/log.h"
@@ -349,7 +350,8 @@ BenchQuantizeResult Bench::run() {
   if (behind) {
     const bool many = result_.layers_measured > kMostStageLayers;
     const int64_t layers = many ? kLayers : result_.layers_measured;
-    spdlog::info("Stages    {} layers again, waiting for the device where each stage ends", layers);
+    spdlog::info("Stages    {} again, waiting for the device where each stage ends",
+                 count_text(layers, "layer"));
     if (many) write_model(layers);
     const Hush hush;
     Profile settled([this] { backend_.synchronize(); });

@@ -2,6 +2,7 @@
 #include <fmt/core.h>
 
 #include "apps/bench_quantize.h"
+#include "base/count_text.h"
 #include "base/progress.h"
 
 namespace halftone {
@@ -48,12 +49,11 @@ std::string bench_table(const BenchQuantizeResult& result) {
                         rate_of(stage), percent(stage.of_ceiling), percent(stage.hidden));
   text += fmt::format("{:<22}{:>8.4f}\n", "everything else", result.everything_else);
   text += fmt::format("{:<22}{:>8.4f}\n\n", "a layer", result.seconds_per_layer);
-  text +=
-      fmt::format("{:<22}{:>8}   {}\n", "once", fmt::format("{} layers", result.layers_measured),
-                  fmt::format("{} layers", result.layers));
+  text += fmt::format("{:<22}{:>8}   {}\n", "once", count_text(result.layers_measured, "layer"),
+                      count_text(result.layers, "layer"));
   for (const BenchTask& task : result.tasks)
     text += fmt::format("{:<22}{:>8.3f}   {:.2f} s\n", task.name, task.seconds, task.seconds_all);
-  text += fmt::format("\n{} layers: {}; ", result.layers, seconds_with_error(result));
+  text += fmt::format("\n{}: {}; ", count_text(result.layers, "layer"), seconds_with_error(result));
   if (result.device_bytes > 0) text += fmt::format("device {}, ", human_bytes(result.device_bytes));
   text += fmt::format("host {}\n", human_bytes(result.host_bytes));
   const Ceilings& ceilings = result.ceilings;

@@ -6,6 +6,7 @@
 #include <optional>
 #include <utility>
 
+#include "base/count_text.h"
 #include "base/error.h"
 #include "base/interrupt.h"
 #include "base/log.h"
@@ -45,11 +46,6 @@ std::string hash_of_ids(const Windows& windows) {
   Sha256 hash;
   hash.add(std::as_bytes(std::span(windows.ids)));
   return hash.add(std::as_bytes(std::span(windows.starts))).hex();
-}
-
-// "1 document", "1,204 documents".
-std::string count_text(int64_t count, const std::string& what) {
-  return fmt::format("{} {}{}", human_count(count), what, count == 1 ? "" : "s");
 }
 
 std::string describe(const std::vector<TextFile>& files, const Windows& all) {
@@ -93,8 +89,8 @@ std::optional<Parts> part(const QuantizeOptions& options, int64_t available) {
         .hint(
             "pass JSON lines, one document each (--calib may be repeated), fewer --samples, or "
             "--sequences packed.");
-  throw bad_input("calibration: {} holds {} tokens; {} sample{} of {} need {}", names,
-                  human_count(all.tokens_in_text), options.samples, options.samples == 1 ? "" : "s",
+  throw bad_input("calibration: {} holds {} tokens; {} of {} need {}", names,
+                  human_count(all.tokens_in_text), count_text(options.samples, "sample"),
                   human_count(options.seq_len), human_count(options.samples * options.seq_len))
       .hint(
           available > 0

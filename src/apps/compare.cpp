@@ -14,6 +14,7 @@
 #include "apps/calibration.h"
 #include "apps/quantize_output.h"
 #include "base/clock.h"
+#include "base/count_text.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/hush.h"
@@ -224,7 +225,7 @@ std::string Comparer::progress_line(const Cell& cell) const {
   const auto number = &cell - cells_.data() + 1;
   std::string text = fmt::format("Cell {}/{}  {}, {}", number, cells_.size(), cell.row.method,
                                  cell.plan.grid_text());
-  if (cell.row.samples > 0) text += fmt::format(", {} samples", cell.row.samples);
+  if (cell.row.samples > 0) text += ", " + count_text(cell.row.samples, "sample");
   for (const std::string& file : {cell.row.calibration, cell.row.dynamic})
     if (!file.empty()) text += ", " + file;
   return text;

@@ -6,6 +6,7 @@
 
 #include "apps/compare.h"
 #include "apps/quantize_report.h"
+#include "base/count_text.h"
 #include "base/file.h"
 #include "base/progress.h"
 
@@ -23,7 +24,7 @@ std::string label_of(const CompareRow& row) {
 
 // What sets cells apart beside method, bits and group, where they differ in it.
 std::string apart(const CompareRow& row, bool samples) {
-  std::string text = samples && row.samples > 0 ? fmt::format("{} samples", row.samples) : "";
+  std::string text = samples && row.samples > 0 ? count_text(row.samples, "sample") : "";
   for (const std::string& file : {row.calibration, row.dynamic})
     if (!file.empty()) text += (text.empty() ? "" : ", ") + file;
   return text;
@@ -79,9 +80,9 @@ std::string compare_table(const Comparison& comparison) {
                     100 * *e.top1_agreement, row.seconds > 0 ? human_seconds(row.seconds) : "",
                     row.peak_memory_bytes > 0 ? human_bytes(row.peak_memory_bytes) : "", more));
   }
-  text +=
-      fmt::format("{} protocol: {} windows of {}, {} tokens scored\n", base.protocol,
-                  human_count(base.windows), human_count(base.seq_len), human_count(base.tokens));
+  text += fmt::format("{} protocol: {} of {}, {} tokens scored\n", base.protocol,
+                      count_text(base.windows, "window"), human_count(base.seq_len),
+                      human_count(base.tokens));
   for (const std::string& note : comparison.notes) text += "note: " + note + "\n";
   return text;
 }
@@ -135,10 +136,10 @@ void write_compare_report(const Backend& backend, const OpenedModel& model,
     input.rows.back().series = row.method;
   }
   const Evaluation& base = comparison.base;
-  input.measured_on = fmt::format(
-      "{} protocol: {} windows of {} of {}, {} tokens scored", base.protocol,
-      human_count(base.windows), human_count(base.seq_len),
-      std::filesystem::path(options.text).filename().string(), human_count(base.tokens));
+  input.measured_on = fmt::format("{} protocol: {} of {} of {}, {} tokens scored", base.protocol,
+                                  count_text(base.windows, "window"), human_count(base.seq_len),
+                                  std::filesystem::path(options.text).filename().string(),
+                                  human_count(base.tokens));
   input.machine = {{"device", backend.info().device}};
   input.notes = comparison.notes;
   input.program = options.quantize.program_version;

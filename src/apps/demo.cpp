@@ -10,6 +10,7 @@
 #include "apps/generate.h"
 #include "apps/quantize_report.h"
 #include "apps/regrid.h"
+#include "base/count_text.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -180,8 +181,8 @@ void measure(Backend& backend, const OpenedModel& original, const DemoOptions& d
       fmt::format("Wrote       {}, {}, verified: every code reread; in {}", output,
                   human_bytes(story.outcome.output_bytes), human_seconds(story.outcome.seconds)));
   const OpenedModel quantized = open_model(output);
-  say(demo, fmt::format("Measuring   {} against the original on {} windows of {} tokens", output,
-                        demo.windows, human_count(demo.seq_len)));
+  say(demo, fmt::format("Measuring   {} against the original on {} of {} tokens", output,
+                        count_text(demo.windows, "window"), human_count(demo.seq_len)));
   story.contenders.push_back(
       {rtn ? "round to nearest" : "GPTQ",
        evaluate(backend, quantized, &original, story.text_path, evaluate_options(demo))});
@@ -252,7 +253,7 @@ void write_page(const Backend& backend, const OpenedModel& original, const DemoO
   input.samples = {{kPrompt, story.answers}};
   const Evaluation& e = story.contenders.back().evaluation;
   input.measured_on = fmt::format(
-      "{} protocol: {} windows of {} of {}, {} tokens scored", e.protocol, e.windows,
+      "{} protocol: {} of {} of {}, {} tokens scored", e.protocol, count_text(e.windows, "window"),
       human_count(e.seq_len), fs::path(story.text_path).filename().string(), human_count(e.tokens));
   input.commands.push_back(
       {"the comparison",

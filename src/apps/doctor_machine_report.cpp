@@ -5,6 +5,7 @@
 
 #include "apps/doctor_finding.h"
 #include "apps/doctor_machine.h"
+#include "base/count_text.h"
 #include "base/progress.h"
 #include "format/format.h"
 #include "format/runtimes.h"
@@ -133,11 +134,9 @@ std::vector<std::string> names_of_formats() {
 std::string cache_rows(const MachineFacts& facts) {
   std::string text;
   for (const CacheFacts& cache : facts.caches)
-    text +=
-        row(text.empty() ? "caches" : "",
-            !cache.there ? "not there"
-                         : fmt::format("{} model{}", cache.models, cache.models == 1 ? "" : "s"),
-            fmt::format("{} ({})", cache.path, cache.what));
+    text += row(text.empty() ? "caches" : "",
+                !cache.there ? "not there" : count_text(cache.models, "model"),
+                fmt::format("{} ({})", cache.path, cache.what));
   return text;
 }
 

@@ -12,6 +12,7 @@
 #include "apps/doctor_foreign.h"
 #include "apps/doctor_values.h"
 #include "apps/open_model.h"
+#include "base/count_text.h"
 #include "base/error.h"
 #include "base/printable.h"
 #include "base/progress.h"
@@ -95,8 +96,9 @@ void Examination::open_files() {
   std::set<std::string> files;
   for (const ContainerEntry& entry : checkpoint_->entries()) files.insert(entry.file);
   add(Health::good, "files",
-      fmt::format("{} {}, {}: headers, bounds and all {} tensors in place", files.size(),
-                  files.size() == 1 ? "file" : "files", human_bytes(checkpoint_->file_bytes()),
+      fmt::format("{}, {}: headers, bounds and all {} tensors in place",
+                  count_text(static_cast<int64_t>(files.size()), "file"),
+                  human_bytes(checkpoint_->file_bytes()),
                   human_count(static_cast<int64_t>(checkpoint_->entries().size()))));
 }
 
@@ -185,8 +187,8 @@ void Examination::check_configuration() {
         fmt::format("; {} of {} linears quantized{}", human_count(quantized), human_count(linears),
                     quantizes_head(facts_.modules) ? ", and the head" : "");
   add(Health::good, "configuration",
-      fmt::format("{}, {} layers: every tensor claimed, of the shape that it says{}", family,
-                  config.layers, counted));
+      fmt::format("{}, {}: every tensor claimed, of the shape that it says{}", family,
+                  count_text(config.layers, "layer"), counted));
 }
 
 void Examination::weigh_label() {

@@ -4,6 +4,7 @@
 #include "apps/estimate.h"
 #include "apps/memory_limits.h"
 #include "apps/quantize.h"
+#include "base/count_text.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/progress.h"
@@ -64,14 +65,16 @@ std::vector<std::string> plan_lines(const OpenedModel& model, const Plan& plan) 
   const ModelSize size = measure_size(model);
   const Count count = count_rows(plan);
   std::vector<std::string> lines;
-  lines.push_back(fmt::format(
-      "Model     {}: {}, {} layers, {:.3g} M parameters, {}", model.name(), config.model_type,
-      config.layers, static_cast<double>(size.parameters) / 1e6, human_bytes(size.file_bytes)));
-  lines.push_back(fmt::format(
-      "Plan      {} linears → {}, by {} ({:.3f} bits a weight in the linears){}", count.quantized,
-      plan.dense ? "dense, scaled for " + plan.grid_text() : plan.grid_text(), plan.method->name,
-      plan.bits_per_weight_linears,
-      count.skipped > 0 ? fmt::format("; {} skipped", count.skipped) : ""));
+  lines.push_back(fmt::format("Model     {}: {}, {}, {:.3g} M parameters, {}", model.name(),
+                              config.model_type, count_text(config.layers, "layer"),
+                              static_cast<double>(size.parameters) / 1e6,
+                              human_bytes(size.file_bytes)));
+  lines.push_back(
+      fmt::format("Plan      {} → {}, by {} ({:.3f} bits a weight in the linears){}",
+                  count_text(count.quantized, "linear"),
+                  plan.dense ? "dense, scaled for " + plan.grid_text() : plan.grid_text(),
+                  plan.method->name, plan.bits_per_weight_linears,
+                  count.skipped > 0 ? fmt::format("; {} skipped", count.skipped) : ""));
   if (const std::string head = head_text(model, plan); !head.empty())
     lines.push_back("          " + head);
   for (const PlannedModule& table : plan.tables)

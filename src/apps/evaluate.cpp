@@ -11,6 +11,7 @@
 #include "apps/quantize_output.h"
 #include "apps/token_scores.h"
 #include "base/clock.h"
+#include "base/count_text.h"
 #include "base/error.h"
 #include "base/interrupt.h"
 #include "base/memory_usage.h"
@@ -64,8 +65,8 @@ Task make_task(const Tokenizer& tokenizer, const TextFile& text, const EvaluateO
                : llama_cpp_windows(tokenizer, text, length, most),
             hf ? 0 : length / 2};
   if (task.windows.count() < least)
-    throw bad_input("--text {}: holds {} tokens, {} window{} of {} need{} {}", text.path,
-                    human_count(task.windows.tokens_in_text), least, least == 1 ? "" : "s",
+    throw bad_input("--text {}: holds {} tokens, {} of {} need{} {}", text.path,
+                    human_count(task.windows.tokens_in_text), count_text(least, "window"),
                     human_count(length), least == 1 ? "s" : "", human_count(least * length))
         .hint("pass a longer text, or a smaller --seq-len or --windows.");
   if (options.windows > 0) task.windows.ids.resize(static_cast<size_t>(options.windows * length));

@@ -3,6 +3,7 @@
 
 #include "apps/evaluate.h"
 #include "apps/report_style.h"
+#include "base/count_text.h"
 #include "base/progress.h"
 
 namespace halftone {
@@ -114,10 +115,10 @@ Json to_json(const Evaluation& e) {
 
 std::string evaluation_table(const Evaluation& e, const std::string& device) {
   std::string text = e.base_perplexity ? against(e) : alone(e);
-  text += fmt::format("{} protocol: {} window{} of {}, {} tokens scored; {}; {}; {} of memory\n",
-                      e.protocol, human_count(e.windows), e.windows == 1 ? "" : "s",
-                      human_count(e.seq_len), human_count(e.tokens), device,
-                      human_seconds(e.seconds), human_bytes(e.peak_memory_bytes));
+  text +=
+      fmt::format("{} protocol: {} of {}, {} tokens scored; {}; {}; {} of memory\n", e.protocol,
+                  count_text(e.windows, "window"), human_count(e.seq_len), human_count(e.tokens),
+                  device, human_seconds(e.seconds), human_bytes(e.peak_memory_bytes));
   for (const std::string& note : e.notes) text += "note: " + note + "\n";
   return text;
 }

@@ -7,6 +7,7 @@
 #include <map>
 #include <optional>
 
+#include "base/count_text.h"
 #include "base/error.h"
 #include "base/progress.h"
 
@@ -159,11 +160,12 @@ std::string inspect_text(const OpenedModel& model) {
   const Metadata& metadata = model.checkpoint->metadata();
   const TokenizerFacts tokenizer = gather_tokenizer(model);
   std::string text = fmt::format(
-      "{}\nfamily          {}: {} layers, hidden {}, {} heads of {} ({} key-value), intermediate "
+      "{}\nfamily          {}: {}, hidden {}, {} of {} ({} key-value), intermediate "
       "{}, "
       "vocabulary {}\n",
-      model.checkpoint->path(), config.model_type, config.layers, config.hidden, config.heads,
-      config.head_dim, config.kv_heads, config.intermediate, human_count(config.vocab));
+      model.checkpoint->path(), config.model_type, count_text(config.layers, "layer"),
+      config.hidden, count_text(config.heads, "head"), config.head_dim, config.kv_heads,
+      config.intermediate, human_count(config.vocab));
   text += fmt::format(
       "quantization    {}\nsize            {}, {} parameters; {:.3f} bits a weight "
       "in the linears, {:.2f} over the whole file\n",

@@ -7,6 +7,7 @@
 #include <map>
 
 #include "apps/product_rate.h"
+#include "base/count_text.h"
 #include "base/file.h"
 #include "base/progress.h"
 
@@ -97,9 +98,9 @@ std::string outcome_text(const QuantizeOutcome& outcome, const QuantizeOptions& 
   const HeldOutLoss& loss = outcome.loss;
   if (loss.windows > 0)
     text += fmt::format(
-        "Loss      KL {:.4f} ± {:.4f} on {} held-out calibration window{}; "
+        "Loss      KL {:.4f} ± {:.4f} on {}; "
         "perplexity {:.3f} → {:.3f}\n",
-        loss.kl_mean, loss.kl_stderr, loss.windows, loss.windows == 1 ? "" : "s",
+        loss.kl_mean, loss.kl_stderr, count_text(loss.windows, "held-out calibration window"),
         loss.base_perplexity, loss.perplexity);
   else
     text += "Loss      not measured: no calibration window was left to hold out\n";
@@ -109,7 +110,7 @@ std::string outcome_text(const QuantizeOutcome& outcome, const QuantizeOptions& 
                          *linear->report.relative_error);
   if (!worst.empty()) text += "          largest: " + worst + "\n";
   for (const auto& [note, count] : count_notes(outcome))
-    text += fmt::format("Note      {} linear{}: {}\n", count, count == 1 ? "" : "s", note);
+    text += fmt::format("Note      {}: {}\n", count_text(count, "linear"), note);
   if (!plan.dense) text += readers_line(plan) + "\n";
   text += fmt::format("{}, {} of memory at most. Next: halftone eval {} --against {} --text FILE\n",
                       time_text(outcome), human_bytes(outcome.peak_memory_bytes), options.output,
@@ -200,9 +201,9 @@ ReportInput report_of(const Backend& backend, const OpenedModel& model,
 
 std::string plan_subtitle(const OpenedModel& model) {
   const ModelSize size = measure_size(model);
-  return fmt::format("{}, {} layers, {:.1f} M parameters, {}", model.config().model_type,
-                     model.config().layers, static_cast<double>(size.parameters) / 1e6,
-                     human_bytes(size.file_bytes));
+  return fmt::format("{}, {}, {:.1f} M parameters, {}", model.config().model_type,
+                     count_text(model.config().layers, "layer"),
+                     static_cast<double>(size.parameters) / 1e6, human_bytes(size.file_bytes));
 }
 
 void write_quantize_report(const Backend& backend, const OpenedModel& model,

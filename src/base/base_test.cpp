@@ -9,6 +9,7 @@
 
 #include "base/cgroup.h"
 #include "base/checked.h"
+#include "base/count_text.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -112,6 +113,9 @@ TEST(Progress, HumanNumbers) {
   EXPECT_EQ(human_count(-1234567), "-1,234,567");
   EXPECT_EQ(human_count(999), "999");
   EXPECT_EQ(human_count(-999), "-999");
+  EXPECT_EQ(count_text(0, "window"), "0 windows");
+  EXPECT_EQ(count_text(1, "window"), "1 window");
+  EXPECT_EQ(count_text(1204, "window"), "1,204 windows");
 }
 
 TEST(Progress, TellsTheTimeLeft) {

@@ -7,6 +7,7 @@
 
 #include "apps/generate.h"
 #include "apps/label_check.h"
+#include "base/count_text.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/progress.h"
@@ -50,7 +51,7 @@ class GenerateCommand : public Command {
         });
     fmt::print("\n");
     std::fflush(stdout);  // before what goes to stderr
-    spdlog::info("{} tokens in {} after a prompt of {} in {}", result.tokens,
+    spdlog::info("{} in {} after a prompt of {} in {}", count_text(result.tokens, "token"),
                  human_seconds(result.seconds), result.prompt_tokens,
                  human_seconds(result.prompt_seconds));
     if (result.tokens == 0)

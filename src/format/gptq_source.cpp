@@ -4,6 +4,7 @@
 #include <cstring>
 #include <vector>
 
+#include "base/count_text.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/printable.h"
@@ -123,8 +124,8 @@ class GptqLinears : public PackedReader {
 
 void report_mislabelled(const GptqConfig& config, int linears) {
   if (linears == 0) return;
-  spdlog::warn("{}: labelled {}, but {} linears hold the zero points of {}: read as such",
-               config.origin, name_of(config.version), linears,
+  spdlog::warn("{}: labelled {}, but the zero points of {} are those of {}: read as such",
+               config.origin, name_of(config.version), count_text(linears, "linear"),
                name_of(config.version == GptqVersion::v1 ? GptqVersion::v2 : GptqVersion::v1));
 }
 

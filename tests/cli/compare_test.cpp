@@ -52,7 +52,7 @@ TEST_F(Compare, MeasuresEveryCellAndGoesOnFromThoseThatAreThere) {
                                             folder_.path("compare.html")};
   const Outcome refused = run(compare);
   EXPECT_EQ(refused.code, 3);  // before any cell
-  EXPECT_THAT(refused.err, HasSubstr("99999 windows"));
+  EXPECT_THAT(refused.err, HasSubstr("99,999 windows"));
   std::vector<std::string> right = compare;
   right[17] = "2";
   right.insert(right.end(), {"-o", folder_.path("cells")});

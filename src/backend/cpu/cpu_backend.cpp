@@ -10,6 +10,7 @@
 #include "backend/cpu/cpu_operations.h"
 #include "backend/cpu/quant_ops.h"
 #include "backend/cpu/simd/quantizer_kernels.h"
+#include "base/count_text.h"
 
 namespace halftone {
 
@@ -61,8 +62,7 @@ CpuBackend::CpuBackend(const BackendOptions& options, simd::Isa isa)
       scratch_(allocator_) {
   info_.backend = "cpu";
   info_.threads = pool_.size();
-  info_.device = fmt::format("{}, {} thread{}", processor_name(), info_.threads,
-                             info_.threads == 1 ? "" : "s");
+  info_.device = fmt::format("{}, {}", processor_name(), count_text(info_.threads, "thread"));
   info_.instructions = effective_instructions();
   info_.native_bf16 = info_.instructions == "amx_bf16" || info_.instructions == "avx512_bf16";
 }
