@@ -95,8 +95,26 @@ TEST_P(Family, KeepsCodesBetweenFormats) {
   EXPECT_EQ(largest_difference(first, open_model(folder.path("again"))), 0);
 }
 
+// Written beside the layers, read back, and compared with what was solved.
+TEST_P(Family, IsQuantized) {
+  const auto backend = make_backend("cpu", {.threads = 2});
+  for (const char* method : {"rtn", "awq+gptq"}) {
+    QuantizeOptions options = folder.rounding(method, 128);
+    options.method = method;
+    options.format = "gguf";
+    options.gguf.type = "Q8_0";
+    quantize(*backend, folder.open(), options);
+    const double difference = largest_difference(folder.open(), open_model(options.output));
+    EXPECT_GT(difference, 1e-5) << method;
+    if (std::string(method) == "rtn") {
+      EXPECT_LT(difference, 0.01);
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Families, Family,
-                         ::testing::Values("llama", "mistral", "qwen2", "qwen3", "gemma3"),
+                         ::testing::Values("llama", "llama3", "mistral", "qwen2", "qwen3", "gemma3",
+                                           "gemma3_text"),
                          [](const auto& test) { return std::string(test.param); });
 
 TEST(ConvertGguf, SaysWhichRowsDoNotFit) {

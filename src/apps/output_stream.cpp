@@ -211,7 +211,7 @@ void OutputStream::write_rest() {
 
 // A matrix of the written files, against the one that was solved.
 void OutputStream::compare(const std::string& name, const QuantizedMatrix& expected) const {
-  const auto reread = reader_->read(name);
+  const auto reread = reader_->read(writer_->name_when_read(name));
   if (!reread) throw internal_error("{}: not quantized when read back", name);
   const QuantizedMatrix& got = *reread;
   if (expected.rows != got.rows || expected.cols != got.cols)

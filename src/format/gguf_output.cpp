@@ -58,8 +58,18 @@ class GgufOutput : public ModelWriter {
     });
   }
 
-  // Ollama takes one file.
+  // A file names its tensors as llama.cpp does, whatever they were called.
+  std::string name_when_read(const std::string& module) const override {
+    const std::string& name = targets_[by_source_.at(module + ".weight")].plan.name;
+    const std::string read = hugging_face_name(architecture(), name).value_or(name);
+    return read.substr(0, read.rfind(".weight"));
+  }
+
+  // The rope's divisors are configuration, though they lie among the tensors. Ollama takes one
+  // file.
   void write_configuration() override {
+    if (!contents_.rope_factors.empty())
+      writer_.write("rope_freqs.weight", 0, std::as_bytes(std::span(contents_.rope_factors)));
     if (!contents_.modelfile.empty() && writer_.parts() == 1)
       write_file_atomically(spec_.directory + "/Modelfile", contents_.modelfile);
   }
@@ -74,13 +84,17 @@ class GgufOutput : public ModelWriter {
       else
         write_matrix(target);
     });
-    if (!contents_.rope_factors.empty())
-      writer_.write("rope_freqs.weight", 0, std::as_bytes(std::span(contents_.rope_factors)));
   }
 
   int64_t finish() override { return writer_.finish(); }
 
  private:
+  std::string architecture() const {
+    for (const auto& [key, value] : contents_.fields)
+      if (key == "general.architecture") return std::get<std::string>(value);
+    throw internal_error("a GGUF without an architecture");
+  }
+
   std::vector<Target> plan_targets() const {
     std::map<std::string, const PlannedModule*> modules;
     for (const PlannedModule& module : spec_.summary.modules)

@@ -58,6 +58,9 @@ class ModelWriter {
   // Writes the configuration (not the tokenizer's files). From then on the directory can be opened,
   // and a module read back when it was written.
   virtual void write_configuration() = 0;
+  // What a module is called in what was written: by the source's name, unless the format has its
+  // own.
+  virtual std::string name_when_read(const std::string& module) const { return module; }
   // Writes the dense tensors, which wait for no codes, on all `threads`. Throws Error(interrupted)
   // between two.
   virtual void write_dense(ThreadPool& threads) = 0;
