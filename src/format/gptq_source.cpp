@@ -15,15 +15,26 @@
 namespace halftone {
 namespace {
 
+// The group index is read when the codes are: a checkpoint may be opened while its later layers are
+// still to be written.
 class GptqPacked : public PackedLinear {
  public:
-  explicit GptqPacked(GptqLinear linear) : linear_(std::move(linear)) {}
+  // index: of the checkpoint, or null. origin: what speaks of the grid.
+  GptqPacked(GptqLinear linear, const ContainerEntry* index, std::string origin)
+      : linear_(std::move(linear)), index_(index), origin_(std::move(origin)) {
+    linear_.group_of.clear();
+  }
   QuantizedMatrix unpack(int64_t row_begin, int64_t row_end) const override {
-    return unpack_gptq(linear_, row_begin, row_end);
+    GptqLinear linear = linear_;
+    if (index_ != nullptr)
+      linear.group_of = read_group_index(*index_, linear.grid, linear.cols, origin_);
+    return unpack_gptq(linear, row_begin, row_end);
   }
 
  private:
   GptqLinear linear_;
+  const ContainerEntry* index_;
+  const std::string origin_;
 };
 
 class GptqReader {
@@ -38,7 +49,8 @@ class GptqReader {
     entry.stored.cols = linear.cols;
     entry.stored.grid_bits = linear.grid.bits_per_weight(linear.cols);
     entry.stored.permuted = !linear.group_of.empty();
-    entry.linear = std::make_unique<GptqPacked>(std::move(linear));
+    entry.linear = std::make_unique<GptqPacked>(
+        std::move(linear), checkpoint_.find(module + ".g_idx"), config_.origin);
     return entry;
   }
 
