@@ -63,11 +63,13 @@ void OutputCheck::beside(const StageId& stage, bool solving) {
   }
 }
 
-void OutputCheck::finish() {
+void OutputCheck::finish(Profile* profile) {
+  const ProfileScope scope(profile, "verify head");
   written_.reset();
   Written written(backend_, directory_, compute_);
   while (next_ < written.model.config().layers) {
     throw_if_interrupted();
+    const ProfileScope layer(profile, "verify");
     run_next(written);
   }
   check_logits(written);

@@ -10,6 +10,7 @@
 
 #include "apps/open_model.h"
 #include "apps/output_stream.h"
+#include "base/profile.h"
 #include "model/forward.h"
 
 namespace halftone {
@@ -25,8 +26,8 @@ class OutputCheck {
   // host computes, nothing is gained before the end.
   void beside(const StageId& stage, bool solving);
   // Opens the directory again, runs what is left, and looks at the logits. Throws Error(bad_input)
-  // when they are not finite.
-  void finish();
+  // when they are not finite. `profile` may be null.
+  void finish(Profile* profile = nullptr);
 
  private:
   // A model to run and what it runs with.

@@ -215,10 +215,7 @@ void publish(const Job& job, Journal& journal, Output& output, QuantizeOutcome& 
     outcome.output_bytes = write_output(input, output.weights, output.pending.path());
   }
   throw_if_interrupted();
-  {
-    const ProfileScope scope(job.profile, "verify");
-    output.check.finish();
-  }
+  output.check.finish(job.profile);
   outcome.writing_seconds = output.weights.seconds();
   outcome.verified = true;
   publish(output.pending, job.options, journal);
@@ -286,6 +283,16 @@ TransformedModel transform(const Job& job, const Calibration& calibration, const
   return transformed;
 }
 
+// What waits for no layer. Beside a device it is written while that computes.
+void write_tables(const Job& job, const Plan& plan, OutputStream& weights) {
+  if (job.backend.place() != Place::host) return;
+  const bool none = std::ranges::all_of(plan.tables, &PlannedModule::skipped);
+  Progress progress("Writing tables", 1, job.options.quiet || none);
+  const ProfileScope scope(job.profile, "write tables");
+  weights.add({});  // the first call does it
+  progress.finish();
+}
+
 // From the first layer, or the one where an interrupted run stopped, to the published output.
 void run_and_publish(const Job& job, const Calibration& calibration, const Estimate& estimate,
                      const MemoryWatch& memory, QuantizeOutcome& outcome) {
@@ -310,6 +317,7 @@ void run_and_publish(const Job& job, const Calibration& calibration, const Estim
     }
     const Job on{job.backend, model, options, job.shared, job.profile};
     Output output(on, outcome.plan, verification_ids(calibration, model.config()));
+    write_tables(job, outcome.plan, output.weights);
     BlockQuantizerResult result =
         run_blocks({.backend = job.backend,
                     .model = on.model,
