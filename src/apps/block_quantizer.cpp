@@ -62,6 +62,7 @@ class BlockQuantizer {
   void step(const StageId& id, double within);
 
   const BlockQuantizerInput& in_;
+  Profile* profile_;
   const ModelConfig& config_;
   const WeightReader reader_;
   std::unique_ptr<WeightProvider> dense_;
@@ -78,6 +79,7 @@ class BlockQuantizer {
 
 BlockQuantizer::BlockQuantizer(const BlockQuantizerInput& input)
     : in_(input),
+      profile_(input.profile),
       config_(input.model.config()),
       reader_(input.backend, *input.model.tensors),
       dense_(make_provider(input.backend, *input.model.tensors,
@@ -146,7 +148,7 @@ void BlockQuantizer::load(const TensorKey& key, int64_t row_begin, View rows) {
   const int64_t stored = shared ? 0 : in_.model.tensors->stored(key).bytes;
   const double share =
       static_cast<double>(rows.rows) / static_cast<double>(in_.model.tensors->shape(key).first);
-  const ProfileScope scope(in_.profile, "load weights", 0, share * static_cast<double>(stored));
+  const ProfileScope scope(profile_, "load weights", 0, share * static_cast<double>(stored));
   if (shared && in_.backend.restore(*dense_->linear(key)->weight, rows)) return;
   reader_.upload(key, rows, row_begin);
 }
@@ -161,7 +163,7 @@ std::optional<Hessian> BlockQuantizer::approach(const StageId* done, const Stage
     const ConstView x = samples_.advance(b, done, stage.id, weighed);
     if (hessian) {
       const double n = static_cast<double>(x.cols);
-      const ProfileScope scope(in_.profile, "Hessians", static_cast<double>(x.rows) * n * (n + 1));
+      const ProfileScope scope(profile_, "Hessians", static_cast<double>(x.rows) * n * (n + 1));
       hessian->accumulate(x);
     }
     step(stage.id, kShareOfWindows * static_cast<double>(b + 1) / static_cast<double>(count));
@@ -189,7 +191,7 @@ SolvedStage BlockQuantizer::solve(const StagePlan& stage, std::optional<Hessian>
   auto start = Clock::now();
   if (hessian) {
     const auto n = static_cast<double>(hessian->inputs());
-    const ProfileScope scope(in_.profile, "factor", n * n * n / 3);
+    const ProfileScope scope(profile_, "factor", n * n * n / 3);
     if (hessian->finite()) {
       note_channels(*hessian, record);
       moments = moments_of(stage, *hessian);
@@ -202,7 +204,7 @@ SolvedStage BlockQuantizer::solve(const StagePlan& stage, std::optional<Hessian>
   const LinearSolver solver{
       in_.backend, in_.plan.solver,
       [this](const TensorKey& key, int64_t row_begin, View rows) { load(key, row_begin, rows); },
-      in_.profile};
+      profile_};
   for (const PlanRow* row : stage.rows) {
     throw_if_interrupted();
     PlanRow how = *row;
@@ -225,7 +227,7 @@ StageRecord BlockQuantizer::solve_and_save(const StagePlan& stage, std::optional
   SolvedStage solved = solve(stage, std::move(hessian));
   for (size_t i = 0; runs_on(stage.id) && i < solved.matrices.size(); ++i) {
     const auto values = static_cast<double>(solved.matrices[i].rows() * solved.matrices[i].cols());
-    const ProfileScope scope(in_.profile, "prepare quantized weights", 0,
+    const ProfileScope scope(profile_, "prepare quantized weights", 0,
                              values * static_cast<double>(1 + size_of(in_.compute)));
     quantized_.set(solved.record.linears[i].key,
                    in_.backend.prepare(solved.matrices[i].view(), in_.compute));
@@ -234,7 +236,7 @@ StageRecord BlockQuantizer::solve_and_save(const StagePlan& stage, std::optional
   solved.record.seconds = std::chrono::duration<double>(now - since_).count();
   since_ = now;
   StageRecord record = solved.record;
-  const ProfileScope scope(in_.profile, "journal");  // what is waited for
+  const ProfileScope scope(profile_, "journal");  // what is waited for
   if (saver_) saver_->save(std::move(solved));
   return record;
 }
@@ -247,7 +249,7 @@ StageRecord BlockQuantizer::read_finished(const StagePlan& stage) {
   StageRecord record = without_matrices(kept.record);
   for (const FinishedLinear& linear : kept.record.linears) {
     if (!runs_on(stage.id)) continue;
-    const ProfileScope scope(in_.profile, "prepare quantized weights");
+    const ProfileScope scope(profile_, "prepare quantized weights");
     quantized_.set(linear.key, in_.backend.prepare(linear.matrix, in_.compute));
   }
   if (in_.on_kept) saver_->save(std::move(kept));
@@ -286,11 +288,11 @@ void BlockQuantizer::run_held_out(int layer) {
     throw_if_interrupted();
     held_out_.run_block(b, layer);
   }
-  if (in_.profile && held_out_dense_.count() > 0)  // which loads the original weights again
+  if (profile_ && held_out_dense_.count() > 0)  // which loads the original weights again
     for (const PlanRow& row : in_.plan.rows)
       if (row.key.layer == layer && !shares_dense(row.key))
-        in_.profile->add("load weights",
-                         {.bytes = static_cast<double>(in_.model.tensors->stored(row.key).bytes)});
+        profile_->add("load weights",
+                      {.bytes = static_cast<double>(in_.model.tensors->stored(row.key).bytes)});
   // A block at once takes all of a block's temporary matrices: nobody else's at the same time.
   forward_.release_scratch();
   for (int64_t b = 0; b < held_out_dense_.count(); ++b) {
@@ -305,7 +307,7 @@ void BlockQuantizer::run_held_out(int layer) {
 HeldOutLoss BlockQuantizer::measure_loss() {
   const Windows& windows = in_.calibration.held_out;
   if (windows.count() == 0) return {};
-  const ProfileScope scope(in_.profile, "held-out loss");
+  const ProfileScope scope(profile_, "held-out loss");
   TokenScores scores;
   for (int64_t b = 0; b < held_out_.count(); ++b) {
     throw_if_interrupted();
@@ -343,14 +345,20 @@ void BlockQuantizer::quantize_layer(int layer) {
   dense_->release_layer(layer);
 }
 
-// Behind the last block, from the final norm's output.
+// Behind the last block, from the final norm's output. Its stages are told apart from the layers'.
 void BlockQuantizer::quantize_head() {
   const StagePlan stage = head_stage();
   if (stage.rows.empty()) return;
+  Profile of_head;
+  if (in_.profile) profile_ = &of_head;
+  forward_.set_profile(profile_);
   std::optional<Hessian> hessian = needs_hessian(stage) ? approach(nullptr, stage) : std::nullopt;
   samples_.release();
   forward_.release_scratch();
   finish_stage(stage, std::move(hessian));
+  profile_ = in_.profile;
+  forward_.set_profile(profile_);
+  for (const auto& [name, row] : of_head.rows()) profile_->add("quantize head: " + name, row);
 }
 
 BlockQuantizerResult BlockQuantizer::run() {
@@ -358,7 +366,7 @@ BlockQuantizerResult BlockQuantizer::run() {
   quantize_head();
   samples_.release();  // makes room for the head and its logits
   if (saver_) {
-    const ProfileScope scope(in_.profile, "journal");
+    const ProfileScope scope(profile_, "journal");
     saver_->finish();
   }
   return {.stages = std::move(finished_),

@@ -311,6 +311,25 @@ FoundScales find_channel_scales(const ChannelScalingInput& input) {
   return kept;
 }
 
+namespace {
+
+// The stages of a pass are told apart from the layers' own, and the head's, which no layer has.
+void add_pass(const Profile& pass, const FoundScales& found, double seconds, Profile& whole) {
+  double rest = seconds;
+  for (const auto& [stage, row] : pass.rows()) {
+    whole.add("find scales: " + stage, row);
+    rest -= row.seconds;
+  }
+  for (const StageScales& stage : found.stages) {
+    if (stage.id != kHeadStage) continue;
+    whole.add("quantize head: find scales", {.seconds = stage.seconds, .calls = 1});
+    rest -= stage.seconds;
+  }
+  whole.add("find scales", {.seconds = rest, .calls = 1});
+}
+
+}  // namespace
+
 TransformedModel transform_model(const ChannelScalingInput& input, bool quiet) {
   TransformedModel transformed;
   if (input.plan.method->transform == nullptr) return transformed;
@@ -320,7 +339,11 @@ TransformedModel transform_model(const ChannelScalingInput& input, bool quiet) {
   shown.on_step = [&](double fraction, const StageId& id) {
     progress.update(fraction, place_text(id, layers));
   };
+  Profile pass;
+  if (input.profile) shown.profile = &pass;
+  const auto start = Clock::now();
   const FoundScales found = find_channel_scales(shown);
+  if (input.profile) add_pass(pass, found, seconds_since(start), *input.profile);
   transformed.text = scaling_text(found.stages);
   transformed.model = scale_model(input.model, found.stages);
   transformed.seconds_before = found.seconds_before;
