@@ -9,6 +9,7 @@
 #include <numeric>
 #include <span>
 
+#include "apps/bench_workdir.h"
 #include "apps/calibration.h"
 #include "apps/model_shapes.h"
 #include "apps/product_rate.h"
@@ -17,7 +18,6 @@
 #include "base/error.h"
 #include "base/hush.h"
 #include "base/log.h"
-#include "base/memory_usage.h"
 #include "base/progress.h"
 #include "base/rng.h"
 #include "base/temporary_directory.h"
@@ -30,7 +30,6 @@ namespace fs = std::filesystem;
 constexpr int64_t kLayers = 4;           // by default
 constexpr int64_t kMostStageLayers = 8;  // beyond, the second run takes kLayers
 constexpr int64_t kHeldOut = 2;          // windows
-constexpr double kScaleBits = .5;        // beside each code, about
 
 enum class Ceiling : uint8_t { none, products, f32_products, copy, upload };
 
@@ -83,6 +82,14 @@ ProfileRow sum_of(const Profile& profile, const std::vector<std::string_view>& s
   return sum;
 }
 
+// Seconds of what a part of a run did that is told apart from the layers.
+double seconds_apart(const Profile& profile, std::string_view part) {
+  double seconds = 0;
+  for (const auto& [stage, row] : profile.rows())
+    if (stage == part || stage.starts_with(std::string(part) + ": ")) seconds += row.seconds;
+  return seconds;
+}
+
 // As long as conversations are: log-normal, the mean a quarter of the longest, which a few reach.
 int64_t chat_length(int64_t longest, Rng& rng) {
   const double radius = std::sqrt(-2 * std::log(1 - rng.uniform()));
@@ -117,42 +124,6 @@ Calibration random_calibration(const QuantizeOptions& options, int64_t vocab) {
   return calibration;
 }
 
-// What model, journal and output take together.
-int64_t disk_bytes(const Json& config, int64_t layers, int bits) {
-  const auto model = static_cast<double>(synthetic_bytes(with_layers(config, layers)));
-  int64_t a_layer = synthetic_bytes(with_layers(config, 1));
-  if (layers_of(config) > 1) a_layer = synthetic_bytes(with_layers(config, 2)) - a_layer;
-  const auto dense = static_cast<double>(a_layer * layers);
-  const double packed = dense * (bits + kScaleBits) / 16;
-  return static_cast<int64_t>(model + (model - dense) + 2 * packed);
-}
-
-// Where `bytes` go: to memory, as a model that has just been fetched lies in the page cache.
-std::string choose_workdir(const std::string& given, int64_t bytes) {
-  const auto room = [](const fs::path& path) {
-    std::error_code failed;
-    const fs::space_info space = fs::space(path, failed);
-    return failed ? 0 : static_cast<int64_t>(space.available);
-  };
-  if (!given.empty()) {
-    if (!fs::is_directory(given))
-      throw usage_error("--workdir {}: expected a directory that is there", given);
-    if (room(given) < bytes)
-      throw out_of_resources("--workdir {}: needs {}, {} are free", given, human_bytes(bytes),
-                             human_bytes(room(given)))
-          .hint("take fewer --layers.");
-    return given;
-  }
-  const std::string memory = "/dev/shm", disk = fs::temp_directory_path().string();
-  const int64_t in_memory = std::min(room(memory), memory_limit() / 4 * 3);
-  if (in_memory >= bytes) return memory;
-  if (room(disk) >= bytes) return disk;
-  throw out_of_resources("{} needed for the model and its output: {} has {}, {} has {}",
-                         human_bytes(bytes), memory, human_bytes(std::max<int64_t>(0, in_memory)),
-                         disk, human_bytes(room(disk)))
-      .hint("take fewer --layers, or name a --workdir.");
-}
-
 class Bench {
  public:
   Bench(Backend& backend, const BenchQuantizeOptions& options)
@@ -165,7 +136,7 @@ class Bench {
   void measure_ceilings();
   void note_seconds(const QuantizeOutcome& outcome, const Profile& profile);
   void note_tasks(const QuantizeOutcome& outcome, const Profile& profile);
-  void note_stages(const Profile& profile, int64_t layers);
+  void note_stages(const Profile& profile, const Plan& plan, int64_t layers);
   void note_journal(const QuantizeOutcome& outcome, const Profile& profile);
   void note_hidden(bool behind);
 
@@ -190,7 +161,7 @@ void Bench::write_model(int64_t layers) {
 }
 
 QuantizeOutcome Bench::quantize_model(Profile& profile) {
-  const OpenedModel model = open_model(folder_ + "/model");
+  const OpenedModel model = open_model(folder_ + "/model", options_.quantize.lm_head);
   QuantizeOptions options = options_.quantize;
   options.output = folder_ + "/quantized";
   options.force = true;
@@ -203,7 +174,8 @@ QuantizeOutcome Bench::quantize_model(Profile& profile) {
   journal_bytes_ = 0;
   for (const PlanRow& row : outcome.plan.rows)
     if (row.key.layer == 0 && !row.method.empty())
-      journal_bytes_ += static_cast<double>(row.rows * row.cols * row.grid.bits) / 8;
+      journal_bytes_ +=
+          static_cast<double>(row.rows * row.cols) * journal_bits(row.grid, row.cols) / 8;
   return outcome;
 }
 
@@ -221,15 +193,17 @@ void Bench::measure_ceilings() {
   progress.finish();
 }
 
-// What layers took, and what that makes for all.
+// What layers took, a transform's pass through them included, and what that makes for all.
 void Bench::note_seconds(const QuantizeOutcome& outcome, const Profile& profile) {
   std::vector<double> layers(static_cast<size_t>(result_.layers_measured));
   for (const StageRecord& stage : outcome.stages)
-    layers[static_cast<size_t>(stage.id.layer)] += stage.seconds;
+    if (stage.id != kHeadStage) layers[static_cast<size_t>(stage.id.layer)] += stage.seconds;
   if (layers.size() > 1) layers.erase(layers.begin());  // warms the machine up
   std::sort(layers.begin(), layers.end());
   const size_t count = layers.size();
-  result_.seconds_per_layer = (layers[(count - 1) / 2] + layers[count / 2]) / 2;
+  result_.seconds_per_layer =
+      (layers[(count - 1) / 2] + layers[count / 2]) / 2 +
+      seconds_apart(profile, "find scales") / static_cast<double>(result_.layers_measured);
   result_.seconds_measured = outcome.seconds;
   note_tasks(outcome, profile);
   const auto missing = static_cast<double>(result_.layers - result_.layers_measured);
@@ -251,7 +225,8 @@ void Bench::note_tasks(const QuantizeOutcome& outcome, const Profile& profile) {
       static_cast<double>(synthetic_bytes(with_layers(config_, result_.layers_measured)));
   double linears = 0;
   for (const PlanRow& row : outcome.plan.rows)
-    if (!row.method.empty()) linears += static_cast<double>(row.rows * row.cols);
+    if (!row.method.empty() && row.key.layer >= 0)
+      linears += static_cast<double>(row.rows * row.cols);
   const double packed = linears * outcome.plan.bits_per_weight_linears / 8;
   const auto written = static_cast<double>(outcome.output_bytes);
   const bool beside = backend_.place() != Place::host;
@@ -264,18 +239,30 @@ void Bench::note_tasks(const QuantizeOutcome& outcome, const Profile& profile) {
       {"hash the model", {"fingerprint"}, model / part},
       {"embed", {"embed"}, 1},
       {"held-out loss", {"held-out loss", "head"}, 1},
+      {"write tables", {"write tables"}, 1},
       // Beside a device, all but the last layers are written and run again by then.
       {"write", {"write"}, beside ? 1 : (written + packed * (layers / measured - 1)) / written},
       {"verify", {"verify"}, beside ? 1 : layers / measured},
+      {"verify the head", {"verify head"}, 1},
   };
   for (const Task& task : tasks) {
     const double seconds = sum_of(profile, task.stages).seconds;
-    result_.tasks.push_back({std::string(task.name), seconds, seconds * task.growth});
+    if (seconds > 0)
+      result_.tasks.push_back({std::string(task.name), seconds, seconds * task.growth});
   }
+  if (const double head = seconds_apart(profile, "quantize head"); options_.quantize.lm_head)
+    result_.tasks.push_back({"quantize the head", head, head});
 }
 
-void Bench::note_stages(const Profile& profile, int64_t layers) {
+void Bench::note_stages(const Profile& profile, const Plan& plan, int64_t layers) {
   const auto count = static_cast<double>(layers);
+  if (const double seconds = seconds_apart(profile, "find scales"); seconds > 0)
+    result_.stages.push_back(
+        {.name = "find scales", .seconds = seconds / count, .of_ceiling = {}, .hidden = {}});
+  // Elsewhere than on plain grids, finding scales is arithmetic.
+  const bool plain = std::ranges::all_of(plan.rows, [](const PlanRow& row) {
+    return row.method.empty() || has_plain_levels(row.grid);
+  });
   for (const StageLine& line : stage_lines()) {
     const ProfileRow row = sum_of(profile, line.stages);
     if (row.seconds == 0) continue;
@@ -286,7 +273,8 @@ void Bench::note_stages(const Profile& profile, int64_t layers) {
                      .of_ceiling = {},
                      .hidden = {}};
     const double work = stage.operations > 0 ? stage.operations : stage.bytes;
-    const double ceiling = rate_of(result_.ceilings, line.ceiling);
+    const bool counts = plain || line.name != "scales";
+    const double ceiling = counts ? rate_of(result_.ceilings, line.ceiling) : 0;
     if (ceiling > 0 && work > 0) stage.of_ceiling = work / stage.seconds / ceiling;
     result_.stages.push_back(std::move(stage));
   }
@@ -305,7 +293,8 @@ void Bench::note_journal(const QuantizeOutcome& outcome, const Profile& profile)
                               .hidden = std::clamp(1 - waited_ * layers / busy, 0.0, 1.0)});
   };
   note("keep in journal", outcome.saving_seconds);
-  note("write and compare", outcome.writing_seconds);
+  const double tables = sum_of(profile, {"write tables"}).seconds;  // a task of its own
+  note("write and compare", std::max(0.0, outcome.writing_seconds - tables));
 }
 
 // What the layers took beyond what the stages on the device did: loading first, as far as it goes.
@@ -333,7 +322,7 @@ BenchQuantizeResult Bench::run() {
   result_.layers_measured = std::min(wanted, result_.layers);
   const TemporaryDirectory folder(
       choose_workdir(options_.workdir,
-                     disk_bytes(config_, result_.layers_measured, options_.quantize.bits)),
+                     bench_disk_bytes(config_, result_.layers_measured, options_.quantize)),
       "halftone-bench-");
   folder_ = folder.path();
   measure_ceilings();
@@ -355,10 +344,10 @@ BenchQuantizeResult Bench::run() {
     if (many) write_model(layers);
     const Hush hush;
     Profile settled([this] { backend_.synchronize(); });
-    quantize_model(settled);
-    note_stages(settled, layers);
+    const QuantizeOutcome again = quantize_model(settled);
+    note_stages(settled, again.plan, layers);
   } else {
-    note_stages(plain, result_.layers_measured);
+    note_stages(plain, outcome.plan, result_.layers_measured);
   }
   note_journal(outcome, plain);
   note_hidden(behind);

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "apps/bench_workdir.h"
+#include "apps/model_shapes.h"
 #include "apps/synthetic_model.h"
 #include "base/temporary_directory.h"
 
@@ -24,6 +26,26 @@ BenchQuantizeOptions tiny_options(const std::string& workdir) {
   options.quantize.seq_len = 32;
   options.quantize.quiet = true;
   return options;
+}
+
+const BenchStage* find_stage(const BenchQuantizeResult& result, const std::string& name) {
+  const auto at = std::ranges::find(result.stages, name, &BenchStage::name);
+  return at == result.stages.end() ? nullptr : &*at;
+}
+
+const BenchTask* find_task(const BenchQuantizeResult& result, const std::string& name) {
+  const auto at = std::ranges::find(result.tasks, name, &BenchTask::name);
+  return at == result.tasks.end() ? nullptr : &*at;
+}
+
+// The tiny shape with rows that blocks of `width` divide, without a tokenizer, in `folder`.
+void write_shape(BenchQuantizeOptions& options, Backend& backend, const std::string& folder,
+                 int64_t width) {
+  Json config = read_json_file(options.shape + "/config.json");
+  config["intermediate_size"] = width;
+  write_synthetic_model(config, folder, backend.host_threads(), true);
+  options.shape = folder;
+  options.quantize.group_size = 32;
 }
 
 TEST(BenchQuantize, MeasuresSomeLayersAndTellsAll) {
@@ -52,12 +74,8 @@ TEST(BenchQuantize, WritesEveryFormat) {
   for (const Format& format : formats()) {
     const TemporaryDirectory folder, shape;
     BenchQuantizeOptions options = tiny_options(folder.path());
-    Json config = read_json_file(options.shape + "/config.json");
-    config["intermediate_size"] = 64;  // groups of 32, which every format has
-    write_synthetic_model(config, shape.path(), backend->host_threads(), true);
-    options.shape = shape.path();
+    write_shape(options, *backend, shape.path(), 64);  // groups of 32, which every format has
     options.quantize.format = format.name;
-    options.quantize.group_size = 32;
     options.layers = 1;
     const BenchQuantizeResult result = bench_quantize(*backend, options);
     EXPECT_EQ(result.layers_measured, 1) << format.name;
@@ -103,6 +121,99 @@ TEST(BenchQuantize, UnevenSequences) {
   const double hidden = config["hidden_size"], intermediate = config["intermediate_size"];
   const double each = 3 * hidden * (hidden + 1) + intermediate * (intermediate + 1);
   EXPECT_DOUBLE_EQ(stage->operations, static_cast<double>(result.tokens) * each);
+}
+
+// A transform goes through all layers before they are quantized: each that is not measured costs
+// both ways, and what one stage does in the first is not counted to the second.
+TEST(BenchQuantize, CountsATransformsPass) {
+  const TemporaryDirectory folder;
+  const auto backend = make_backend("cpu", {.threads = 2});
+  BenchQuantizeOptions options = tiny_options(folder.path());
+  options.quantize.method = "awq+gptq";
+  options.layers = 1;
+  const BenchQuantizeResult result = bench_quantize(*backend, options);
+  const BenchStage* pass = find_stage(result, "find scales");
+  ASSERT_NE(pass, nullptr);
+  EXPECT_GT(pass->seconds, 0);
+  EXPECT_GT(result.seconds_per_layer, pass->seconds);
+  EXPECT_GE(result.seconds,
+            result.seconds_measured + static_cast<double>(result.layers - 1) * pass->seconds);
+  options.quantize.method = "gptq";
+  const BenchQuantizeResult plain = bench_quantize(*backend, options);
+  EXPECT_EQ(find_stage(plain, "find scales"), nullptr);
+  ASSERT_NE(find_stage(plain, "Hessians"), nullptr);
+  EXPECT_EQ(find_stage(result, "Hessians")->operations, find_stage(plain, "Hessians")->operations);
+}
+
+// A GGUF's tables are rounded once, and its head is looked at once, whatever the layers are.
+TEST(BenchQuantize, CountsTablesOnce) {
+  const TemporaryDirectory folder, shape;
+  const auto backend = make_backend("cpu", {.threads = 2});
+  BenchQuantizeOptions options = tiny_options(folder.path());
+  write_shape(options, *backend, shape.path(), 64);
+  options.quantize.method = "rtn";
+  options.quantize.format = "gguf";
+  options.layers = 1;
+  const BenchQuantizeResult result = bench_quantize(*backend, options);
+  for (const std::string name : {"write tables", "verify the head"}) {
+    const BenchTask* task = find_task(result, name);
+    ASSERT_NE(task, nullptr) << name;
+    EXPECT_GT(task->seconds, 0) << name;
+    EXPECT_EQ(task->seconds_all, task->seconds) << name;
+  }
+  const BenchTask* verify = find_task(result, "verify");
+  ASSERT_NE(verify, nullptr);
+  EXPECT_DOUBLE_EQ(verify->seconds_all, verify->seconds * static_cast<double>(result.layers));
+}
+
+// ggml's searches are arithmetic: no share of what memory gives.
+TEST(BenchQuantize, ScalesHaveACeilingOnPlainGridsAlone) {
+  const TemporaryDirectory folder, shape;
+  const auto backend = make_backend("cpu", {.threads = 2});
+  BenchQuantizeOptions options = tiny_options(folder.path());
+  write_shape(options, *backend, shape.path(), 64);
+  options.quantize.method = "rtn";
+  options.layers = 1;
+  const BenchQuantizeResult plain = bench_quantize(*backend, options);
+  ASSERT_NE(find_stage(plain, "scales"), nullptr);
+  EXPECT_TRUE(find_stage(plain, "scales")->of_ceiling.has_value());
+  options.quantize.format = "gguf";
+  options.quantize.gguf.type = "Q4_0";
+  const BenchQuantizeResult ggml = bench_quantize(*backend, options);
+  ASSERT_NE(find_stage(ggml, "scales"), nullptr);
+  EXPECT_FALSE(find_stage(ggml, "scales")->of_ceiling.has_value());
+}
+
+TEST(BenchQuantize, AHeadIsQuantizedOnce) {
+  const TemporaryDirectory folder;
+  const auto backend = make_backend("cpu", {.threads = 2});
+  BenchQuantizeOptions options = tiny_options(folder.path());
+  options.quantize.lm_head = true;
+  options.layers = 1;
+  const BenchQuantizeResult result = bench_quantize(*backend, options);
+  const BenchTask* head = find_task(result, "quantize the head");
+  ASSERT_NE(head, nullptr);
+  EXPECT_GT(head->seconds, 0);
+  EXPECT_EQ(head->seconds_all, head->seconds);
+  options.quantize.lm_head = false;
+  const BenchQuantizeResult without = bench_quantize(*backend, options);
+  EXPECT_EQ(find_stage(result, "Hessians")->operations,
+            find_stage(without, "Hessians")->operations);
+}
+
+// 8.5 bits in the file and 9.25 in the journal, not 4.5 each.
+TEST(BenchQuantize, DiskIsSizedByTheType) {
+  Json config = read_json_file(tiny_options("").shape + "/config.json");
+  config["intermediate_size"] = 64;
+  QuantizeOptions options;
+  options.format = "gguf";
+  options.gguf.type = "Q4_0";
+  const auto four = static_cast<double>(bench_disk_bytes(config, 2, options));
+  options.gguf.type = "Q8_0";
+  const auto eight = static_cast<double>(bench_disk_bytes(config, 2, options));
+  const int64_t layer =
+      synthetic_bytes(with_layers(config, 2)) - synthetic_bytes(with_layers(config, 1));
+  EXPECT_NEAR(eight - four, 2 * static_cast<double>(layer) * 8 / 16, 2);
 }
 
 }  // namespace
