@@ -73,9 +73,7 @@ class BenchCommand : public Command {
 
   void add_method_options(CLI::App& command) {
     QuantizeOptions& quantize = options_.quantize;
-    take_one_of(command.add_option("--format", quantize.format, "What to write"),
-                names_of(formats()))
-        ->capture_default_str();
+    add_format_option(command, quantize);
     CLI::Option* gguf_type = add_gguf_options(command, quantize.gguf);
     take_one_of(command.add_option("--method", quantize.method, "The solver; rtn: just rounding"),
                 names_of(methods()))
@@ -95,6 +93,7 @@ class BenchCommand : public Command {
         ->excludes(gguf_type);
     command.add_flag("--asym", asymmetric_, "A zero of its own for each group")
         ->excludes(gguf_type);
+    add_step_options(command, quantize);
   }
 
   BenchQuantizeOptions options_;
