@@ -82,6 +82,13 @@ ProfileRow sum_of(const Profile& profile, const std::vector<std::string_view>& s
   return sum;
 }
 
+// Seconds of all stages of the layers, and what was waited for behind them.
+double stage_seconds(const Profile& profile) {
+  double seconds = sum_of(profile, {"journal"}).seconds;
+  for (const StageLine& line : stage_lines()) seconds += sum_of(profile, line.stages).seconds;
+  return seconds;
+}
+
 // Seconds of what a part of a run did that is told apart from the layers.
 double seconds_apart(const Profile& profile, std::string_view part) {
   double seconds = 0;
@@ -201,9 +208,11 @@ void Bench::note_seconds(const QuantizeOutcome& outcome, const Profile& profile)
   if (layers.size() > 1) layers.erase(layers.begin());  // warms the machine up
   std::sort(layers.begin(), layers.end());
   const size_t count = layers.size();
-  result_.seconds_per_layer =
-      (layers[(count - 1) / 2] + layers[count / 2]) / 2 +
-      seconds_apart(profile, "find scales") / static_cast<double>(result_.layers_measured);
+  double seconds = (layers[(count - 1) / 2] + layers[count / 2]) / 2;
+  // What windows do behind a layer's last stage is counted to the next layer, where there is one.
+  if (result_.layers_measured == 1) seconds = std::max(seconds, stage_seconds(profile));
+  result_.seconds_per_layer = seconds + seconds_apart(profile, "find scales") /
+                                            static_cast<double>(result_.layers_measured);
   result_.seconds_measured = outcome.seconds;
   note_tasks(outcome, profile);
   const auto missing = static_cast<double>(result_.layers - result_.layers_measured);

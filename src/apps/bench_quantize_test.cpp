@@ -166,6 +166,19 @@ TEST(BenchQuantize, CountsTablesOnce) {
   EXPECT_DOUBLE_EQ(verify->seconds_all, verify->seconds * static_cast<double>(result.layers));
 }
 
+// One layer is a whole one: with the windows' way behind its last stage.
+TEST(BenchQuantize, OneLayerHasAllItsStages) {
+  const TemporaryDirectory folder;
+  const auto backend = make_backend("cpu", {.threads = 2});
+  BenchQuantizeOptions options = tiny_options(folder.path());
+  options.layers = 1;
+  const BenchQuantizeResult result = bench_quantize(*backend, options);
+  double stages = 0;
+  for (const BenchStage& stage : result.stages)
+    if (!stage.hidden) stages += stage.seconds;
+  EXPECT_GE(result.seconds_per_layer, .999 * stages);
+}
+
 // ggml's searches are arithmetic: no share of what memory gives.
 TEST(BenchQuantize, ScalesHaveACeilingOnPlainGridsAlone) {
   const TemporaryDirectory folder, shape;
