@@ -27,8 +27,8 @@ namespace {
 GridFit fit_of(const Plan& plan, const PlanRow& row) {
   GridFit fit = plan.solver.fit;
   fit.grid = row.grid;
-  if (plan.solver.clip && has_plain_levels(row.grid))
-    fit.search = ScaleSearch::minmax;  // clipping comes afterwards
+  if (plan.solver.clip)  // clipping comes afterwards
+    fit.search = has_plain_levels(row.grid) ? ScaleSearch::minmax : ScaleSearch::importance;
   return fit;
 }
 

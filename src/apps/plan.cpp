@@ -154,18 +154,19 @@ const GgufMix& mix_asked_for(const QuantizeOptions& options, const Grid& grid) {
   return mix;
 }
 
-// Ranges are clipped, and errors counted by a power of them, on grids that a device fits: of ggml's
-// other types every search weighs errors by the inputs.
+// Ranges are clipped on grids of plain levels; ggml's other types are fitted by importance then.
 void check_search(const Plan& plan, const QuantizeOptions& options) {
   const std::string& search = options.scale_search;
   if (plan.format->name != "gguf" || !plan.method->needs_hessian) return;
-  if (search != "clip" && search != name_of(ScaleSearch::power)) return;
+  if (search != "clip") return;
   if (std::none_of(plan.rows.begin(), plan.rows.end(), [](const PlanRow& row) {
         return !row.method.empty() && has_plain_levels(row.grid);
       }))
     throw usage_error(
-        "--scale-search {}: none of the types of this GGUF has scales that it could choose", search)
-        .hint("leave it out: their search weighs errors by the inputs (importance).");
+        "--scale-search {}: none of the types of this GGUF has ranges that it could clip", search)
+        .hint(
+            "leave it out: their scales are found by what errors in each column cost "
+            "(importance).");
 }
 
 // What could be planned, but would come to nothing.

@@ -118,13 +118,18 @@ class LossMeter {
       : backend_(backend),
         linear_(linear),
         factor_(factor),
+        importance_(linear.fit.search == ScaleSearch::importance ? factor.importance()
+                                                                 : std::vector<float>()),
         matrix_(backend, linear.fit.grid, linear.rows.rows, linear.rows.cols),
         weight_(backend.allocate(linear.rows.rows, linear.rows.cols, DType::f32)),
         errors_(backend.allocate(linear.rows.rows, linear.rows.cols, DType::f32)) {}
 
   void add(const std::vector<float>& factors, int64_t form, QuadraticForms& forms) {
     Diagonal(backend_, factors).multiply(backend_, linear_.rows, weight_);
-    fit_scales(backend_, weight_, linear_.fit, matrix_.scales, matrix_.zeros);
+    // An error of a weight that is multiplied is divided again.
+    std::vector<float> importance = importance_;
+    for (size_t i = 0; i < importance.size(); ++i) importance[i] /= factors[i] * factors[i];
+    fit_scales(backend_, weight_, linear_.fit, matrix_.scales, matrix_.zeros, importance);
     backend_.encode(weight_, linear_.fit.grid, matrix_.view());
     backend_.code_errors(weight_, matrix_.view(), errors_);
     Diagonal(backend_, inverse(factors)).multiply(backend_, errors_, weight_);
@@ -136,6 +141,7 @@ class LossMeter {
   Backend& backend_;
   const SampledLinear& linear_;
   const Factor& factor_;
+  const std::vector<float> importance_;  // of the columns as they are
   DeviceMatrix matrix_;
   Tensor weight_, errors_;
 };

@@ -160,8 +160,12 @@ void GroupMoments::multiply(Backend& backend, ConstView errors, View product) co
 
 void fit_ranges(Backend& backend, ConstView weight, const SolverOptions& options, View scales,
                 View zeros, std::span<const float> importance) {
-  const bool clips = options.clip && options.moments != nullptr && has_plain_levels(options.fit.grid);
-  if (!clips) return fit_scales(backend, weight, options.fit, scales, zeros, importance);
+  const bool clips = options.clip && options.moments != nullptr;
+  if (!clips || !has_plain_levels(options.fit.grid)) {
+    GridFit fit = options.fit;
+    if (clips) fit.search = ScaleSearch::importance;
+    return fit_scales(backend, weight, fit, scales, zeros, importance);
+  }
   Clipper clipper(backend, options, std::min(weight.rows, kPanelRows), weight.cols);
   for (int64_t begin = 0; begin < weight.rows; begin += kPanelRows) {
     const int64_t end = std::min(begin + kPanelRows, weight.rows);

@@ -26,8 +26,8 @@ class GroupMoments {
 };
 
 // Scales and zeros of weight (rows, in) by options.fit; with options.clip and moments by ranges p ·
-// (min, max), p = 1, 0.95 … 0.55, the one with the least loss, of equal ones the widest. Of
-// grids without plain levels nothing is clipped.
+// (min, max), p = 1, 0.95 … 0.55, the one with the least loss, of equal ones the widest. Grids
+// without plain levels are fitted by importance then.
 void fit_ranges(Backend& backend, ConstView weight, const SolverOptions& options, View scales,
                 View zeros, std::span<const float> importance = {});
 

@@ -16,12 +16,11 @@ void store_zeros(Backend& backend, const Grid& grid, View zeros) {
 
 void fit_scales(Backend& backend, ConstView w, const GridFit& fit, View scales, View zeros,
                 std::span<const float> importance) {
-  const bool plain = has_plain_levels(fit.grid);
-  if (plain && fit.search != ScaleSearch::importance) importance = {};
+  if (fit.search != ScaleSearch::importance) importance = {};
   const Tensor counts = backend.allocate(importance.empty() ? 0 : 1, w.cols, DType::f32);
   if (!importance.empty())
     backend.upload({importance.data(), 1, w.cols, w.cols, DType::f32, Place::host}, counts);
-  if (plain) return backend.fit_grid(w, fit, counts, scales, zeros);
+  if (has_plain_levels(fit.grid)) return backend.fit_grid(w, fit, counts, scales, zeros);
   if (!fit.grid.offsets) store_zeros(backend, fit.grid, zeros);
   backend.fit_blocks(w, fit, counts, scales, fit.grid.offsets ? zeros : View{});
 }

@@ -14,8 +14,8 @@ SolveResult solve_rtn(Backend& backend, ConstView weight, const Factor* factor,
   {
     const auto values = static_cast<double>(weight.rows * weight.cols);
     const ProfileScope scope(options.profile, "scales", 0, values * sizeof(float));
-    const bool known =
-        factor != nullptr && factor->usable() && options.fit.search == ScaleSearch::importance;
+    const bool known = factor != nullptr && factor->usable() &&
+                       (options.clip || options.fit.search == ScaleSearch::importance);
     const std::vector<float> importance = known ? factor->importance() : std::vector<float>();
     fit_ranges(backend, weight, options, matrix.scales, matrix.zeros, importance);
   }

@@ -70,22 +70,40 @@ std::string ChatTemplate::render(const Json& messages, const ChatRendering& rend
 std::optional<std::string> ChatTemplate::default_system_prompt() const {
   const std::string mark = "dc3ba1e2";  // that no template holds
   const Json user = {{"role", "user"}, {"content", "Hi"}};
-  const auto rendered = [&](const std::optional<std::string>& system, int year) {
+  // A Monday morning, and a Wednesday night: nothing that tells the date is the same in both.
+  const std::tm first{.tm_sec = 30,
+                      .tm_min = 20,
+                      .tm_hour = 10,
+                      .tm_mday = 1,
+                      .tm_mon = 6,
+                      .tm_year = 124,
+                      .tm_wday = 1,
+                      .tm_yday = 182};
+  const std::tm second{.tm_sec = 54,
+                       .tm_min = 43,
+                       .tm_hour = 21,
+                       .tm_mday = 12,
+                       .tm_mon = 10,
+                       .tm_year = 125,
+                       .tm_wday = 3,
+                       .tm_yday = 315};
+  const auto rendered = [&](const std::optional<std::string>& system, const std::tm& now) {
     Json messages = Json::array();
     if (system) messages.push_back({{"role", "system"}, {"content", *system}});
     messages.push_back(user);
     ChatRendering rendering;
-    rendering.now = {.tm_mday = 1, .tm_mon = 6, .tm_year = year - 1900};
+    rendering.now = now;
     return render(messages, rendering);
   };
   try {
-    const std::string marked = rendered(mark, 2024), without = rendered(std::nullopt, 2024);
+    const std::string marked = rendered(mark, first), without = rendered(std::nullopt, first);
     const size_t begin = marked.find(mark);
     if (begin == std::string::npos || marked.size() - mark.size() >= without.size())
       return std::nullopt;
     const std::string prompt =
         without.substr(begin, without.size() - (marked.size() - mark.size()));
-    if (rendered(prompt, 2024) != without || rendered(prompt, 2025) != rendered(std::nullopt, 2025))
+    if (rendered(prompt, first) != without ||
+        rendered(prompt, second) != rendered(std::nullopt, second))
       return std::nullopt;
     return prompt;
   } catch (const Error& error) {

@@ -137,7 +137,8 @@ TEST(ChatTemplate, FindsTheDefaultSystemPrompt) {
     return source.replace(source.find("DEFAULT"), 7, prompt);
   };
   EXPECT_EQ(found(chat_ml("'<b> \"kind\".\nAlways.'")), "You are <b> \"kind\".\nAlways.");
-  EXPECT_EQ(found(chat_ml("strftime_now('in %Y.')")), std::nullopt);  // not the same next year
+  for (const char* told : {"in %Y.", "%A", "%d", "%B", "%H", "%M", "%S", "%j", "%p", "%A, %B %d"})
+    EXPECT_EQ(found(chat_ml("strftime_now('" + std::string(told) + "')")), std::nullopt) << told;
   // Without one, though with a place for one: of its own, and in the user's turn.
   EXPECT_EQ(found("{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"),
             std::nullopt);
