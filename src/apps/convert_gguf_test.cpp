@@ -117,6 +117,21 @@ INSTANTIATE_TEST_SUITE_P(Families, Family,
                                            "gemma3_text"),
                          [](const auto& test) { return std::string(test.param); });
 
+// What it is called, and what mix it says it is.
+TEST(ConvertGguf, AGgufKeepsWhatItSaysOfItself) {
+  const TestModelFolder folder("llama");
+  const std::string first = folder.path("first"), second = folder.path("second");
+  convert(folder.open(), {.output = first, .format = "gguf", .gguf = {.type = "Q4_K_M"}});
+  convert(open_model(first), {.output = second, .format = "gguf"});
+  const auto keys_of = [](const std::string& path) {
+    return open_model(path).checkpoint->gguf()->keys();
+  };
+  EXPECT_EQ(keys_of(first), keys_of(second));
+  EXPECT_EQ(std::get<uint64_t>(keys_of(second).at("general.file_type")), 15u);
+  EXPECT_EQ(std::get<std::string>(keys_of(second).at("general.name")), "model");
+  EXPECT_TRUE(std::filesystem::exists(second + "/model-Q4_K_M.gguf"));
+}
+
 TEST(ConvertGguf, SaysWhichRowsDoNotFit) {
   const TestModelFolder folder;
   const ConvertOutcome outcome = convert(

@@ -74,9 +74,23 @@ class ContentsWriter {
   void put_general(const std::string& name) {
     put("general.architecture", std::string(arch_));
     put("general.type", std::string("model"));
-    put("general.name", name);
+    if (!put_general_of_source()) put("general.name", name);
     put("general.file_type", mix_.file_type);
     if (!is_dense_ggml(mix_.type)) put("general.quantization_version", uint32_t{2});
+  }
+
+  // Name, authors, licence, tags of a GGUF. False where it has no name.
+  bool put_general_of_source() {
+    if (!model_.checkpoint->is_gguf()) return false;
+    bool named = false;
+    for (const auto& [key, value] : model_.checkpoint->gguf()->keys()) {
+      if (!key.starts_with("general.") || key == "general.architecture" || key == "general.type")
+        continue;
+      if (const auto* text = std::get_if<std::string>(&value)) put(key, *text);
+      if (const auto* texts = std::get_if<std::vector<std::string>>(&value)) put(key, *texts);
+      named = named || key == "general.name";
+    }
+    return named;
   }
 
   void put_shape() {

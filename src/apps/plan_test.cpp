@@ -181,13 +181,13 @@ TEST_F(PlanTest, TheStepsOfAGgufAreThoseThatHappen) {
     EXPECT_EQ(given.scale_search, rtn ? "power" : "importance") << method;
     const Plan plan = make_plan(model_, given);  // what is recorded can be asked for
     EXPECT_EQ(search_name(plan.solver), given.scale_search) << method;
-    given.scale_search = "minmax";
-    EXPECT_NO_THROW(make_plan(model_, given)) << method;
-    if (rtn) continue;
-    for (const char* search : {"clip", "power"}) {
+    for (const char* search : {"minmax", "power"}) {
       given.scale_search = search;
-      EXPECT_THAT(refused(given), HasSubstr(std::string("--scale-search ") + search)) << method;
+      EXPECT_NO_THROW(make_plan(model_, given)) << method;
     }
+    if (rtn) continue;
+    given.scale_search = "clip";  // no matrix has ranges
+    EXPECT_THAT(refused(given), HasSubstr("--scale-search clip")) << method;
   }
 }
 

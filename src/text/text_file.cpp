@@ -42,6 +42,14 @@ bool is_record(std::string_view line) {
   }
 }
 
+// Of prose hardly any: an object's first key, or a list of objects or strings.
+bool begins_like_json(std::string_view text) {
+  if (text.starts_with("{\"")) return true;
+  if (!text.starts_with('[')) return false;
+  const size_t item = text.find_first_not_of(kBlank, 1);
+  return item != std::string_view::npos && (text[item] == '{' || text[item] == '"');
+}
+
 bool is_named_json(const std::string& path) {
   return path.ends_with(".jsonl") || path.ends_with(".json");
 }
@@ -229,6 +237,12 @@ class AnyDocuments {
       return true;
     }
     const bool records = documents_ != nullptr;
+    if (!records && !blank && begins_like_json(text.substr(first)))
+      spdlog::warn(
+          "{} begins as JSON does, but not with a line that is a text or a chat: read as it "
+          "stands, "
+          "with braces and quotes. Name it .jsonl or .json to have it read as records.",
+          records_.path());
     if (!records) documents_ = std::make_unique<Plain>(records_);
     const bool go_on = documents_->push(records ? text : std::string_view(start_));
     start_ = {};
