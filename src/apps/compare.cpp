@@ -149,6 +149,7 @@ class Comparer {
   void check_place_of(const Cell& cell) const;
   void quantize_cell(Cell& cell);
   std::string progress_line(const Cell& cell) const;
+  [[noreturn]] void give_up(const Error& error, const std::string& parent) const;
 
   Backend& backend_;
   const OpenedModel& model_;
@@ -324,6 +325,22 @@ void Comparer::place_cells(const std::string& parent) {
   }
 }
 
+// Throws `error`, which is being handled; of a lack that can be mended it says what is left to go
+// on from.
+void Comparer::give_up(const Error& error, const std::string& parent) const {
+  const bool stopped = error.exit() == Exit::interrupted, kept = !options_.directory.empty();
+  if (!stopped && error.exit() != Exit::resources) throw;
+  const std::string cell = fmt::format("cell {} of {}", result_.rows.size() + 1, cells_.size());
+  std::string hint = stopped ? "" : error.hint();
+  if (hint.ends_with('.')) hint.back() = ';';
+  if (!hint.empty()) hint += ' ';
+  hint += kept ? fmt::format("the same command goes on from what is in {}.", parent)
+               : "nothing is left behind; with -o DIR the same command would go on from it.";
+  throw Error(error.exit(),
+              stopped ? "stopped in " + cell : fmt::format("{} (in {})", error.what(), cell))
+      .hint(hint);
+}
+
 void Comparer::run_cells(const std::string& parent) {
   const std::string scales = parent + "/channel-scales.journal";
   if (std::ranges::any_of(cells_,
@@ -334,12 +351,7 @@ void Comparer::run_cells(const std::string& parent) {
     for (Cell& cell : cells_) run_cell(cell, base);
   } catch (const Error& error) {
     if (scales_ && scales_->fresh()) scales_->remove();
-    if (error.exit() != Exit::interrupted) throw;
-    throw Error(Exit::interrupted,
-                fmt::format("stopped in cell {} of {}", result_.rows.size() + 1, cells_.size()))
-        .hint(options_.directory.empty()
-                  ? "nothing is left behind; with -o DIR the same command would go on from it."
-                  : fmt::format("the same command goes on from what is in {}.", parent));
+    give_up(error, parent);
   }
   scales_.reset();
   Journal::discard(scales);

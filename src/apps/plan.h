@@ -44,6 +44,7 @@ struct QuantizeOptions {
   int64_t max_shard_bytes = 0;  // of a weight file, 0: the format's own limit
   GgufOptions gguf;             // of --format gguf
   bool resume = false, force = false, quiet = false;
+  bool offers_resume = false;   // whoever calls has --resume: errors may name it
   std::string program_version;  // part of the journal's fingerprint
 };
 

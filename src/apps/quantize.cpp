@@ -253,10 +253,11 @@ bool worth_keeping(const Journal& journal, Exit exit, bool as_read) {
 }
 
 // Throws `error`, which is being handled, without a journal that is of no use.
-[[noreturn]] void give_up(const Error& error, Journal& journal, bool model_as_read) {
+[[noreturn]] void give_up(const Error& error, Journal& journal, bool offers_resume,
+                          bool model_as_read) {
   if (error.exit() != Exit::interrupted && !worth_keeping(journal, error.exit(), model_as_read))
     journal.remove();
-  else if (error.exit() == Exit::resources)
+  else if (error.exit() == Exit::resources && offers_resume)
     throw Error(error.exit(), error.what())
         .hint((error.hint().empty() ? "" : error.hint() + " ") + "Finished work is in " +
               journal.path() + ": --resume goes on.");
@@ -343,7 +344,7 @@ void run_and_publish(const Job& job, const Calibration& calibration, const Estim
   } catch (const Error& error) {
     if (error.exit() == Exit::interrupted && error.hint().empty())
       stopped(journal, outcome.stages.empty() ? "" : "the last layer");
-    give_up(error, journal, model_stamp(job) == stamp);
+    give_up(error, journal, options.offers_resume, model_stamp(job) == stamp);
   }
 }
 

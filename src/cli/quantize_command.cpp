@@ -33,6 +33,7 @@ class QuantizeCommand : public Command {
 
   int run(const Globals& globals) override {
     options_.quiet = globals.quiet();
+    options_.offers_resume = true;
     options_.device = device_.device;
     options_.samples_given = samples_->count() > 0;
     options_.symmetric = !asymmetric_ && (sym_->count() == 0 || symmetric_);

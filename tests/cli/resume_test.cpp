@@ -17,6 +17,7 @@ namespace {
 
 using std::chrono::milliseconds;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 class Resume : public ::testing::Test {
  protected:
@@ -215,9 +216,22 @@ class SmallDisk : public Resume {
     mounted_ = mount("tmpfs", disk_.c_str(), "tmpfs", 0, size) == 0;
     return mounted_;
   }
+  // Fills the disk when `journal` holds a finished stage, and waits for what comes of it.
+  Outcome fill_during(Running& program, const std::string& journal) const {
+    wait_for(program, journal);
+    program.signal(SIGSTOP);  // so that it cannot be done before the disk is full
+    {
+      std::ofstream file(ballast_, std::ios::binary);
+      const std::string page(4096, 'x');
+      while (file.write(page.data(), 4096).flush()) {
+      }
+    }
+    program.signal(SIGCONT);
+    return program.wait();
+  }
   static constexpr const char* kCannotMount = "cannot mount a small tmpfs here (needs root)";
 
-  std::string disk_ = folder_.path("disk");
+  std::string disk_ = folder_.path("disk"), ballast_ = disk_ + "/ballast";
   bool mounted_ = false;
 };
 
@@ -232,30 +246,65 @@ TEST_F(SmallDisk, TooLittleIsRefusedBeforeItStarts) {
 
 TEST_F(SmallDisk, FullInTheMiddleLosesNothing) {
   if (!mount_disk("size=2m")) GTEST_SKIP() << kCannotMount;
-  const std::string out = disk_ + "/out", ballast = disk_ + "/ballast";
+  const std::string out = disk_ + "/out";
   Running program(quantize(out));
-  wait_for(program, out + ".journal");
-  program.signal(SIGSTOP);  // so that it cannot be done before the disk is full
-  {
-    std::ofstream file(ballast, std::ios::binary);
-    const std::string page(4096, 'x');
-    while (file.write(page.data(), 4096).flush()) {
-    }
-  }
-  program.signal(SIGCONT);
-  const Outcome full = program.wait();
+  const Outcome full = fill_during(program, out + ".journal");
   EXPECT_EQ(full.code, 4) << full.err;
   EXPECT_THAT(full.err, HasSubstr(out));
   EXPECT_THAT(full.err, HasSubstr("--resume goes on"));
   EXPECT_FALSE(std::filesystem::exists(out));
   EXPECT_GT(std::filesystem::file_size(out + ".journal"), 2000u);
 
-  std::filesystem::remove(ballast);
+  std::filesystem::remove(ballast_);
   const Outcome done = run(quantize(out, "--resume"));
   ASSERT_EQ(done.code, 0) << done.err;
   EXPECT_THAT(read(out + ".log.jsonl"), HasSubstr("\"resumed\":true"));
   EXPECT_EQ(tree(out), undisturbed());
   EXPECT_EQ(listing(disk_), "out out.log.jsonl");
+}
+
+// A comparison has no --resume: what it keeps, it goes on from by itself; else nothing is left.
+class SmallDiskOfComparison : public SmallDisk {
+ protected:
+  std::vector<std::string> compare(const std::string& directory) const {
+    std::vector<std::string> all = {"compare", model_,       "--methods", "gptq",      "-g",
+                                    "16",      "--calib",    text_,       "--samples", "400",
+                                    "--text",  text_,        "--seq-len", "256",       "--windows",
+                                    "2",       "--protocol", "llama.cpp"};
+    if (!directory.empty()) all.insert(all.end(), {"-o", directory});
+    return all;
+  }
+};
+
+TEST_F(SmallDiskOfComparison, WhatIsKeptIsGoneOnFromByTheSameCommand) {
+  if (!mount_disk("size=2m")) GTEST_SKIP() << kCannotMount;
+  const std::string cells = disk_ + "/cells";
+  Running program(compare(cells));
+  const Outcome full = fill_during(program, cells + "/gptq-4bit-g16-400x.journal");
+  EXPECT_EQ(full.code, 4) << full.err;
+  EXPECT_THAT(full.err, HasSubstr("(in cell 1 of 1)"));
+  EXPECT_THAT(full.err, HasSubstr("the same command goes on from what is in " + cells));
+  EXPECT_THAT(full.err, Not(HasSubstr("--resume")));
+
+  std::filesystem::remove(ballast_);
+  const Outcome done = run(compare(cells));
+  ASSERT_EQ(done.code, 0) << done.err;
+  EXPECT_THAT(read(cells + "/gptq-4bit-g16-400x.log.jsonl"), HasSubstr("\"resumed\":true"));
+}
+
+TEST_F(SmallDiskOfComparison, OfWhatIsDeletedNothingIsPromised) {
+  if (!mount_disk("size=2m")) GTEST_SKIP() << kCannotMount;
+  const std::filesystem::path before = std::filesystem::current_path();
+  std::filesystem::current_path(disk_);  // where a comparison without -o works
+  Running program(compare(""));
+  std::filesystem::current_path(before);
+  std::string cells;
+  while (program.alive() && !cells.starts_with(".halftone-compare-")) cells = listing(disk_);
+  const Outcome full = fill_during(program, disk_ + "/" + cells + "/gptq-4bit-g16-400x.journal");
+  EXPECT_EQ(full.code, 4) << full.err;
+  EXPECT_THAT(full.err, HasSubstr("nothing is left behind; with -o DIR"));
+  EXPECT_THAT(full.err, Not(HasSubstr("--resume")));
+  EXPECT_EQ(listing(disk_), "ballast");
 }
 
 }  // namespace
