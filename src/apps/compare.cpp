@@ -12,6 +12,7 @@
 #include <sstream>
 
 #include "apps/calibration.h"
+#include "apps/compare_cells.h"
 #include "apps/quantize_output.h"
 #include "base/clock.h"
 #include "base/count_text.h"
@@ -30,30 +31,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct Cell {
-  CompareRow row;
-  QuantizeOptions options;
-  Plan plan;
-};
-
-// "gptq-4bit-g128", and what else tells it from the others.
-std::string directory_of(const CompareRow& row) {
-  std::string name = fmt::format("{}-{}bit-g{}", row.method, row.bits, row.group_size);
-  if (row.samples > 0) name += fmt::format("-{}x", row.samples);
-  for (std::string file : {row.calibration, row.dynamic}) {
-    std::ranges::replace(file, '/', '_');
-    if (!file.empty()) name += "-" + file;
-  }
-  return name;
-}
-
-// What tells a file from the others: its name, or where that is another's too, the path as given.
-std::string label_of(const std::string& path, const std::vector<std::string>& all) {
-  const auto name = [](const std::string& file) { return fs::path(file).filename(); };
-  const auto same = std::ranges::count(all, name(path), name);
-  return same > 1 ? path : name(path).string();
-}
-
 // "made with damp = 0.05, not damp = 0.01": the first settings that are not the other's.
 std::string difference_of(const std::string& made, const std::string& wanted) {
   const auto lines_of = [](const std::string& text) {
@@ -71,31 +48,6 @@ std::string difference_of(const std::string& made, const std::string& wanted) {
   const std::string one = first_missing(there, here), other = first_missing(here, there);
   if (one.empty()) return fmt::format("made without {}", other);
   return fmt::format("made with {}", one) + (other.empty() ? "" : ", not " + other);
-}
-
-// Steps that a method has no use for are no reason to refuse its cells.
-void leave_out_what_is_not_looked_at(QuantizeOptions& options) {
-  const Method& method = find_method(options.method);
-  if (rounds_alone(method)) options.order.clear();
-  if (method.needs_hessian) return;
-  options.token_weights.clear();
-  if (options.scale_search == "clip" || options.scale_search == "importance")
-    options.scale_search.clear();
-}
-
-// What was asked of all cells, as the options say it.
-std::string settings_text(const QuantizeOptions& options) {
-  const QuantizeOptions usual;
-  std::vector<std::string> texts;
-  if (options.format != usual.format) texts.push_back("--format " + options.format);
-  if (!options.symmetric) texts.emplace_back("--asym");
-  if (options.lm_head) texts.emplace_back("--lm-head");
-  for (const std::string& pattern : options.skip) texts.push_back("--skip " + pattern);
-  if (options.damping != usual.damping) texts.push_back(fmt::format("--damp {}", options.damping));
-  if (!options.order.empty()) texts.push_back("--order " + options.order);
-  if (!options.token_weights.empty()) texts.push_back("--token-weights " + options.token_weights);
-  if (!options.scale_search.empty()) texts.push_back("--scale-search " + options.scale_search);
-  return fmt::format("{}", fmt::join(texts, ", "));
 }
 
 // What transforms find is kept in `path` until all cells are made. Of another model, program or
@@ -135,83 +87,34 @@ class Comparer {
   Comparison run();
 
  private:
-  void plan_cells();
-  void plan_cell(CompareRow row, const std::string& calibration, const std::string& dynamic);
-  const Calibration& calibration_of(const Cell& cell);
+  const Calibration& calibration_of(const CompareCell& cell);
   void place_cells(const std::string& parent);
   void run_cells(const std::string& parent);
-  void run_cell(Cell& cell, SharedBase& base);
-  bool same_settings(const Cell& cell) const;
-  bool changed_since(const Cell& cell) const;
-  bool to_be_made(const Cell& cell) const { return !same_settings(cell) || changed_since(cell); }
+  void run_cell(CompareCell& cell, SharedBase& base);
+  bool same_settings(const CompareCell& cell) const;
+  bool changed_since(const CompareCell& cell) const;
+  bool to_be_made(const CompareCell& cell) const {
+    return !same_settings(cell) || changed_since(cell);
+  }
   Journal::Fingerprint fingerprint_of_scales() const;
-  SharedWork shared_by(const Cell& cell);
-  void check_place_of(const Cell& cell) const;
-  void quantize_cell(Cell& cell);
-  std::string progress_line(const Cell& cell) const;
+  SharedWork shared_by(const CompareCell& cell);
+  void check_place_of(const CompareCell& cell) const;
+  void quantize_cell(CompareCell& cell);
+  std::string progress_line(const CompareCell& cell) const;
   [[noreturn]] void give_up(const Error& error, const std::string& parent) const;
 
   Backend& backend_;
   const OpenedModel& model_;
   const CompareOptions& options_;
   const Tokenizer tokenizer_;
-  std::vector<Cell> cells_;
+  std::vector<CompareCell> cells_;
   std::map<std::string, Calibration> calibrations_;  // by file and number of samples
   std::optional<Journal> scales_;                    // where a cell's method has a transform
   Comparison result_;
 };
 
-void Comparer::plan_cells() {
-  const std::vector<std::string> one = {""};
-  const std::vector<std::string>& texts = options_.calibration.empty() ? one : options_.calibration;
-  std::vector<std::string> rules = {""};
-  rules.insert(rules.end(), options_.dynamic.begin(), options_.dynamic.end());
-  for (const int bits : options_.bits)
-    for (const int64_t group : options_.group_sizes)
-      for (const std::string& method : options_.methods)
-        for (const std::string& dynamic : rules) {
-          const bool calibrated = find_method(method).needs_hessian;
-          CompareRow row{.method = method, .bits = bits, .group_size = group};
-          if (!dynamic.empty()) row.dynamic = label_of(dynamic, options_.dynamic);
-          if (!calibrated) {
-            plan_cell(row, texts.front(), dynamic);
-            continue;
-          }
-          for (const std::string& text : texts)
-            for (const int64_t samples : options_.samples) {
-              row.calibration = texts.size() > 1 ? label_of(text, texts) : "";
-              row.samples = samples;
-              plan_cell(row, text, dynamic);
-            }
-        }
-}
-
-void Comparer::plan_cell(CompareRow row, const std::string& calibration,
-                         const std::string& dynamic) {
-  Cell cell;
-  QuantizeOptions& options = cell.options = options_.quantize;
-  options.method = row.method;
-  options.bits = row.bits;
-  options.group_size = row.group_size;
-  if (!calibration.empty()) options.calibration = {calibration};
-  if (row.samples > 0) options.samples = row.samples;
-  if (!dynamic.empty()) options.dynamic.push_back(dynamic);
-  leave_out_what_is_not_looked_at(options);
-  // Round-to-nearest as everybody knows it: the range of each group, no search.
-  if (row.method == "rtn" && options.scale_search.empty()) options.scale_search = "minmax";
-  settle(options, backend_);
-  cell.plan = make_plan(model_, options);
-  QuantizeOptions chosen = options;
-  choose_steps(chosen);
-  row.scale_search = chosen.scale_search;
-  row.order = chosen.order;
-  row.token_weights = chosen.token_weights;
-  cell.row = std::move(row);
-  cells_.push_back(std::move(cell));
-}
-
 // The same windows for all cells of a text and a number: read and tokenized once.
-const Calibration& Comparer::calibration_of(const Cell& cell) {
+const Calibration& Comparer::calibration_of(const CompareCell& cell) {
   std::string key = std::to_string(cell.row.samples);
   for (const std::string& path : cell.options.calibration) key += "\n" + path;
   const auto found = calibrations_.find(key);
@@ -222,7 +125,7 @@ const Calibration& Comparer::calibration_of(const Cell& cell) {
       .first->second;
 }
 
-std::string Comparer::progress_line(const Cell& cell) const {
+std::string Comparer::progress_line(const CompareCell& cell) const {
   const auto number = &cell - cells_.data() + 1;
   std::string text = fmt::format("Cell {}/{}  {}, {}", number, cells_.size(), cell.row.method,
                                  cell.plan.grid_text());
@@ -232,7 +135,7 @@ std::string Comparer::progress_line(const Cell& cell) const {
   return text;
 }
 
-void Comparer::run_cell(Cell& cell, SharedBase& base) {
+void Comparer::run_cell(CompareCell& cell, SharedBase& base) {
   spdlog::info("{}", progress_line(cell));
   const bool made = same_settings(cell);
   if (!made || changed_since(cell)) {
@@ -257,14 +160,14 @@ void Comparer::run_cell(Cell& cell, SharedBase& base) {
 }
 
 // An earlier comparison that kept its models may have been interrupted, or had fewer cells.
-bool Comparer::same_settings(const Cell& cell) const {
+bool Comparer::same_settings(const CompareCell& cell) const {
   const std::string made = cell.options.output + "/quantize.toml";
   return fs::exists(made) && read_file(made) == reproduction_config(cell.options, model_);
 }
 
 // Texts and weights, after the model was made: something else comes out of them. Rules are among
 // the settings.
-bool Comparer::changed_since(const Cell& cell) const {
+bool Comparer::changed_since(const CompareCell& cell) const {
   std::set<std::string> sources(cell.options.calibration.begin(), cell.options.calibration.end());
   for (const ContainerEntry& entry : model_.checkpoint->entries()) sources.insert(entry.file);
   const auto time = fs::last_write_time(cell.options.output + "/quantize.toml");
@@ -274,7 +177,7 @@ bool Comparer::changed_since(const Cell& cell) const {
 }
 
 // Only what has these settings is gone on with, or replaced; said before hours of other cells.
-void Comparer::check_place_of(const Cell& cell) const {
+void Comparer::check_place_of(const CompareCell& cell) const {
   const std::string& place = cell.options.output;
   if (!fs::exists(place) || fs::exists(place + ".journal") || same_settings(cell)) return;
   const std::string made = place + "/quantize.toml";
@@ -285,7 +188,7 @@ void Comparer::check_place_of(const Cell& cell) const {
       .hint(fmt::format("remove it (rm -r {}), or pass another -o.", place));
 }
 
-void Comparer::quantize_cell(Cell& cell) {
+void Comparer::quantize_cell(CompareCell& cell) {
   cell.options.resume = fs::exists(cell.options.output + ".journal");
   const QuantizeOutcome outcome = [&] {
     const Hush hush;  // what it would say, the table says
@@ -307,11 +210,11 @@ Journal::Fingerprint Comparer::fingerprint_of_scales() const {
 }
 
 // The first cell of a text to search for its scales does so for all that come after it.
-SharedWork Comparer::shared_by(const Cell& cell) {
+SharedWork Comparer::shared_by(const CompareCell& cell) {
   SharedWork shared{.calibration = &calibration_of(cell)};
   if (cell.plan.method->transform == nullptr) return shared;
   shared.scales = &*scales_;
-  for (const Cell* later = &cell + 1; later != cells_.data() + cells_.size(); ++later)
+  for (const CompareCell* later = &cell + 1; later != cells_.data() + cells_.size(); ++later)
     if (later->plan.method->transform != nullptr && &calibration_of(*later) == shared.calibration &&
         to_be_made(*later))
       shared.later.push_back(&later->plan);
@@ -319,7 +222,7 @@ SharedWork Comparer::shared_by(const Cell& cell) {
 }
 
 void Comparer::place_cells(const std::string& parent) {
-  for (Cell& cell : cells_) {
+  for (CompareCell& cell : cells_) {
     cell.options.output = parent + "/" + directory_of(cell.row);
     check_place_of(cell);
   }
@@ -343,12 +246,12 @@ void Comparer::give_up(const Error& error, const std::string& parent) const {
 
 void Comparer::run_cells(const std::string& parent) {
   const std::string scales = parent + "/channel-scales.journal";
-  if (std::ranges::any_of(cells_,
-                          [](const Cell& cell) { return cell.plan.method->transform != nullptr; }))
+  if (std::ranges::any_of(
+          cells_, [](const CompareCell& cell) { return cell.plan.method->transform != nullptr; }))
     scales_.emplace(open_scales(scales, fingerprint_of_scales()));
   try {
     SharedBase base(backend_, model_, options_.evaluate, parent);
-    for (Cell& cell : cells_) run_cell(cell, base);
+    for (CompareCell& cell : cells_) run_cell(cell, base);
   } catch (const Error& error) {
     if (scales_ && scales_->fresh()) scales_->remove();
     give_up(error, parent);
@@ -359,9 +262,10 @@ void Comparer::run_cells(const std::string& parent) {
 
 Comparison Comparer::run() {
   check_directory(options_.directory);
-  plan_cells();
+  cells_ = plan_cells(backend_, model_, options_, result_.notes);
   check_text(model_, options_.text, options_.evaluate);
-  for (const Cell& cell : cells_) calibration_of(cell);  // too short a text is said before hours
+  for (const CompareCell& cell : cells_)
+    calibration_of(cell);  // too short a text is said before hours
   std::optional<TemporaryDirectory> temporary;
   std::string parent = options_.directory;
   if (parent.empty()) {

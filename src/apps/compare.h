@@ -12,10 +12,12 @@
 namespace halftone {
 
 struct CompareOptions {
-  // Every combination of these is a cell; what a method does not look at is left out of its cells.
+  // Every combination of these is a cell; what a method does not look at is left out of its cells,
+  // and those that come to the same are one.
   std::vector<std::string> methods = {"rtn", "gptq"};
   std::vector<int> bits = {4};
   std::vector<int64_t> group_sizes = {128};
+  std::vector<std::string> gguf_types;   // mixes: in place of bits and groups; empty: as they say
   std::vector<std::string> calibration;  // files, one a cell; empty: the fetched text
   std::vector<int64_t> samples = {128};
   std::vector<std::string> dynamic;  // files of rules: a cell each, beside that without rules
@@ -31,8 +33,9 @@ struct CompareOptions {
 
 // A row of the table.
 struct CompareRow {
-  std::string method, calibration, dynamic;  // the files' names; empty: none
-  int bits = 0;
+  std::string method, calibration, dynamic;        // the files' names; empty: none
+  std::string gguf_type;                           // the mix; empty: another format
+  int bits = 0;                                    // of most weights
   int64_t group_size = 0, samples = 0;             // samples 0: none were looked at
   std::string scale_search, order, token_weights;  // the steps that were taken; empty: none
   Evaluation evaluation;

@@ -14,9 +14,11 @@ namespace halftone {
 namespace {
 
 std::string label_of(const CompareRow& row) {
+  const std::string groups =
+      row.group_size > 0 ? fmt::format("groups of {}", row.group_size) : "whole rows";
   std::string label =
-      fmt::format("{} {} bits, {}", row.method, row.bits,
-                  row.group_size > 0 ? fmt::format("groups of {}", row.group_size) : "whole rows");
+      row.method + " " +
+      (row.gguf_type.empty() ? fmt::format("{} bits, {}", row.bits, groups) : row.gguf_type);
   for (const std::string& file : {row.calibration, row.dynamic})
     if (!file.empty()) label += ", " + file;
   return label;
@@ -40,15 +42,21 @@ bool samples_differ(const Comparison& comparison) {
   return false;
 }
 
-// Of several rows of the same width that with the least KL divergence.
+// Of several rows of the same width, or type of a GGUF, that with the least KL divergence.
 bool is_best(const Comparison& comparison, const CompareRow& row) {
   int others = 0;
   for (const CompareRow& other : comparison.rows) {
-    if (&other == &row || other.bits != row.bits) continue;
+    if (&other == &row || other.bits != row.bits || other.gguf_type != row.gguf_type) continue;
     if (*other.evaluation.kl_mean <= *row.evaluation.kl_mean) return false;
     ++others;
   }
   return others > 0;
+}
+
+// Where bits and group stand in the table.
+std::string width_of(const CompareRow& row) {
+  return row.gguf_type.empty() ? fmt::format("{:>4}{:>7}", row.bits, row.group_size)
+                               : fmt::format("{:>11}", row.gguf_type);
 }
 
 std::string line(std::string text) {
@@ -60,22 +68,26 @@ std::string line(std::string text) {
 
 std::string compare_table(const Comparison& comparison) {
   const bool samples = samples_differ(comparison);
-  std::string text = line(fmt::format("{:<9}{:>4}{:>7}{:>13}{:>9}  {:<18}{:<19}{:>9}{:>13}{:>9}",
-                                      "method", "bits", "group", "bits/weight", "size",
-                                      "perplexity", "KL divergence", "same top", "time", "memory"));
+  const bool gguf = !comparison.rows.empty() && !comparison.rows.front().gguf_type.empty();
+  std::string text =
+      line(fmt::format("{:<9}{:>11}{:>13}{:>9}  {:<18}{:<19}{:>9}{:>13}{:>9}", "method",
+                       gguf ? "type" : "bits  group", "bits/weight", "size", "perplexity",
+                       "KL divergence", "same top", "time", "memory"));
   const Evaluation& base = comparison.base;
-  text += line(fmt::format("{:<9}{:>4}{:>7}{:>13.3f}{:>9}  {:<18}", "original", "", "",
+  text += line(fmt::format("{:<9}{:>11}{:>13.3f}{:>9}  {:<18}", "original", "",
                            base.bits_per_weight_linears, human_bytes(base.size_bytes),
                            perplexity_cell(base.perplexity, base.perplexity_stderr)));
   for (const CompareRow& row : comparison.rows) {
     const Evaluation& e = row.evaluation;
     std::string more = apart(row, samples);
     if (is_best(comparison, row))
-      more += fmt::format("{}← least loss at {} bits", more.empty() ? "" : "  ", row.bits);
+      more += fmt::format(
+          "{}← least loss {}", more.empty() ? "" : "  ",
+          row.gguf_type.empty() ? fmt::format("at {} bits", row.bits) : "of " + row.gguf_type);
     text += line(
-        fmt::format("{:<9}{:>4}{:>7}{:>13.3f}{:>9}  {:<18}{:<19}{:>7.1f} %{:>13}{:>9}   {}",
-                    row.method, row.bits, row.group_size, e.bits_per_weight_linears,
-                    human_bytes(e.size_bytes), perplexity_cell(e.perplexity, e.perplexity_stderr),
+        fmt::format("{:<9}{}{:>13.3f}{:>9}  {:<18}{:<19}{:>7.1f} %{:>13}{:>9}   {}", row.method,
+                    width_of(row), e.bits_per_weight_linears, human_bytes(e.size_bytes),
+                    perplexity_cell(e.perplexity, e.perplexity_stderr),
                     fmt::format("{:.4f} ± {:.4f}", *e.kl_mean, *e.kl_stderr),
                     100 * *e.top1_agreement, row.seconds > 0 ? human_seconds(row.seconds) : "",
                     row.peak_memory_bytes > 0 ? human_bytes(row.peak_memory_bytes) : "", more));
@@ -102,6 +114,7 @@ Json to_json(const Comparison& comparison) {
   for (const CompareRow& row : comparison.rows) {
     Json cell;
     cell["method"] = row.method;
+    if (!row.gguf_type.empty()) cell["gguf_type"] = row.gguf_type;
     cell["bits"] = row.bits;
     cell["group_size"] = row.group_size;
     if (row.samples > 0) cell["samples"] = row.samples;
