@@ -56,6 +56,9 @@ void add_size_option(CLI::App& command, const std::string& name, int64_t& bytes,
                      const std::string& what);
 // --gguf-type, --embedding-type, --head-type. Returns the first.
 CLI::Option* add_gguf_options(CLI::App& command, GgufOptions& options);
+void add_gguf_table_options(CLI::App& command, GgufOptions& options);  // the latter two
+// An option of types of a GGUF: its description lists them, its check knows them. Returns it.
+CLI::Option* take_gguf_mix(CLI::Option* option);
 void add_memory_option(CLI::App& command, QuantizeOptions& options);  // --max-memory
 // --skip, --lm-head, --damp, --order, --token-weights, --scale-search.
 void add_step_options(CLI::App& command, QuantizeOptions& options);

@@ -33,8 +33,8 @@ class CompareCommand : public Command {
     take_whole_number(
         command->add_option("--seed", options_.quantize.seed, "Of the choice of windows"), 0)
         ->capture_default_str();
-    command->add_flag("--asym", asymmetric_, "A zero of its own for each group");
     add_format_option(*command, options_.quantize);
+    add_gguf_table_options(*command, options_.quantize.gguf);
     add_step_options(*command, options_.quantize);
     command
         ->add_option("-o,--output", options_.directory,
@@ -78,18 +78,21 @@ class CompareCommand : public Command {
   }
 
   void add_cells(CLI::App& command) {
-    std::vector<std::string> names;
-    for (const Method& method : methods()) names.emplace_back(method.name);
     take_one_of(take_list(command.add_option("--methods,--method", options_.methods, "Solvers")),
-                names)
+                names_of(methods()))
         ->capture_default_str();
+    CLI::Option* types = take_gguf_mix(take_list(
+        command.add_option("--gguf-type", options_.gguf_types, "Of --format gguf, a cell each")));
     take_number_of(take_list(command.add_option("--bits,-b", options_.bits, "Widths of a code")),
                    {2, 3, 4, 5, 6, 8})
-        ->capture_default_str();
+        ->capture_default_str()
+        ->excludes(types);
     take_whole_number(take_list(command.add_option("--group-size,-g", options_.group_sizes,
                                                    "Inputs that share a scale; -1: all")),
                       1, int64_t{1} << 20, -1)
-        ->capture_default_str();
+        ->capture_default_str()
+        ->excludes(types);
+    command.add_flag("--asym", asymmetric_, "A zero of its own for each group")->excludes(types);
     command
         .add_option("--calib,--calibration", options_.calibration,
                     "Text to calibrate on; several: each alone (default: the fetched text)")

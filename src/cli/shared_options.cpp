@@ -112,29 +112,35 @@ void check_type(CLI::Option* option, const std::vector<std::string>& choices,
   });
 }
 
+CLI::Option* take_gguf_mix(CLI::Option* option) {
+  const std::vector<std::string> mixes = names_of(gguf_mixes());
+  check_type(
+      option->description(option->get_description() + fmt::format(": {}", fmt::join(mixes, ", "))),
+      mixes, [](const std::string& name) { find_gguf_mix(name); });
+  return option;
+}
+
 CLI::Option* add_gguf_options(CLI::App& command, GgufOptions& options) {
-  std::vector<std::string> mixes, types;
-  for (const GgufMix& mix : gguf_mixes()) {
-    mixes.emplace_back(mix.name);
+  CLI::Option* mix = command.add_option("--gguf-type", options.type, "Of --format gguf");
+  add_gguf_table_options(command, options);
+  return take_gguf_mix(mix);
+}
+
+void add_gguf_table_options(CLI::App& command, GgufOptions& options) {
+  std::vector<std::string> types;
+  for (const GgufMix& mix : gguf_mixes())
     if (std::find(types.begin(), types.end(), mix.type) == types.end())
       types.emplace_back(mix.type);
-  }
-  CLI::Option* mix = command.add_option(
-      "--gguf-type", options.type, fmt::format("Of --format gguf: {}", fmt::join(mixes, ", ")));
-  check_type(mix, mixes, [](const std::string& name) { find_gguf_mix(name); });
   const auto check_table = [](const std::string& name) { check_gguf_type("", name); };
   check_type(command.add_option("--embedding-type", options.embedding_type,
                                 "Of the embedding in a GGUF: Q8_0"),
              types, check_table);
   check_type(command.add_option("--head-type", options.head_type, "Of the head in a GGUF: Q6_K"),
              types, check_table);
-  return mix;
 }
 
 void add_format_option(CLI::App& command, QuantizeOptions& options) {
-  std::vector<std::string> names;
-  for (const Format& format : formats()) names.emplace_back(format.name);
-  take_one_of(command.add_option("--format", options.format, "What to write"), names)
+  take_one_of(command.add_option("--format", options.format, "What to write"), names_of(formats()))
       ->capture_default_str();
 }
 

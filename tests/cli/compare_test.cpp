@@ -246,6 +246,44 @@ TEST_F(Compare, StepsThatAreAskedForAreThoseOfEveryCell) {
     EXPECT_THAT(settings, HasSubstr(line));
 }
 
+// Of a GGUF the types are the cells: with groups of their own, whatever -g says.
+TEST_F(Compare, CellsOfAGgufAreItsTypes) {
+  std::vector<std::string> compare = {
+      "compare",   model_,       "--methods", "rtn,gptq",  "--format",
+      "gguf",      "--calib",    text_,       "--samples", "4",
+      "--seq-len", "64",         "--text",    text_,       "--windows",
+      "2",         "--protocol", "llama.cpp", "--report",  folder_.path("compare.html")};
+  const auto with = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> all = compare;
+    all.insert(all.end(), more.begin(), more.end());
+    return run(all);
+  };
+  const Outcome groups = with({"--bits", "4,8", "-g", "64,128", "--json"});
+  ASSERT_EQ(groups.code, 0) << groups.err;
+  const Json table = parse_json(groups.out, "compare");
+  ASSERT_EQ(table["rows"].size(), 4u);
+  for (const Json& row : table["rows"]) {
+    EXPECT_EQ(row["group_size"], 32);
+    EXPECT_EQ(row["gguf_type"], row["bits"] == 4 ? "Q4_0" : "Q8_0");
+  }
+  EXPECT_EQ(table["notes"][0],
+            "4 of 8 cells come to what others do, and are not made again: the types of a GGUF have "
+            "groups of their own");
+
+  const Outcome types = with({"--gguf-type", "q4_0,Q5_1", "-o", folder_.path("cells")});
+  ASSERT_EQ(types.code, 0) << types.err;
+  EXPECT_THAT(types.out, HasSubstr("method          type  bits/weight"));
+  EXPECT_THAT(types.out, HasSubstr("\ngptq            Q5_1 "));
+  EXPECT_THAT(types.out, HasSubstr("← least loss of Q4_0\n"));
+  EXPECT_THAT(read(folder_.path("compare.html")), HasSubstr("gptq Q4_0"));
+  EXPECT_EQ(listing(folder_.path("cells")),
+            "gptq-Q4_0-4x gptq-Q4_0-4x.log.jsonl gptq-Q5_1-4x gptq-Q5_1-4x.log.jsonl rtn-Q4_0 "
+            "rtn-Q4_0.log.jsonl rtn-Q5_1 rtn-Q5_1.log.jsonl");
+
+  EXPECT_EQ(with({"--gguf-type", "Q4_0", "--bits", "4"}).code, 2);
+  EXPECT_THAT(with({"--gguf-type", "Q4_9"}).err, HasSubstr("the nearest is Q4_"));
+}
+
 TEST_F(Compare, RefusesAnOutputThatIsAFile) {
   const std::vector<std::string> compare = {"compare", model_, "--methods", "rtn", "-g", "16",
                                             "--calib", text_,  "--text",    text_, "-o"};
