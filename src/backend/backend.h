@@ -12,7 +12,7 @@
 // memory in the order of its queues, after what was enqueued before.
 //
 // Unless an operation says otherwise, x and y may be f32 or bf16 and are computed in f32.
-// backend_test iterates every backend against `ref` on odd sizes.
+// tests/conformance runs every backend against `ref` on odd sizes.
 #pragma once
 
 #include <cstdint>
@@ -236,7 +236,8 @@ class Backend {
   // The same of the other grids: scales and, where the grid has them, offsets (rows, groups) f32;
   // what is stored in f16 is a value of it, what is a multiple is one. Minimizes about
   // Σ |w − ŵ|^fit.power or, where importance (1, in; f32, on the device) is given, Σ importance ·
-  // (w − ŵ)²; minmax takes the range. `in` is a multiple of group and superblock.
+  // (w − ŵ)²; minmax takes the range. `in` is a multiple of group and superblock, groups
+  // have at most 512 weights, superblocks 1, 2, 4, 8 or 16 groups, and fit.power is in [2, 4).
   // backend/block_search.h is the definition. Default: by the host's threads.
   virtual void fit_blocks(ConstView w, const GridFit& fit, ConstView importance, View scales,
                           View offsets);

@@ -85,7 +85,7 @@ void note_table(std::span<const float> levels, BlockGrid& grid) {
 
 BlockGrid block_grid(const GridFit& fit, bool weighed) {
   const Grid& from = fit.grid;
-  assert(from.group_size > 0);
+  assert(from.group_size > 0 && fit.power >= 2 && fit.power < 4);  // bits of a float, as an int32
   BlockGrid grid{.even = from.table == LevelTable::even,
                  .offsets = from.offsets,
                  .signed_scales = from.signed_scales,
@@ -94,7 +94,7 @@ BlockGrid block_grid(const GridFit& fit, bool weighed) {
                  .zero = static_cast<float>(from.symmetric_zero()),
                  .width = static_cast<int>(from.group_size),
                  .superblocks = from.superblock > 0};
-  grid.exponent_of_square = (grid.searched && !weighed ? fit.power : 2.0f) / 2 - 1;
+  grid.exponent_beside_square = (grid.searched && !weighed ? fit.power : 2.0f) / 2 - 1;
   if (!grid.even) note_table(levels_of(from.table), grid);
   if (!grid.superblocks) return grid;
   grid.together = static_cast<int>(from.superblock / from.group_size);

@@ -16,11 +16,11 @@ struct BlockGrid {
   static constexpr int kLevels = 16;
 
   bool even = true, offsets = false, signed_scales = false;
-  bool searched = true;          // not the range
-  float exponent_of_square = 0;  // what |error|^power is of error²
-  float largest = 0, zero = 0;   // codes
-  int width = 0;                 // of a group
-  int together = 1;              // groups of a superblock
+  bool searched = true;              // not the range
+  float exponent_beside_square = 0;  // |error|^power is error² times this power of error²
+  float largest = 0, zero = 0;       // codes
+  int width = 0;                     // of a group
+  int together = 1;                  // groups of a superblock
   bool superblocks = false;
   // Multiples of a unit that a superblock's groups may have.
   float lowest_scale = 0, highest_scale = 0, highest_offset = 0;

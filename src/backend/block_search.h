@@ -189,13 +189,14 @@ class BlockSearch {
     return (x + no_fractions) - no_fractions;
   }
 
-  // |x|^power, within 2 %: the exponent of x² is read off its bits as if they were a logarithm. The
-  // search compares losses of the same weights, and 2 % of an error's weight does not turn it.
+  // |x|^power, up to 6 % more (for 2.4): the exponent of x² is read off its bits as if they were a
+  // logarithm. The excess comes again with every doubling of x², so that it weighs all sizes of
+  // error about alike; the search compares losses of the same weights.
   constexpr Number power_of(const Number& x) const {
     const Number square = x * x;
     const Number one = 0x1p23f * 127;
     const Number bits = number_of_bits(square + Number(1e-37f));
-    return square * bits_of_number((bits - one) * Number(grid_.exponent_of_square) + one);
+    return square * bits_of_number((bits - one) * Number(grid_.exponent_beside_square) + one);
   }
 
   constexpr Number code_of(const Number& places) const {

@@ -68,7 +68,7 @@ struct GridResults {
 };
 void fit_grid(Context& context, const GridInputs& inputs, const GridFit& fit,
               const GridResults& results);
-// False where groups are too wide for it or a superblock has more than a warp's.
+// False, and nothing done, where groups have more than 128 weights.
 bool fit_blocks(Context& context, const GridInputs& inputs, const GridFit& fit,
                 const GridResults& results);
 struct ColumnInputs {

@@ -115,8 +115,8 @@ bool fit_blocks(Context& context, const GridInputs& inputs, const GridFit& fit,
   assert(w.dtype == DType::f32 && groups * grid.width == w.cols);
   assert(groups % grid.together == 0 && fit.grid.offsets == !offsets.empty());
   assert(importance.empty() || (importance.dtype == DType::f32 && importance.cols == w.cols));
-  const bool held = grid.width <= 128 && grid.together <= 32 && 32 % grid.together == 0;
-  if (!held) return false;
+  assert(grid.together <= 32 && 32 % grid.together == 0);  // lanes of one warp
+  if (grid.width > 128) return false;
   if (w.empty()) return true;
   const BlockProblem problem{.w = w.row<float>(0),
                              .importance = importance.empty() ? nullptr : importance.row<float>(0),
