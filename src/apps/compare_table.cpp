@@ -42,11 +42,15 @@ bool samples_differ(const Comparison& comparison) {
   return false;
 }
 
-// Of several rows of the same width, or type of a GGUF, that with the least KL divergence.
+// Of several rows of the same width, or type of a GGUF, that with the least KL divergence. Rules
+// give some modules other widths: such rows are no match for the others.
 bool is_best(const Comparison& comparison, const CompareRow& row) {
+  if (!row.dynamic.empty()) return false;
   int others = 0;
   for (const CompareRow& other : comparison.rows) {
-    if (&other == &row || other.bits != row.bits || other.gguf_type != row.gguf_type) continue;
+    if (&other == &row || other.bits != row.bits || other.gguf_type != row.gguf_type ||
+        !other.dynamic.empty())
+      continue;
     if (*other.evaluation.kl_mean <= *row.evaluation.kl_mean) return false;
     ++others;
   }

@@ -71,8 +71,9 @@ std::string against(const Evaluation& e) {
 
 std::string perplexity_cell(double value, double error) {
   // A broken model's perplexity runs to any number of digits.
-  return value < 1e5 ? fmt::format("{:.3f} ± {:.3f}", value, error)
-                     : fmt::format("{:.2e} ± {:.0e}", value, error);
+  return value < 1e3   ? fmt::format("{:.3f} ± {:.3f}", value, error)
+         : value < 1e5 ? fmt::format("{:.1f} ± {:.1f}", value, error)
+                       : fmt::format("{:.2e} ± {:.0e}", value, error);
 }
 
 Evaluation base_of(const Evaluation& against) {

@@ -39,8 +39,8 @@ constexpr const char* kShorter = "became shorter while it was being read: got ";
 constexpr const char* kExpected = " bytes, expected ";
 constexpr const char* kUnreadable = "cannot be read any more (disk or network share) at byte ";
 constexpr const char* kHint =
-    "put the whole file back and run it again; what a quantization has finished is in its journal: "
-    "--resume goes on.";
+    "put the whole file back and run it again; what `halftone quantize` has finished is in its "
+    "journal: --resume goes on.";
 
 const Entry* entry_at(const void* address) {
   const auto wanted = reinterpret_cast<uintptr_t>(address);
