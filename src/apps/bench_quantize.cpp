@@ -29,7 +29,6 @@ namespace fs = std::filesystem;
 
 constexpr int64_t kLayers = 4;           // by default
 constexpr int64_t kMostStageLayers = 8;  // beyond, the second run takes kLayers
-constexpr int64_t kHeldOut = 2;          // windows
 
 enum class Ceiling : uint8_t { none, products, f32_products, copy, upload };
 
@@ -126,7 +125,8 @@ Calibration random_calibration(const QuantizeOptions& options, int64_t vocab) {
   Calibration calibration;
   if (find_method(options.method).needs_hessian)
     calibration.samples = random_windows(options, options.samples, vocab, options.seed);
-  calibration.held_out = random_windows(options, kHeldOut, vocab, options.seed + 1);
+  calibration.held_out =
+      random_windows(options, wanted_held_out(options.samples), vocab, options.seed + 1);
   calibration.source = "random tokens";
   return calibration;
 }

@@ -17,13 +17,6 @@
 namespace halftone {
 namespace {
 
-constexpr int64_t kMostHeldOut = 8;
-
-// One window in sixteen, at least one, at most eight.
-int64_t wanted_held_out(int64_t samples) {
-  return std::clamp<int64_t>(samples / 16, 1, kMostHeldOut);
-}
-
 // What is there of the fetched text.
 std::vector<std::string> fetched_calibration() {
   const std::string fetched = fetched_text("calibration.txt");
@@ -125,6 +118,8 @@ Parts part_without_samples(const QuantizeOptions& options, int64_t available) {
 }
 
 }  // namespace
+
+int64_t wanted_held_out(int64_t samples) { return std::clamp<int64_t>(samples / 16, 1, 8); }
 
 std::string windows_text(const Windows& windows) {
   const int64_t count = windows.count();

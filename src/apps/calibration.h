@@ -29,6 +29,10 @@ struct Calibration {
 Calibration read_calibration(const Tokenizer& tokenizer, const Plan& plan,
                              const QuantizeOptions& options, const ChatText& chat_text = {});
 
+// How many windows are held out beside so many samples: one in sixteen, at least one, at most
+// eight.
+int64_t wanted_held_out(int64_t samples);
+
 // "128 windows of 2,048 tokens", "128 sequences of 17 to 8,192 tokens, 262,144 in all"; "no
 // windows".
 std::string windows_text(const Windows& windows);
