@@ -222,7 +222,7 @@ void Bench::note_seconds(const QuantizeOutcome& outcome, const Profile& profile)
   const auto n = static_cast<double>(count);
   const double mean = std::accumulate(layers.begin(), layers.end(), 0.0) / n;
   double squares = 0;
-  for (const double seconds : layers) squares += (seconds - mean) * (seconds - mean);
+  for (const double layer : layers) squares += (layer - mean) * (layer - mean);
   result_.seconds_error = missing * std::sqrt(squares / (n - 1) / n);
 }
 
