@@ -2,13 +2,14 @@
 // label of GPTQ's zeros, values, tokenizer; then the runtimes.
 #include "apps/doctor_model.h"
 
-#include <fmt/core.h>
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <iterator>
 #include <memory>
 #include <set>
 
+#include "apps/doctor_files.h"
 #include "apps/doctor_foreign.h"
 #include "apps/doctor_values.h"
 #include "apps/open_model.h"
@@ -100,6 +101,9 @@ void Examination::open_files() {
                   count_text(static_cast<int64_t>(files.size()), "file"),
                   human_bytes(checkpoint_->file_bytes()),
                   human_count(static_cast<int64_t>(checkpoint_->entries().size()))));
+  if (const auto strays = stray_weight_files(*checkpoint_); !strays.empty())
+    add(Health::note, "files", fmt::format("also here, and not read: {}", fmt::join(strays, ", ")),
+        "a loader that takes every weight file of a directory mixes them.");
 }
 
 void Examination::open_quantization() {

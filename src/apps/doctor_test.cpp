@@ -54,6 +54,17 @@ TEST(Doctor, ADenseModelIsHealthy) {
   EXPECT_EQ(diagnosis_json(diagnosis)["runtimes"]["vLLM"]["hopper"]["opens"], "fast");
 }
 
+TEST(Doctor, NamesWeightsThatAreNotTheModels) {
+  const TestModelFolder folder;
+  EXPECT_THAT(diagnosis_text(diagnose(folder)), Not(HasSubstr("not read")));
+  folder.write("model/model-00002-of-00002.safetensors", "half of another download");
+  folder.write("model/notes.txt", "");
+  const ModelDiagnosis diagnosis = diagnose(folder);
+  EXPECT_TRUE(diagnosis.healthy());
+  EXPECT_THAT(diagnosis_text(diagnosis),
+              HasSubstr("also here, and not read: model-00002-of-00002.safetensors"));
+}
+
 TEST(Doctor, NamesTheTensorWithANaN) {
   const TestModelFolder folder;
   const OpenedModel model = folder.open();
