@@ -110,32 +110,25 @@ Fitted fit_by_floats(const GridFit& how, const WeighedRow& row) {
   for (size_t i = 0; i < groups.size(); ++i) best[i] = search.stored(search.fit(groups[i]));
   const auto together = static_cast<size_t>(grid.together);
   for (size_t begin = 0; grid.superblocks && begin < groups.size(); begin += together) {
-    GroupScale largest, best_unit;
-    for (size_t i = begin; i < begin + together; ++i) {
-      best[i] = search.nothing();
-      const GroupScale wanted = search.fit(groups[i]);
+    std::vector<BlockSearch<float, LevelLookup>::Member> members;
+    GroupScale largest;
+    for (size_t i = 0; i < together; ++i) {
+      const GroupScale wanted = members.emplace_back(search.member(groups[begin + i])).wanted;
       if (std::abs(wanted.scale) > std::abs(largest.scale)) largest.scale = wanted.scale;
       largest.offset = std::max(largest.offset, wanted.offset);
     }
-    float least = INFINITY;
-    const auto try_unit = [&](GroupScale unit, Reach reach) {
+    for (auto& member : members) member.largest = largest;
+    for (int trial = 0; trial < search.trials(); ++trial) {
       std::vector<GroupScale> found;
       float sum = 0;
-      for (size_t i = begin; i < begin + together; ++i) {
-        const GroupScale wanted = search.fit(groups[i]);
-        const auto multiples =
-            search.best_multiples(groups[i], wanted, search.centre(groups[i], wanted), unit, reach);
+      for (size_t i = 0; i < together; ++i) {
+        const auto multiples = search.try_unit(groups[begin + i], members[i], trial);
         found.push_back(multiples.values);
         sum += multiples.loss;
       }
-      if (!(sum < least)) return;
-      least = sum;
-      best_unit = unit;
-      std::copy(found.begin(), found.end(), best.begin() + static_cast<std::ptrdiff_t>(begin));
-    };
-    if (largest.scale == 0) continue;
-    for (int i = 0; i < search.units(); ++i) try_unit(search.unit(i, largest), search.reach());
-    if (search.seeks_further()) try_unit(best_unit, search.further());
+      for (size_t i = 0; i < together; ++i) search.take_unit(found[i], sum, trial, members[i]);
+    }
+    for (size_t i = 0; i < together; ++i) best[begin + i] = search.found(members[i]);
   }
   Fitted fitted;
   for (const GroupScale& values : best) {

@@ -80,38 +80,29 @@ class BlockLanes {
     return grid_.superblocks ? fit_superblocks(group) : search_.stored(search_.fit(group));
   }
 
-  // The values of the unit that costs a superblock's groups together least.
   Values fit_superblocks(const Group& group) const {
-    const Values wanted = search_.fit(group);
-    const Lanes centre = search_.centre(group, wanted);
-    const Values largest{
-        over_superblocks(wanted.scale, 0,
+    typename Search::Member member = search_.member(group);
+    member.largest = {
+        over_superblocks(member.wanted.scale,
                          [](float a, float b) { return size(b) > size(a) ? b : a; }),
-        over_superblocks(wanted.offset, 0, [](float a, float b) { return b > a ? b : a; })};
-    Values best = search_.nothing(), best_unit;
-    Lanes least = __builtin_inff();
-    const auto try_unit = [&](const Values& unit, Reach reach) {
-      const auto found = search_.best_multiples(group, wanted, centre, unit, reach);
-      const Lanes sum = over_superblocks(found.loss, 0, [](float a, float b) { return a + b; });
-      const Lanes better = where_less(sum, least, 1, 0);
-      best = Search::where(better, found.values, best);
-      best_unit = Search::where(better, unit, best_unit);
-      least = Search::where(better, sum, least);
-    };
-    for (int i = 0; i < search_.units(); ++i) try_unit(search_.unit(i, largest), search_.reach());
-    if (search_.seeks_further()) try_unit(best_unit, search_.further());
-    return Search::where(Search::magnitude(largest.scale), best, search_.nothing());
+        over_superblocks(member.wanted.offset, [](float a, float b) { return b > a ? b : a; })};
+    for (int i = 0; i < search_.trials(); ++i) {
+      const auto found = search_.try_unit(group, member, i);
+      const Lanes sum = over_superblocks(found.loss, [](float a, float b) { return a + b; });
+      search_.take_unit(found.values, sum, i, member);
+    }
+    return search_.found(member);
   }
 
   static float size(float x) { return x < 0 ? -x : x; }
 
-  // In every lane what its superblock's make together, from the first to the last.
+  // In every lane what its superblock's make together, from the first to the last, and 0 before.
   template <class Fold>
-  Lanes over_superblocks(const Lanes& x, float start, const Fold& fold) const {
+  Lanes over_superblocks(const Lanes& x, const Fold& fold) const {
     float lanes[kBlockLanes];
     x.store(lanes);
     for (int begin = 0; begin < kBlockLanes; begin += grid_.together) {
-      float together = start;
+      float together = 0;
       for (int i = 0; i < grid_.together; ++i) together = fold(together, lanes[begin + i]);
       for (int i = 0; i < grid_.together; ++i) lanes[begin + i] = together;
     }

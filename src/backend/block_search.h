@@ -38,6 +38,15 @@ class BlockSearch {
     Number loss = __builtin_inff();
   };
 
+  // A group on its way to a multiple of its superblock's unit.
+  struct Member {
+    Values wanted;  // what it would have by itself
+    Number centre = 0;
+    Values largest;  // over the superblock: the scale by magnitude, the first of equals; the offset
+    Values best, best_unit;
+    Number least = __builtin_inff();  // Σ of the superblock's losses
+  };
+
   constexpr BlockSearch(const BlockGrid& grid, const Levels& levels)
       : grid_(grid), levels_(levels) {}
 
@@ -77,7 +86,41 @@ class BlockSearch {
             storable_in_f16(values.offset)};
   }
 
-  // --- of a superblock ---
+  // --- of a superblock: member(), its `largest` filled in by whoever has all of its groups; for
+  // each trial try_unit(), the groups' losses added up from the first to the last, take_unit();
+  // found() ---
+  template <class Group>
+  constexpr Member member(const Group& group) const {
+    Member member;
+    member.wanted = fit(group);
+    member.centre = centre(group, member.wanted);
+    member.best = nothing();
+    return member;
+  }
+  constexpr int trials() const { return units() + (grid_.offsets ? 1 : 0); }
+  template <class Group>
+  constexpr Found try_unit(const Group& group, const Member& member, int trial) const {
+    return best_multiples(group, member, unit_of(member, trial),
+                          trial < units() ? reach() : further());
+  }
+  // What try_unit() found is taken where the superblock loses less than yet.
+  constexpr void take_unit(const Values& found, const Number& sum, int trial,
+                           Member& member) const {
+    const Number better = where_less(sum, member.least, 1, 0);
+    const Values unit = unit_of(member, trial);
+    member.best = where(better, found, member.best);
+    member.best_unit = where(better, unit, member.best_unit);
+    member.least = where(better, sum, member.least);
+  }
+  constexpr Values found(const Member& member) const {
+    return where(magnitude(member.largest.scale), member.best, nothing());
+  }
+
+  static constexpr Number magnitude(const Number& x) {
+    return where_less(x, Number(0), Number(0) - x, x);
+  }
+
+ private:
   // Of groups that are all zeros.
   constexpr Values nothing() const { return {Number(grid_.even ? 1.0f : 0.0f), Number(0)}; }
 
@@ -112,14 +155,17 @@ class BlockSearch {
   constexpr Reach reach() const { return grid_.offsets ? Reach{2, 1} : Reach{1, 0}; }
   // With offsets there is much to try, so the best unit's multiples are sought further away
   // afterwards.
-  constexpr bool seeks_further() const { return grid_.offsets; }
-  constexpr Reach further() const { return {6, 2}; }
+  static constexpr Reach further() { return {6, 2}; }
+  constexpr Values unit_of(const Member& member, int trial) const {
+    return trial < units() ? unit(trial, member.largest) : member.best_unit;
+  }
 
   // Multiples of `unit` near `wanted`. A line through weights and codes that turns about its centre
   // loses little: where the scale is another, so is the offset that goes with it.
   template <class Group>
-  constexpr Found best_multiples(const Group& group, const Values& wanted, const Number& centre,
-                                 const Values& unit, Reach reach) const {
+  constexpr Found best_multiples(const Group& group, const Member& member, const Values& unit,
+                                 Reach reach) const {
+    const Values& wanted = member.wanted;
     const Number lowest = grid_.lowest_scale, highest = grid_.highest_scale;
     const Number none = 0, most = grid_.highest_offset;
     const Number scale = multiple_of(wanted.scale, unit.scale, lowest, highest);
@@ -129,7 +175,7 @@ class BlockSearch {
       const Number scale_there = within(s, lowest, highest);
       if (!any_above_zero(scale_there)) continue;
       const Number tried_scale = unit.scale * s;
-      const Number turned = wanted.offset + centre * (tried_scale - wanted.scale);
+      const Number turned = wanted.offset + member.centre * (tried_scale - wanted.scale);
       const Number offset = multiple_of(turned, unit.offset, none, most);
       for (int d = -reach.offset; d <= reach.offset; ++d) {
         const Number o = offset + Number(static_cast<float>(d));
@@ -150,10 +196,6 @@ class BlockSearch {
     best.loss = where(better, loss, best.loss);
   }
 
-  static constexpr Number magnitude(const Number& x) {
-    return where_less(x, Number(0), Number(0) - x, x);
-  }
-
   static constexpr Number where(const Number& truth, const Number& x, const Number& y) {
     return where_less(Number(0), truth, x, y);
   }
@@ -161,7 +203,6 @@ class BlockSearch {
     return {where(truth, x.scale, y.scale), where(truth, x.offset, y.offset)};
   }
 
- private:
   // Of numbers; a NaN is equal to everything.
   static constexpr Number where_equal(const Number& a, const Number& b, const Number& x,
                                       const Number& y) {

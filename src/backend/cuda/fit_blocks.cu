@@ -39,30 +39,20 @@ __device__ GroupScale fit_superblock(const Search& search, const Group<kThreads>
                                      int lanes) {
   const int first = static_cast<int>(threadIdx.x) % 32 / lanes * lanes;
   const auto of_lane = [first](float value, int i) { return __shfl_sync(~0u, value, first + i); };
-  const GroupScale wanted = search.fit(group);
-  const float centre = search.centre(group, wanted);
-  GroupScale largest;
+  Search::Member member = search.member(group);
   for (int i = 0; i < lanes; ++i) {
-    const GroupScale other{of_lane(wanted.scale, i), of_lane(wanted.offset, i)};
-    if (Search::magnitude(other.scale) > Search::magnitude(largest.scale))
-      largest.scale = other.scale;
-    largest.offset = fmaxf(largest.offset, other.offset);
+    const GroupScale other{of_lane(member.wanted.scale, i), of_lane(member.wanted.offset, i)};
+    if (Search::magnitude(other.scale) > Search::magnitude(member.largest.scale))
+      member.largest.scale = other.scale;
+    member.largest.offset = fmaxf(member.largest.offset, other.offset);
   }
-
-  GroupScale best = search.nothing(), best_unit;
-  float least = INFINITY;
-  const auto try_unit = [&](GroupScale unit, Reach reach) {
-    const Search::Found found = search.best_multiples(group, wanted, centre, unit, reach);
+  for (int i = 0; i < search.trials(); ++i) {
+    const Search::Found found = search.try_unit(group, member, i);
     float sum = 0;
-    for (int i = 0; i < lanes; ++i) sum += of_lane(found.loss, i);
-    if (!(sum < least)) return;
-    least = sum;
-    best = found.values;
-    best_unit = unit;
-  };
-  for (int i = 0; i < search.units(); ++i) try_unit(search.unit(i, largest), search.reach());
-  if (search.seeks_further()) try_unit(best_unit, search.further());
-  return largest.scale == 0 ? search.nothing() : best;
+    for (int lane = 0; lane < lanes; ++lane) sum += of_lane(found.loss, lane);
+    search.take_unit(found.values, sum, i, member);
+  }
+  return search.found(member);
 }
 
 template <int kThreads>
