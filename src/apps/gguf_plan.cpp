@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "format/ggml_grids.h"
+#include "format/gguf_source.h"
 #include "io/gguf.h"
 
 namespace halftone {
@@ -117,25 +118,10 @@ std::string gguf_type_text(const PlannedModule& module) {
   return *module.dense == DType::f32 ? "F32" : *module.dense == DType::f16 ? "F16" : "BF16";
 }
 
-namespace {
-
-// What a quantized GGUF says that it is.
-const GgufMix* stated_mix(const OpenedModel& model) {
-  if (!model.checkpoint->is_gguf() || !model.quantized()) return nullptr;
-  const auto& keys = model.checkpoint->gguf()->keys();
-  const auto key = keys.find("general.file_type");
-  const uint64_t* type = key == keys.end() ? nullptr : std::get_if<uint64_t>(&key->second);
-  if (type == nullptr) return nullptr;
-  for (const GgufMix& mix : gguf_mixes())
-    if (mix.file_type == *type && !is_dense_ggml(mix.type)) return &mix;
-  return nullptr;
-}
-
-}  // namespace
-
 const GgufMix& mix_of(const OpenedModel& model, std::span<const PlannedModule> modules,
                       std::optional<DType> dense) {
-  if (const GgufMix* stated = stated_mix(model)) return *stated;
+  if (model.checkpoint->is_gguf() && model.quantized())
+    if (const GgufMix* stated = stated_mix(*model.checkpoint->gguf())) return *stated;
   std::map<std::string_view, int64_t> weights;  // by type
   for (const PlannedModule& module : modules)
     if (!module.skipped && is_linear(module.role))

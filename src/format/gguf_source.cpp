@@ -173,14 +173,16 @@ std::optional<QuantizedMatrix> GgufWeights::quantized(std::string_view name) con
   return matrix;
 }
 
-// llama.cpp's name of general.file_type.
-std::string_view file_type_name(uint64_t type) {
-  for (const GgufMix& mix : gguf_mixes())
-    if (mix.file_type == type && !is_dense_ggml(mix.type)) return mix.name;
-  return {};
-}
-
 }  // namespace
+
+const GgufMix* stated_mix(const GgufFile& file) {
+  const auto key = file.keys().find("general.file_type");
+  const auto* type = key == file.keys().end() ? nullptr : std::get_if<uint64_t>(&key->second);
+  if (type == nullptr) return nullptr;
+  for (const GgufMix& mix : gguf_mixes())
+    if (mix.file_type == *type && !is_dense_ggml(mix.type)) return &mix;
+  return nullptr;
+}
 
 std::unique_ptr<WeightSource> open_gguf_weights(const Checkpoint& checkpoint) {
   assert(checkpoint.is_gguf());
@@ -195,12 +197,7 @@ std::string gguf_quantization(const Checkpoint& checkpoint) {
   }
   for (const char* dense : {"F32", "F16", "BF16"}) bytes.erase(dense);
   if (bytes.empty()) return {};
-  const auto key = file.keys().find("general.file_type");
-  if (key != file.keys().end()) {
-    const auto* type = std::get_if<uint64_t>(&key->second);
-    const std::string_view name = type == nullptr ? std::string_view() : file_type_name(*type);
-    if (!name.empty()) return "GGUF " + std::string(name);
-  }
+  if (const GgufMix* mix = stated_mix(file)) return "GGUF " + std::string(mix->name);
   const auto most = std::max_element(
       bytes.begin(), bytes.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
   return "GGUF " + most->first;

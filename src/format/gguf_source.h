@@ -9,6 +9,11 @@
 
 namespace halftone {
 
+struct GgufMix;
+
+// What a quantized file says that it is (general.file_type); null: nothing that we know.
+const GgufMix* stated_mix(const GgufFile& file);
+
 // `checkpoint` is a GGUF one and outlives the source. Tensors whose names are not known keep
 // GGUF's. Throws Error(bad_input).
 std::unique_ptr<WeightSource> open_gguf_weights(const Checkpoint& checkpoint);
