@@ -115,7 +115,7 @@ int OutputStream::place_of(const TensorKey& key) const {
 
 void OutputStream::add(StageRecord stage) {
   if (threads_.empty()) {
-    if (!rest_written_) write_rest();
+    write_rest_here();
     return process(stage.linears);
   }
   most_weights_ = std::max(most_weights_, 2 * weights_of(stage.linears));
@@ -187,6 +187,10 @@ void OutputStream::process(const Linears& linears) {
   seconds_ += seconds_since(start);
 }
 
+void OutputStream::write_rest_here() {
+  if (threads_.empty() && !rest_written_) write_rest();
+}
+
 // Tables of a GGUF are rounded by a backend of their own, whose memory is not the layers'; beside a
 // device, which is at work meanwhile, by the threads that it leaves.
 void OutputStream::write_rest() {
@@ -234,7 +238,7 @@ int OutputStream::layers_compared() const {
 }
 
 int64_t OutputStream::finish() {
-  if (threads_.empty() && !rest_written_) write_rest();
+  write_rest_here();
   {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [this] { return failure_ || (rest_written_ && weights_held_ == 0); });

@@ -42,6 +42,8 @@ class OutputStream {
   // and this waits only for room; else it is done on return. Throws what an earlier one threw:
   // Error(bug) when something is read back that was not written.
   void add(StageRecord stage);
+  // Writes what waits for no codes now, unless threads do it: else the first stage would.
+  void write_rest_here();
   // Waits until all is written and compared, syncs. Returns the bytes of the weight files. Throws
   // Error(bug) when a module of the plan was not compared.
   int64_t finish();

@@ -290,7 +290,7 @@ void write_tables(const Job& job, const Plan& plan, OutputStream& weights) {
   const bool none = std::ranges::all_of(plan.tables, &PlannedModule::skipped);
   Progress progress("Writing tables", 1, job.options.quiet || none);
   const ProfileScope scope(job.profile, "write tables");
-  weights.add({});  // the first call does it
+  weights.write_rest_here();
   progress.finish();
 }
 
