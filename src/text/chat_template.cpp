@@ -71,28 +71,13 @@ std::optional<std::string> ChatTemplate::default_system_prompt() const {
   const std::string mark = "dc3ba1e2";  // that no template holds
   const Json user = {{"role", "user"}, {"content", "Hi"}};
   // A Monday morning, and a Wednesday night: nothing that tells the date is the same in both.
-  const std::tm first{.tm_sec = 30,
-                      .tm_min = 20,
-                      .tm_hour = 10,
-                      .tm_mday = 1,
-                      .tm_mon = 6,
-                      .tm_year = 124,
-                      .tm_wday = 1,
-                      .tm_yday = 182};
-  const std::tm second{.tm_sec = 54,
-                       .tm_min = 43,
-                       .tm_hour = 21,
-                       .tm_mday = 12,
-                       .tm_mon = 10,
-                       .tm_year = 125,
-                       .tm_wday = 3,
-                       .tm_yday = 315};
-  const auto rendered = [&](const std::optional<std::string>& system, const std::tm& now) {
+  constexpr std::time_t first = 1719829230, second = 1762983834;
+  const auto rendered = [&](const std::optional<std::string>& system, std::time_t now) {
     Json messages = Json::array();
     if (system) messages.push_back({{"role", "system"}, {"content", *system}});
     messages.push_back(user);
     ChatRendering rendering;
-    rendering.now = now;
+    gmtime_r(&now, &rendering.now);
     return render(messages, rendering);
   };
   try {

@@ -241,7 +241,7 @@ class AnyDocuments {
       spdlog::warn(
           "{} begins as JSON does, but not with a line that is a text or a chat: read as it "
           "stands, "
-          "with braces and quotes. Name it .jsonl or .json to have it read as records.",
+          "braces and quotes too. Name it .jsonl or .json to have it read as records.",
           records_.path());
     if (!records) documents_ = std::make_unique<Plain>(records_);
     const bool go_on = documents_->push(records ? text : std::string_view(start_));
