@@ -20,6 +20,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 // Letters a to z are ids 0 to 25, "\n" is 26, BOS is 27.
 Tokenizer letters(bool with_bos) {
@@ -122,6 +123,20 @@ TEST_F(Dataset, JsonLinesByAnotherName) {
         std::string("\xef\xbb\xbf \n{"), "Text\n" + lines, std::string(" \n"),
         "{" + std::string(700000, 'x')})
     EXPECT_THAT(documents_of(read_text_file(write("f.txt", text))), ElementsAre(text));
+}
+
+TEST_F(Dataset, JsonThatIsReadAsTextIsSaid) {
+  const auto said = [&](const std::string& text) {
+    const std::string path = write("g.txt", text);
+    testing::internal::CaptureStdout();
+    read_text_file(path);
+    return testing::internal::GetCapturedStdout();
+  };
+  for (const char* json :
+       {"{\"text\": \"cut off\n{\"text\": \"b\"}\n", "[\n  {\"text\": \"a\"}]", "[\"a\"]"})
+    EXPECT_THAT(said(json), HasSubstr("g.txt begins as JSON does")) << json;
+  for (const char* prose : {"{ int a; }\n", "[[Category:Text]]", "[1] A footnote.", "Text"})
+    EXPECT_THAT(said(prose), Not(HasSubstr("JSON"))) << prose;
 }
 
 // A block ends within a line, an item, a string, an escape, a character.
