@@ -47,7 +47,7 @@ class BenchCommand : public Command {
     take_whole_number(
         command->add_option("--layers", options_.layers, "To run (default: 4); the rest is told"),
         1);
-    add_method_options(*command);
+    add_job_options(*command);
     take_whole_number(
         command->add_option("--samples", options_.quantize.samples, "Sequences to calibrate on"), 1)
         ->capture_default_str();
@@ -71,26 +71,11 @@ class BenchCommand : public Command {
                 "halftone bench quantize --shape qwq-32b --sequences whole --seq-len 8192");
   }
 
-  void add_method_options(CLI::App& command) {
+  void add_job_options(CLI::App& command) {
     QuantizeOptions& quantize = options_.quantize;
     add_format_option(command, quantize);
     CLI::Option* gguf_type = add_gguf_options(command, quantize.gguf);
-    take_one_of(command.add_option("--method", quantize.method, "The solver; rtn: just rounding"),
-                names_of(methods()))
-        ->capture_default_str();
-    take_one_of(command.add_option("--recipe", quantize.recipe, "The steps around the solver"),
-                names_of(recipes()))
-        ->capture_default_str();
-    take_number_of(command.add_option("--bits,-b", quantize.bits,
-                                      "Bits of a code; 5 and 6 where --format holds them"),
-                   {2, 3, 4, 5, 6, 8})
-        ->capture_default_str()
-        ->excludes(gguf_type);
-    take_whole_number(command.add_option("--group-size,-g", quantize.group_size,
-                                         "Inputs that share a scale; -1: all"),
-                      1, int64_t{1} << 20, -1)
-        ->capture_default_str()
-        ->excludes(gguf_type);
+    add_method_options(command, quantize, gguf_type);
     command.add_flag("--asym", asymmetric_, "A zero of its own for each group")
         ->excludes(gguf_type);
     add_step_options(command, quantize);

@@ -60,6 +60,8 @@ void add_gguf_table_options(CLI::App& command, GgufOptions& options);  // the la
 // An option of types of a GGUF: its description lists them, its check knows them. Returns it.
 CLI::Option* take_gguf_mix(CLI::Option* option);
 void add_memory_option(CLI::App& command, QuantizeOptions& options);  // --max-memory
+// --method, --recipe, --bits, --group-size; the latter two not beside --gguf-type.
+void add_method_options(CLI::App& command, QuantizeOptions& options, CLI::Option* gguf_type);
 // --skip, --lm-head, --damp, --order, --token-weights, --scale-search.
 void add_step_options(CLI::App& command, QuantizeOptions& options);
 void add_format_option(CLI::App& command, QuantizeOptions& options);     // --format

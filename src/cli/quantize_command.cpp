@@ -23,7 +23,7 @@ class QuantizeCommand : public Command {
         "quantize", "Calibrate, quantize, pack, write, verify: a 4-bit model and what it lost");
     add_model(*command, model_, "MODEL,--model");
     add_result_options(*command);
-    add_method_options(*command);
+    add_solver_options(*command);
     add_calibration_options(*command);
     add_run_options(*command);
     add_example(*command,
@@ -78,25 +78,10 @@ class QuantizeCommand : public Command {
     command.add_flag("--json", json_, "The result as JSON");
   }
 
-  void add_method_options(CLI::App& command) {
-    take_one_of(command.add_option("--method", options_.method, "The solver; rtn: just rounding"),
-                names_of(methods()))
-        ->capture_default_str();
+  void add_solver_options(CLI::App& command) {
+    add_method_options(command, options_, gguf_type_);
     command.add_flag("--scales-only", options_.scales_only,
                      "Write the dense model that the method's transform makes");
-    take_one_of(command.add_option("--recipe", options_.recipe, "The steps around the solver"),
-                names_of(recipes()))
-        ->capture_default_str();
-    take_number_of(command.add_option("--bits,-b", options_.bits,
-                                      "Bits of a code; 5 and 6 where --format holds them"),
-                   {2, 3, 4, 5, 6, 8})
-        ->capture_default_str()
-        ->excludes(gguf_type_);
-    take_whole_number(command.add_option("--group-size,-g", options_.group_size,
-                                         "Inputs that share a scale; -1: all"),
-                      1, int64_t{1} << 20, -1)
-        ->capture_default_str()
-        ->excludes(gguf_type_);
     sym_ = command.add_flag("--sym", symmetric_, "Zero in the middle of the grid (default)");
     sym_->excludes(gguf_type_);
     command.add_flag("--asym", asymmetric_, "A zero of its own for each group")

@@ -144,6 +144,25 @@ void add_format_option(CLI::App& command, QuantizeOptions& options) {
       ->capture_default_str();
 }
 
+void add_method_options(CLI::App& command, QuantizeOptions& options, CLI::Option* gguf_type) {
+  take_one_of(command.add_option("--method", options.method, "The solver; rtn: just rounding"),
+              names_of(methods()))
+      ->capture_default_str();
+  take_one_of(command.add_option("--recipe", options.recipe, "The steps around the solver"),
+              names_of(recipes()))
+      ->capture_default_str();
+  take_number_of(command.add_option("--bits,-b", options.bits,
+                                    "Bits of a code; 5 and 6 where --format holds them"),
+                 {2, 3, 4, 5, 6, 8})
+      ->capture_default_str()
+      ->excludes(gguf_type);
+  take_whole_number(command.add_option("--group-size,-g", options.group_size,
+                                       "Inputs that share a scale; -1: all"),
+                    1, int64_t{1} << 20, -1)
+      ->capture_default_str()
+      ->excludes(gguf_type);
+}
+
 void add_step_options(CLI::App& command, QuantizeOptions& options) {
   command.add_flag("--lm-head", options.lm_head,
                    "Quantize the head, too; one that is the embedding becomes its own tensor");
