@@ -22,6 +22,7 @@
 #include "base/log.h"
 #include "base/memory_usage.h"
 #include "base/progress.h"
+#include "base/shell_quote.h"
 #include "base/temporary_directory.h"
 #include "io/journal.h"
 #include "text/chat_record.h"
@@ -185,7 +186,7 @@ void Comparer::check_place_of(const CompareCell& cell) const {
       fs::exists(made) ? difference_of(read_file(made), reproduction_config(cell.options, model_))
                        : "it holds no quantize.toml";
   throw usage_error("{} exists, and is not this comparison's: {}", place, what)
-      .hint(fmt::format("remove it (rm -r {}), or pass another -o.", place));
+      .hint(fmt::format("remove it (rm -r {}), or pass another -o.", shell_quoted(place)));
 }
 
 void Comparer::quantize_cell(CompareCell& cell) {

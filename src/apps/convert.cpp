@@ -18,6 +18,7 @@
 #include "base/file.h"
 #include "base/interrupt.h"
 #include "base/log.h"
+#include "base/shell_quote.h"
 #include "format/fused_modules.h"
 #include "format/ggml_grids.h"
 #include "format/model_writer.h"
@@ -316,8 +317,8 @@ ConvertOutcome convert_codes(const OpenedModel& model, const ConvertOptions& opt
   if (!gguf && !model.quantized())
     throw usage_error("{}: is not quantized, and --format {} holds codes", model.name(),
                       options.format)
-        .hint(fmt::format("halftone quantize {} -o OUT --format {}", model.checkpoint->path(),
-                          options.format));
+        .hint(fmt::format("halftone quantize {} -o OUT --format {}",
+                          shell_quoted(model.checkpoint->path()), options.format));
   const auto backend = make_backend("cpu", {.threads = options.threads});
   Repacker repacker(*backend, model, format, options);
   PendingDirectory pending(options.output);

@@ -15,6 +15,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/progress.h"
+#include "base/shell_quote.h"
 #include "io/find_model.h"
 
 namespace halftone {
@@ -257,8 +258,9 @@ void write_page(const Backend& backend, const OpenedModel& original, const DemoO
       human_count(e.seq_len), fs::path(story.text_path).filename().string(), human_count(e.tokens));
   input.commands.push_back(
       {"the comparison",
-       fmt::format("halftone eval {} --against {} --text {} --windows {} --seq-len {}", demo.output,
-                   original.checkpoint->path(), story.text_path, demo.windows, demo.seq_len)});
+       fmt::format("halftone eval {} --against {} --text {} --windows {} --seq-len {}",
+                   shell_quoted(demo.output), shell_quoted(original.checkpoint->path()),
+                   shell_quoted(story.text_path), demo.windows, demo.seq_len)});
   write_file_atomically(demo.report, render_report(input));
 }
 
@@ -294,8 +296,8 @@ void tell(Backend& backend, const DemoOptions& demo) {
       fmt::format("\nReport   {}      Model   {}/      Original   {}\n"
                   "Try      {} generate {} --prompt \"Once upon a time\"\n"
                   "         {} quantize YOUR-MODEL -o OUT --calib YOUR-TEXT",
-                  demo.report, demo.output, original.checkpoint->path(), demo.program, demo.output,
-                  demo.program));
+                  demo.report, demo.output, original.checkpoint->path(), shell_quoted(demo.program),
+                  shell_quoted(demo.output), shell_quoted(demo.program)));
 }
 
 }  // namespace

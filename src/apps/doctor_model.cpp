@@ -17,6 +17,7 @@
 #include "base/error.h"
 #include "base/printable.h"
 #include "base/progress.h"
+#include "base/shell_quote.h"
 #include "format/gptq_label.h"
 #include "format/open_weights.h"
 #include "format/stated_quantization.h"
@@ -147,7 +148,8 @@ void Examination::check_agreement() {
       fmt::format("config.json denies what the tensors are: {} by {}", stated_->differing,
                   stated_->origin),
       fmt::format("halftone convert {} -o OUT --format {} writes it anew, with the same codes.",
-                  model_, stated_->format == "gptq_v2" ? stated_->format : stated_->method));
+                  shell_quoted(model_),
+                  stated_->format == "gptq_v2" ? stated_->format : stated_->method));
 }
 
 void Examination::check_configuration() {
@@ -203,7 +205,7 @@ void Examination::weigh_label() {
     add(Health::note, "zero points",
         "asymmetric under v1, which stores zero − 1: a zero of 0 wraps around, and loaders differ "
         "on what it then is",
-        fmt::format("halftone convert {} -o OUT --format gptq_v2", model_));
+        fmt::format("halftone convert {} -o OUT --format gptq_v2", shell_quoted(model_)));
 }
 
 void Examination::report_label(const LabelEvidence& evidence, const std::string& origin) {
@@ -226,7 +228,7 @@ void Examination::report_label(const LabelEvidence& evidence, const std::string&
                              name_of(evidence.label), name_of(other), origin),
                  fmt::format("no label is right: halftone convert {} -o OUT --format gptq_v2 reads "
                              "symmetric ones as they are.",
-                             model_));
+                             shell_quoted(model_)));
     case LabelVerdict::wrong:
       facts_.wrong_label = true;
       diagnosis_.relabel = other;
@@ -235,7 +237,7 @@ void Examination::report_label(const LabelEvidence& evidence, const std::string&
                              "off by one step; {}, and {} under a wrong label",
                              name_of(other), name_of(evidence.label), origin, seen,
                              evidence.label == GptqVersion::v1 ? "−1" : "+1"),
-                 fmt::format("repair: halftone doctor {} --fix -o OUT", model_));
+                 fmt::format("repair: halftone doctor {} --fix -o OUT", shell_quoted(model_)));
   }
 }
 
@@ -303,7 +305,7 @@ void Examination::check_symmetry() {
                   "goes by the label never looks at them",
                   stated_->origin, label.text(), denied.size(), human_count(quantized), first),
       fmt::format("halftone convert {} -o OUT --format {} writes the label that the zeros have.",
-                  model_, gptq ? "gptq_v2" : "awq"));
+                  shell_quoted(model_), gptq ? "gptq_v2" : "awq"));
 }
 
 void Examination::check_order() {

@@ -4,6 +4,7 @@
 #include <fmt/core.h>
 
 #include "base/log.h"
+#include "base/shell_quote.h"
 #include "format/gptq.h"
 #include "format/gptq_label.h"
 #include "format/stated_quantization.h"
@@ -28,7 +29,7 @@ std::optional<std::string> wrong_label(const OpenedModel& model) {
 
 std::string label_hint(const OpenedModel& model) {
   return fmt::format("halftone doctor {} --fix -o OUT writes it with the right label.",
-                     model.checkpoint->path());
+                     shell_quoted(model.checkpoint->path()));
 }
 
 void warn_of_wrong_label(const OpenedModel& model) {

@@ -22,6 +22,7 @@
 #include "base/memory_usage.h"
 #include "base/progress.h"
 #include "base/sha256.h"
+#include "base/shell_quote.h"
 #include "text/chat_record.h"
 
 namespace halftone {
@@ -140,7 +141,7 @@ void warn(const OpenedModel& model, const Plan& plan, const QuantizeOptions& opt
   throw Error(Exit::interrupted, fmt::format("stopped {}; finished work is in {} ({})", where,
                                              journal.path(), human_bytes(journal.bytes())))
       .hint(fmt::format("go on with the same command and --resume; drop it with rm {}",
-                        journal.path()));
+                        shell_quoted(journal.path())));
 }
 
 BlockQuantizerResult run_blocks(BlockQuantizerInput input, const QuantizeOptions& options,

@@ -10,6 +10,7 @@
 #include "base/count_text.h"
 #include "base/file.h"
 #include "base/progress.h"
+#include "base/shell_quote.h"
 
 namespace halftone {
 namespace {
@@ -113,8 +114,8 @@ std::string outcome_text(const QuantizeOutcome& outcome, const QuantizeOptions& 
     text += fmt::format("Note      {}: {}\n", count_text(count, "linear"), note);
   if (!plan.dense) text += readers_line(plan) + "\n";
   text += fmt::format("{}, {} of memory at most. Next: halftone eval {} --against {} --text FILE\n",
-                      time_text(outcome), human_bytes(outcome.peak_memory_bytes), options.output,
-                      model.checkpoint->path());
+                      time_text(outcome), human_bytes(outcome.peak_memory_bytes),
+                      shell_quoted(options.output), shell_quoted(model.checkpoint->path()));
   return text;
 }
 
@@ -194,8 +195,9 @@ ReportInput report_of(const Backend& backend, const OpenedModel& model,
   input.hashes = {{"original model (SHA-256)", outcome.model_fingerprint},
                   {"calibration text (SHA-256)", outcome.calibration_sha256}};
   input.program = options.program_version.substr(0, options.program_version.find('\n'));
-  input.commands = {{"the same quantization",
-                     "halftone quantize --config " + options.output + "/quantize.toml -o OUT"}};
+  input.commands = {{"the same quantization", "halftone quantize --config " +
+                                                  shell_quoted(options.output + "/quantize.toml") +
+                                                  " -o OUT"}};
   return input;
 }
 

@@ -6,6 +6,7 @@
 #include "apps/doctor_repair.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "base/shell_quote.h"
 #include "cli/command.h"
 
 namespace halftone {
@@ -60,7 +61,7 @@ class DoctorCommand : public Command {
     const std::string output = directory_name(output_);
     repair_label(diagnosis, output, force_);
     fmt::print("Wrote {}: labelled {}, every other byte as it was\nNext: halftone doctor {}\n",
-               output, name_of(*diagnosis.relabel), output);
+               output, name_of(*diagnosis.relabel), shell_quoted(output));
     return static_cast<int>(Exit::done);
   }
 

@@ -334,6 +334,25 @@ TEST_F(Commands, OutputThatCannotBeWrittenIsSaid) {
   EXPECT_THAT(read(folder_.path("err")), HasSubstr("standard output cannot be written"));
 }
 
+TEST_F(Commands, WhatItPrintsCanBePastedIntoAShell) {
+  const std::string model = make_model(folder_, "llama", "my model"),
+                    output = folder_.path("it's $4 bits"), page = folder_.path("page.html");
+  const Outcome made =
+      run({"quantize", model, "-o", output, "--method", "rtn", "--group-size", "16", "--calib",
+           text_, "--samples", "4", "--seq-len", "64", "--report", page});
+  ASSERT_EQ(made.code, 0) << made.err;
+  const auto works = [&](std::string command, const std::string& placeholder,
+                         const std::string& value) {
+    command.replace(command.rfind(placeholder), placeholder.size(), value);
+    return std::system((HALFTONE_PROGRAM + command + " > /dev/null 2>&1").c_str()) == 0;
+  };
+  const size_t next = made.out.find("Next: halftone") + 14;
+  EXPECT_TRUE(works(made.out.substr(next, made.out.find('\n', next) - next), "FILE",
+                    text_ + " --seq-len 64"))
+      << made.out;
+  EXPECT_THAT(read(page), HasSubstr("halftone quantize --config &#39;" + folder_.path("it")));
+}
+
 TEST_F(Commands, GenerateIsRepeatable) {
   const std::vector<std::string> ask = {"generate", model_,          "--prompt", "ab",     "-n",
                                         "12",       "--temperature", "1",        "--seed", "3"};
