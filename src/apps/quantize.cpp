@@ -5,11 +5,11 @@
 #include <algorithm>
 #include <filesystem>
 #include <functional>
-#include <future>
 
 #include "apps/block_quantizer.h"
 #include "apps/channel_scaling.h"
 #include "apps/estimate.h"
+#include "apps/model_hash.h"
 #include "apps/output_check.h"
 #include "apps/quantize_output.h"
 #include "apps/quantize_progress.h"
@@ -44,31 +44,6 @@ bool already_published(const Journal& journal, const std::string& output) {
   const std::vector<std::byte> hash = journal.read(kPublished);
   return card_hash(output) == std::string(reinterpret_cast<const char*>(hash.data()), hash.size());
 }
-
-// The model's hash, which takes as long as its files take to read. A device works meanwhile, with
-// half of its host's threads; where the host computes they all hash first.
-class ModelHash {
- public:
-  ModelHash(const Checkpoint& checkpoint, Backend& backend, Profile* profile) {
-    if (backend.place() == Place::host) {
-      const ProfileScope scope(profile, "fingerprint");
-      std::promise<std::string> made;
-      made.set_value(checkpoint.fingerprint(backend.host_threads()));
-      hash_ = made.get_future();
-      return;
-    }
-    const int threads = std::max(1, backend.host_threads().size() / 2);
-    hash_ = std::async(std::launch::async, [&checkpoint, threads] {
-      ThreadPool pool(threads);
-      return checkpoint.fingerprint(pool);
-    });
-  }
-  const std::string& value() const { return hash_.get(); }  // waits for it
-  std::shared_future<std::string> future() const { return hash_; }
-
- private:
-  std::shared_future<std::string> hash_;
-};
 
 Journal::Fingerprint fingerprint_of(const Backend& backend, const QuantizeOutcome& outcome,
                                     const Calibration& calibration, const QuantizeOptions& options,
@@ -295,13 +270,21 @@ void write_tables(const Job& job, const Plan& plan, OutputStream& weights) {
   progress.finish();
 }
 
+// Leaves no journal that nothing was written to where the weights are no numbers.
+ModelHash hash_model(const Job& job, Journal& journal) try {
+  return ModelHash(job.model, job.backend, job.options.quiet, job.profile);
+} catch (const Error&) {
+  if (journal.fresh()) journal.remove();
+  throw;
+}
+
 // From the first layer, or the one where an interrupted run stopped, to the published output.
 void run_and_publish(const Job& job, const Calibration& calibration, const Estimate& estimate,
                      const MemoryWatch& memory, QuantizeOutcome& outcome) {
   const QuantizeOptions& options = job.options;
   const DType compute = compute_dtype(options.dtype, job.backend);
   Journal journal = open_journal(options);
-  ModelHash hash(*job.model.checkpoint, job.backend, job.profile);
+  const ModelHash hash = hash_model(job, journal);
   identify(journal, fingerprint_of(job.backend, outcome, calibration, options, compute),
            *job.model.checkpoint, hash);
   if (already_published(journal, options.output)) {

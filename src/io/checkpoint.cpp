@@ -218,17 +218,22 @@ std::vector<std::string> Checkpoint::side_files() const {
   return files;
 }
 
-std::string Checkpoint::fingerprint(ThreadPool& threads) const {
-  std::vector<std::span<const std::byte>> pieces;
+std::string Checkpoint::fingerprint(ThreadPool& threads, const Look& look) const {
+  struct Piece {
+    const ContainerEntry* entry;
+    std::span<const std::byte> bytes;
+  };
+  std::vector<Piece> pieces;
   for (const ContainerEntry& entry : entries_)
     for (size_t begin = 0; begin < entry.bytes.size(); begin += kPieceBytes)
       pieces.push_back(
-          entry.bytes.subspan(begin, std::min(kPieceBytes, entry.bytes.size() - begin)));
+          {&entry, entry.bytes.subspan(begin, std::min(kPieceBytes, entry.bytes.size() - begin))});
   std::vector<std::string> hashes(pieces.size());
   threads.parallel_for(static_cast<int64_t>(pieces.size()), 1, [&](int64_t i, int64_t) {
     throw_if_interrupted();
     const auto at = static_cast<size_t>(i);
-    hashes[at] = Sha256().add(pieces[at]).hex();
+    hashes[at] = Sha256().add(pieces[at].bytes).hex();
+    if (look) look(*pieces[at].entry, pieces[at].bytes);
   });
 
   Sha256 hash;

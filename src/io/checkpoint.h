@@ -2,7 +2,9 @@
 // metadata.
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -35,8 +37,11 @@ class Checkpoint {
   // config and the like (not weights, not config.json). Full paths.
   std::vector<std::string> side_files() const;
   // SHA-256 over config, and over names, shapes, types and bytes of every tensor, these by the
-  // hashes of their pieces, which are made beside each other; cached by nobody.
-  std::string fingerprint(ThreadPool& threads) const;
+  // hashes of their pieces, which are made beside each other; cached by nobody. `look` (may be
+  // empty) sees every piece, whole elements of the entry's type, right after it was hashed, on any
+  // of the threads.
+  using Look = std::function<void(const ContainerEntry&, std::span<const std::byte> piece)>;
+  std::string fingerprint(ThreadPool& threads, const Look& look = {}) const;
   // At once: a hash of config and of the weight files' sizes and times. It differs for files that
   // were copied, too, whose fingerprint is the same.
   std::string stamp() const;
