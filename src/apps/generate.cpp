@@ -9,6 +9,7 @@
 #include "base/interrupt.h"
 #include "base/log.h"
 #include "model/forward.h"
+#include "model/stop_tokens.h"
 #include "text/tokenizer.h"
 #include "text/unicode.h"
 
@@ -34,6 +35,13 @@ std::vector<int32_t> prompt_ids(const Tokenizer& tokenizer, const OpenedModel& m
     throw bad_input("{}: the tokenizer gives id {}, the model's vocab_size is {}", model.name(),
                     *bad, model.config().vocab);
   return ids;
+}
+
+// A text that nothing but its length ends looks like a model that is broken.
+void warn_of_no_stop(const OpenedModel& model) {
+  const StopTokens stop = read_stop_tokens(model.checkpoint->metadata(), model.config().vocab);
+  if (stop.ids.empty() && !stop.outside.empty())
+    spdlog::warn("{}: nothing but -n ends the text", stop.outside);
 }
 
 // The ids go in at the cache's end; returns the logits of the last one, on the host.
@@ -74,6 +82,7 @@ Generation generate(Backend& backend, const OpenedModel& model, const std::strin
                     const std::function<void(const std::string&)>& on_text) {
   const Tokenizer tokenizer = Tokenizer::load(model.checkpoint->metadata());
   const std::vector<int32_t> ids = prompt_ids(tokenizer, model, prompt, options.tokens);
+  warn_of_no_stop(model);
   const ModelConfig& config = model.config();
   const DType compute = compute_dtype(options.dtype, backend);
   const auto provider = load_weights(backend, model, compute, options.quiet);

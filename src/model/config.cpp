@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "model/arch_table.h"
 #include "model/rope_config.h"
+#include "model/stop_tokens.h"
 
 namespace halftone {
 namespace {
@@ -142,32 +143,6 @@ std::vector<int> read_windows(const JsonObject& json, const ArchSpec& arch, int6
   return windows;
 }
 
-std::vector<int32_t> read_eos(const Json* value, const std::string& origin, int64_t vocab) {
-  std::vector<int32_t> ids;
-  if (!value || value->is_null()) return ids;
-  const Json list = value->is_array() ? *value : Json::array({*value});
-  for (const Json& id : list) {
-    if (!id.is_number_integer() || id.get<int64_t>() < 0)
-      throw bad_input("{}: eos_token_id: got {}, expected token ids", origin, id.dump());
-    // One beyond the vocabulary can never be produced: configurations of cut-down models have them.
-    if (id.get<int64_t>() < vocab) ids.push_back(id.get<int32_t>());
-  }
-  return ids;
-}
-
-// generation_config.json's before config.json's, as Transformers' generate() has it.
-std::vector<int32_t> read_eos(const Metadata& metadata, const JsonObject& text, int64_t vocab) {
-  const auto find = [](const Json& object) -> const Json* {
-    if (!object.is_object()) return nullptr;
-    const auto found = object.find("eos_token_id");
-    return found == object.end() || found->is_null() ? nullptr : &*found;
-  };
-  const Json* value = find(metadata.generation_config);
-  if (!value) value = find(metadata.config);
-  if (!value) value = text.find("eos_token_id");
-  return read_eos(value, metadata.origin, vocab);
-}
-
 std::optional<bool> maybe_flag(const JsonObject& json, std::string_view key) {
   if (!json.has(key)) return std::nullopt;
   return json.flag(key, false);
@@ -215,7 +190,7 @@ ModelConfig read_config(const Metadata& metadata) {
       json.flag("tie_word_embeddings", top.flag("tie_word_embeddings", arch.tied_by_default));
   config.attention_bias = maybe_flag(json, "attention_bias");
   config.mlp_bias = maybe_flag(json, "mlp_bias");
-  config.eos = read_eos(metadata, json, config.vocab);
+  config.eos = read_stop_tokens(metadata, config.vocab).ids;
   return config;
 }
 

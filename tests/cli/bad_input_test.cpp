@@ -505,5 +505,12 @@ TEST_F(BadInput, PromptsAreChecked) {
   EXPECT_THAT(broken.err, HasSubstr("--prompt: not UTF-8 (byte 3): what is broken becomes U+FFFD"));
 }
 
+TEST_F(BadInput, AnEndThatNoTokenHasIsSaid) {
+  edit_config([](Json& config) { config["eos_token_id"] = 99999; });
+  const Outcome outcome = run({"generate", model_, "--prompt", "ab", "-n", "2"});
+  EXPECT_EQ(outcome.code, 0);
+  EXPECT_THAT(outcome.err, HasSubstr("config.json: eos_token_id 99999 is not in the vocabulary of"));
+}
+
 }  // namespace
 }  // namespace halftone::test
