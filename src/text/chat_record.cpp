@@ -1,6 +1,7 @@
 // See chat_record.h.
 #include "text/chat_record.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/error.h"
@@ -23,7 +24,7 @@ const Json* find(const Json& object, const char* key) {
 
 const Json& list_at(const Json& record, const char* key, const std::string& origin) {
   const Json& list = record.at(key);
-  if (!list.is_array() || list.empty())
+  if (!list.is_array())
     throw bad_input("{}: {}: got {}, expected a list of messages", origin, key, shown(list));
   return list;
 }
@@ -108,10 +109,12 @@ Json instruction_messages(const Json& record, const std::string& origin) {
   std::string question = text_at(record, "instruction", origin);
   const std::string input = text_at(record, "input", origin);
   if (!input.empty()) question += (question.empty() ? "" : "\n") + input;
+  std::string answer = text_at(record, "output", origin);
+  if (question.empty() && answer.empty()) return messages;
   if (question.empty()) throw bad_input("{}: no instruction in {}", origin, shown(record));
   if (!find(record, "output")) throw bad_input("{}: no \"output\" in {}", origin, shown(record));
   messages.push_back(message("user", std::move(question)));
-  messages.push_back(message("assistant", text_at(record, "output", origin)));
+  messages.push_back(message("assistant", std::move(answer)));
   return messages;
 }
 
@@ -145,12 +148,16 @@ Chat chat_of(const Json& record, const std::string& origin) {
     chat.messages = instruction_messages(record, origin);
   }
   const std::string system = text_at(record, "system", origin);
-  if (!system.empty() && chat.messages[0]["role"] != "system")
+  if (!system.empty() && (chat.messages.empty() || chat.messages[0]["role"] != "system"))
     chat.messages.insert(chat.messages.begin(), message("system", system));
   return chat;
 }
 
-std::string ChatReader::operator()(const Json& record, const std::string& origin) {
+bool Chat::has_turns() const {
+  return std::ranges::any_of(messages, [](const Json& each) { return each["role"] != "system"; });
+}
+
+std::optional<std::string> ChatReader::operator()(const Json& record, const std::string& origin) {
   if (!template_) template_ = ChatTemplate::load(*metadata_);
   if (!template_)
     throw bad_input("{}: a chat, but the model has no chat template ({})", origin,
@@ -159,6 +166,7 @@ std::string ChatReader::operator()(const Json& record, const std::string& origin
                   ? "write each chat as one \"text\", in the form that the model was trained on."
                   : "put its chat_template.jinja beside that, or write each chat as one \"text\".");
   const Chat chat = chat_of(record, origin);
+  if (!chat.has_turns()) return std::nullopt;
   // Friday 26 July 2024, noon: the date that Llama 3.1's template falls back to. Today's would make
   // tomorrow's run differ.
   const std::tm now = {.tm_hour = 12,

@@ -37,7 +37,7 @@ std::string rendered(const std::string& source, const Json& messages,
 std::string error_of(const Json& record, const std::string& source = "{{ messages }}") {
   const Metadata metadata = metadata_of(source);
   try {
-    return "no error, but " + ChatReader(metadata)(record, "chats.jsonl: line 3");
+    return "no error, but " + ChatReader(metadata)(record, "chats.jsonl: line 3").value_or("none");
   } catch (const Error& error) {
     EXPECT_EQ(error.exit(), Exit::bad_input);
     return error.what();
@@ -214,7 +214,7 @@ TEST(ChatRecord, ReadsThreeShapes) {
 }
 
 TEST(ChatRecord, NamesWhatIsWrong) {
-  EXPECT_THAT(error_of({{"messages", Json::array()}}), HasSubstr("line 3: messages: got []"));
+  EXPECT_THAT(error_of({{"messages", "a"}}), HasSubstr("line 3: messages: got \"a\""));
   EXPECT_THAT(error_of({{"messages", Json::array({{{"role", "user"}}})}}),
               HasSubstr("line 3: message 1: no \"content\""));
   EXPECT_THAT(error_of({{"messages", Json::array({{{"content", "a"}}})}}),
@@ -230,6 +230,20 @@ TEST(ChatRecord, NamesWhatIsWrong) {
               HasSubstr("from: got \"cat\""));
   EXPECT_THAT(error_of({{"instruction", "a"}}), HasSubstr("no \"output\""));
   EXPECT_THAT(error_of({{"instruction", ""}, {"output", "b"}}), HasSubstr("no instruction"));
+}
+
+TEST(ChatRecord, ChatsWithoutTurnsHaveNoText) {
+  const Json system = {{"role", "system"}, {"content", "Be."}};
+  const Json user = {{"role", "user"}, {"content", "Hi"}};
+  const Metadata metadata = metadata_of("{{ messages[-1].content }}");
+  const auto text = [&](const Json& record) { return ChatReader(metadata)(record, "x"); };
+  for (const Json& record :
+       {Json{{"messages", Json::array()}}, Json{{"messages", Json::array({system})}},
+        Json{{"conversations", Json::array()}},
+        Json{{"messages", Json::array()}, {"system", "Be."}},
+        Json{{"instruction", ""}, {"input", ""}, {"output", ""}}})
+    EXPECT_EQ(text(record), std::nullopt) << record;
+  EXPECT_EQ(text({{"messages", Json::array({system, user})}}), "Hi");
 }
 
 TEST(ChatRecord, SaysWhoRefusesAndWhere) {

@@ -293,6 +293,29 @@ TEST_F(Dataset, ChatsAreRendered) {
   EXPECT_EQ(read_text_file(write("both.jsonl", both.dump()), chat_text).chats, 0);
 }
 
+// One of them is no reason to refuse the others.
+TEST_F(Dataset, ChatsWithoutTurnsAreLeftOut) {
+  const ChatText chat_text = [](const Json& record, const std::string&) {
+    const Json& messages = record["messages"];
+    return messages.empty() ? std::nullopt : std::optional(messages[0].get<std::string>());
+  };
+  const std::string silent = R"({"messages": []})", chat = R"({"messages": ["ab"]})";
+  testing::internal::CaptureStdout();
+  const TextFile file = read_text_file(
+      write("a.jsonl", fmt::format("{}\n{}\n{}\n{}\n", chat, silent, chat, silent)), chat_text);
+  EXPECT_THAT(testing::internal::GetCapturedStdout(),
+              HasSubstr("a.jsonl: 2 of 4 chats have no turns: left out (the first: line 2)"));
+  EXPECT_EQ(file.documents, 2);
+  EXPECT_EQ(file.chats, 2);
+  EXPECT_THAT(documents_of(file), ElementsAre("ab", "ab"));
+  try {
+    read_text_file(write("none.jsonl", silent + "\n" + silent), chat_text);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr("none.jsonl: none of 2 chats has a turn"));
+  }
+}
+
 // Of a document that is longer than its sequence no more is tokenized than is taken.
 TEST_F(Dataset, ALongDocumentIsCut) {
   const TextFile file = read_text_file(write("long.txt", std::string(3 << 20, 'a')));

@@ -7,6 +7,7 @@
 #include <optional>
 #include <utility>
 
+#include "base/count_text.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/interrupt.h"
@@ -54,6 +55,11 @@ bool is_named_json(const std::string& path) {
   return path.ends_with(".jsonl") || path.ends_with(".json");
 }
 
+struct ChatCount {
+  int64_t all = 0, silent = 0;  // without turns
+  std::string first_silent;     // "chats.jsonl: line 3"
+};
+
 // The documents of records: all of them texts, or all of them chats.
 class Records {
  public:
@@ -61,7 +67,7 @@ class Records {
 
   const std::string& path() const { return file_.path; }
   const DocumentVisitor& visit() const { return visit_; }
-  int64_t chats() const { return chats_; }
+  const ChatCount& chats() const { return chats_; }
 
   // False: no more is wanted.
   bool take(std::string_view json, const std::string& origin) {
@@ -71,8 +77,8 @@ class Records {
       throw bad_input("{}: got {}, expected an object with a string \"text\", or a chat", origin,
                       record.dump().substr(0, 60))
           .hint("JSON lines are objects such as {\"text\": \"Once upon a time …\"}.");
-    ++(has_text ? texts_ : chats_);
-    if (texts_ > 0 && chats_ > 0)
+    ++(has_text ? texts_ : chats_.all);
+    if (texts_ > 0 && chats_.all > 0)
       throw bad_input("{}: a {}, and those before it are {}", origin, has_text ? "text" : "chat",
                       has_text ? "chats" : "texts")
           .hint("give texts and chats a file each.");
@@ -80,13 +86,16 @@ class Records {
     if (!file_.chat_text)
       throw bad_input("{}: a chat, expected an object with \"text\"", origin)
           .hint("Write each conversation as one text, in the model's own chat template.");
-    return visit_(file_.chat_text(record, origin), true);
+    if (const auto text = file_.chat_text(record, origin)) return visit_(*text, true);
+    if (chats_.silent++ == 0) chats_.first_silent = origin;
+    return true;
   }
 
  private:
   const TextFile& file_;
   const DocumentVisitor& visit_;
-  int64_t texts_ = 0, chats_ = 0;
+  int64_t texts_ = 0;
+  ChatCount chats_;
 };
 
 // Cuts blocks of whole characters into documents.
@@ -306,8 +315,8 @@ void visit_blocks(const TextFile& file, const BlockVisitor& visit) {
 }
 
 // `see` sees the bytes as they stand. Returns how many chats there were.
-int64_t visit_documents(const TextFile& file, const DocumentVisitor& visit,
-                        const std::function<void(std::string_view)>& see) {
+ChatCount visit_documents(const TextFile& file, const DocumentVisitor& visit,
+                          const std::function<void(std::string_view)>& see) {
   TextCheck check(file.path);
   Records records(file, visit);
   AnyDocuments documents(records);
@@ -323,6 +332,17 @@ int64_t visit_documents(const TextFile& file, const DocumentVisitor& visit,
   check.finish();
   documents.finish();
   return records.chats();
+}
+
+// Says how many of a file's chats have no turns, or that all have none.
+void check_silent(const ChatCount& chats, const std::string& path) {
+  if (chats.silent == chats.all)
+    throw bad_input("{}: none of {} has a turn", path, count_text(chats.all, "chat"))
+        .hint("every list of messages is empty, or holds a system message alone.");
+  const bool one = chats.silent == 1;
+  spdlog::warn("{}: {} of {} {} no turns: left out ({}{})", path, human_count(chats.silent),
+               count_text(chats.all, "chat"), one ? "has" : "have",
+               one ? "" : "the first: ", chats.first_silent.substr(path.size() + 2));
 }
 
 }  // namespace
@@ -345,10 +365,11 @@ TextFile read_text_file(const std::string& path, ChatText chat_text) {
     any_text |= !part.empty();
     return true;
   };
-  file.chats = visit_documents(file, count, [&](std::string_view bytes) {
+  const ChatCount chats = visit_documents(file, count, [&](std::string_view bytes) {
     hash.add(bytes);
     file.bytes += static_cast<int64_t>(bytes.size());
   });
+  file.chats = chats.all - chats.silent;
   file.sha256 = hash.hex();
   if (file.bytes == 0)
     throw bad_input("{}: empty, expected text", path)
@@ -356,6 +377,7 @@ TextFile read_text_file(const std::string& path, ChatText chat_text) {
   if (!is_named_json(path) && (file.documents > 1 || file.chats > 0))
     spdlog::info("{}: JSON lines by its first one: {} {}", path, file.documents,
                  file.chats > 0 ? "chats" : "texts");
+  if (chats.silent > 0) check_silent(chats, path);
   if (!any_text)
     throw bad_input("{}: no text in it", path)
         .hint("every \"text\" of it is empty: pass another file.");
