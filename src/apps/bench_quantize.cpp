@@ -138,6 +138,7 @@ class Bench {
   BenchQuantizeResult run();
 
  private:
+  void check_plan() const;
   void write_model(int64_t layers);
   QuantizeOutcome quantize_model(Profile& profile);
   void measure_ceilings();
@@ -155,6 +156,15 @@ class Bench {
   double waited_ = 0;         // for the journal and the output, a layer
   double journal_bytes_ = 0;  // a layer
 };
+
+// What the shape's linears cannot be quantized to is said before gigabytes of weights are made up.
+void Bench::check_plan() const {
+  const std::string model = folder_ + "/outline";
+  fs::create_directory(model);
+  write_synthetic_outline(with_layers(config_, result_.layers_measured), model);
+  make_plan(open_model(model, options_.quantize.lm_head), options_.quantize);
+  fs::remove_all(model);
+}
 
 void Bench::write_model(int64_t layers) {
   const std::string model = folder_ + "/model";
@@ -334,6 +344,7 @@ BenchQuantizeResult Bench::run() {
                      bench_disk_bytes(config_, result_.layers_measured, options_.quantize)),
       "halftone-bench-");
   folder_ = folder.path();
+  check_plan();
   measure_ceilings();
   write_model(result_.layers_measured);
 

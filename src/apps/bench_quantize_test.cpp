@@ -9,6 +9,7 @@
 #include "apps/bench_workdir.h"
 #include "apps/model_shapes.h"
 #include "apps/synthetic_model.h"
+#include "base/error.h"
 #include "base/temporary_directory.h"
 
 namespace halftone {
@@ -66,6 +67,28 @@ TEST(BenchQuantize, MeasuresSomeLayersAndTellsAll) {
   EXPECT_LE(result.seconds_per_layer, result.seconds_measured);
   EXPECT_GE(stages, .5 * result.seconds_per_layer);
   EXPECT_THAT(bench_table(result), HasSubstr("(1 measured)"));
+}
+
+// Before anything is measured, too.
+TEST(BenchQuantize, WhatTheShapeCannotBeIsSaidBeforeAModelIsMadeUp) {
+  const TemporaryDirectory folder;
+  const auto backend = make_backend("cpu", {.threads = 2});
+  BenchQuantizeOptions options = tiny_options(folder.path());
+  options.quantize.group_size = 48;
+  options.quantize.quiet = false;
+  testing::internal::CaptureStderr();
+  testing::internal::CaptureStdout();
+  std::string refusal;
+  try {
+    bench_quantize(*backend, options);
+  } catch (const Error& error) {
+    EXPECT_EQ(error.exit(), Exit::usage);
+    refusal = error.what();
+  }
+  const std::string said = testing::internal::GetCapturedStderr();
+  EXPECT_EQ(testing::internal::GetCapturedStdout() + said, "");
+  EXPECT_THAT(refusal, HasSubstr("48"));
+  EXPECT_TRUE(std::filesystem::is_empty(folder.path())) << "something is left behind";
 }
 
 // Of a shape without a tokenizer, which a GGUF must carry.

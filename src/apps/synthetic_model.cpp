@@ -2,6 +2,8 @@
 // twelve bits of a counter-based generator.
 #include "apps/synthetic_model.h"
 
+#include <fcntl.h>
+
 #include <array>
 #include <cmath>
 #include <map>
@@ -10,6 +12,7 @@
 #include <vector>
 
 #include "base/file.h"
+#include "base/file_descriptor.h"
 #include "base/half.h"
 #include "base/interrupt.h"
 #include "base/progress.h"
@@ -139,6 +142,11 @@ bool is_gain(const SyntheticTensor& tensor) {
   return !is_linear(role) && role != Role::embed && role != Role::head;
 }
 
+std::vector<int64_t> shape_of(const SyntheticTensor& tensor) {
+  if (is_gain(tensor) || tensor.key.part == Part::bias) return {tensor.cols};
+  return {tensor.rows, tensor.cols};
+}
+
 }  // namespace
 
 int64_t synthetic_bytes(const Json& config) {
@@ -154,11 +162,8 @@ void write_synthetic_model(const Json& json, const std::string& directory, Threa
   const ModelConfig config = parse(json);
   const std::vector<SyntheticTensor> tensors = tensors_of(config);
   std::vector<TensorPlan> plan;
-  for (const SyntheticTensor& tensor : tensors) {
-    std::vector<int64_t> shape = {tensor.rows, tensor.cols};
-    if (is_gain(tensor) || tensor.key.part == Part::bias) shape.erase(shape.begin());
-    plan.push_back({tensor.name, "BF16", shape, tensor.bytes()});
-  }
+  for (const SyntheticTensor& tensor : tensors)
+    plan.push_back({tensor.name, "BF16", shape_of(tensor), tensor.bytes()});
   SafetensorsWriter writer(directory, plan);
   std::map<double, Table> tables;
   for (const double deviation : {kDeviation, kJoining, kEmbedding})
@@ -192,6 +197,25 @@ void write_synthetic_model(const Json& json, const std::string& directory, Threa
   }
   writer.finish();
   progress.finish();
+  write_file_atomically(directory + "/config.json", json.dump(2) + "\n");
+}
+
+void write_synthetic_outline(const Json& json, const std::string& directory) {
+  Json header = Json::object();
+  int64_t at = 0;
+  for (const SyntheticTensor& tensor : tensors_of(parse(json))) {
+    header[tensor.name] = {{"dtype", "BF16"},
+                           {"shape", shape_of(tensor)},
+                           {"data_offsets", {at, at + tensor.bytes()}}};
+    at += tensor.bytes();
+  }
+  std::string text = header.dump();
+  text.resize((text.size() + 7) / 8 * 8, ' ');
+  const uint64_t length = text.size();
+  const FileDescriptor file(directory + "/model.safetensors", O_RDWR | O_CREAT | O_TRUNC);
+  file.write_at(0, std::as_bytes(std::span(&length, 1)));
+  file.write_at(sizeof length, std::as_bytes(std::span(text)));
+  file.truncate(static_cast<int64_t>(sizeof length + text.size()) + at);
   write_file_atomically(directory + "/config.json", json.dump(2) + "\n");
 }
 

@@ -21,6 +21,10 @@ int64_t layers_of(const Json& config);
 void write_synthetic_model(const Json& config, const std::string& directory, ThreadPool& threads,
                            bool quiet);
 
+// A model of that shape that takes no room and no time: where its weights would be, its file has a
+// hole. For what is planned by names and shapes alone.
+void write_synthetic_outline(const Json& config, const std::string& directory);
+
 // tokenizer.json beside it: GPT-2's bytes, the rest of the vocabulary that no text has. For formats
 // that carry a tokenizer.
 void write_synthetic_tokenizer(const Json& config, const std::string& directory);

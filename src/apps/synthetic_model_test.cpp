@@ -2,6 +2,7 @@
 #include "apps/synthetic_model.h"
 
 #include <gmock/gmock.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <cmath>
@@ -41,6 +42,28 @@ TEST(SyntheticModel, EveryFamilyOpensWithTheTensorsOfItsConfiguration) {
     const OpenedModel model = open_model(folder.path());  // strict: none missing, none too many
     EXPECT_EQ(model.config().layers, 1);
     EXPECT_EQ(synthetic_bytes(config), 2 * measure_size(model).parameters);
+  }
+}
+
+TEST(SyntheticModel, AnOutlineHasTheSameTensorsAndTakesNoRoom) {
+  ThreadPool threads(2);
+  for (const char* family : {"llama", "qwen2", "gemma3"}) {
+    SCOPED_TRACE(family);
+    const TemporaryDirectory whole, outline;
+    Json config = tiny(family);
+    write_synthetic_model(config, whole.path(), threads, true);
+    write_synthetic_outline(config, outline.path());
+    const Checkpoint one = Checkpoint::open(whole.path()), other = Checkpoint::open(outline.path());
+    ASSERT_EQ(one.entries().size(), other.entries().size());
+    for (size_t i = 0; i < one.entries().size(); ++i) {
+      EXPECT_EQ(one.entries()[i].name, other.entries()[i].name);
+      EXPECT_EQ(one.entries()[i].shape, other.entries()[i].shape);
+    }
+    EXPECT_EQ(open_model(outline.path()).config().hidden, open_model(whole.path()).config().hidden);
+    struct stat status;
+    ASSERT_EQ(::stat((outline.path() + "/model.safetensors").c_str(), &status), 0);
+    if (status.st_blocks * 512 >= status.st_size) GTEST_SKIP() << "no holes in files here";
+    EXPECT_LT(status.st_blocks * 512, synthetic_bytes(config) / 2);
   }
 }
 
