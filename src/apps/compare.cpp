@@ -224,7 +224,7 @@ SharedWork Comparer::shared_by(const CompareCell& cell) {
 
 void Comparer::place_cells(const std::string& parent) {
   for (CompareCell& cell : cells_) {
-    cell.options.output = parent + "/" + directory_of(cell.row);
+    cell.options.output = parent + "/" + cell.directory;
     check_place_of(cell);
   }
 }

@@ -6,6 +6,8 @@
 #include <filesystem>
 
 #include "apps/calibration.h"
+#include "base/sha256.h"
+#include "base/shell_quote.h"
 #include "format/gguf_types.h"
 
 namespace halftone {
@@ -15,6 +17,7 @@ namespace fs = std::filesystem;
 
 // What tells a file from the others: its name, or where that is another's too, the path as given.
 std::string label_of(const std::string& path, const std::vector<std::string>& all) {
+  if (path.starts_with('{')) return path;  // rules, not a file of them
   const auto name = [](const std::string& file) { return fs::path(file).filename(); };
   const auto same = std::ranges::count(all, name(path), name);
   return same > 1 ? path : name(path).string();
@@ -57,6 +60,36 @@ void note_width(const Plan& plan, CompareRow& row) {
   row.bits = grid.bits;
   row.group_size = grid.group_size;
   if (gguf) row.gguf_type = plan.mix->name;
+}
+
+// Round-to-nearest as everybody knows it: the range of each group, no search.
+void choose_cell_steps(QuantizeOptions& options) {
+  if (options.method == "rtn" && options.scale_search.empty()) options.scale_search = "minmax";
+  choose_steps(options);
+}
+
+void note_steps(const QuantizeOptions& options, CompareRow& row) {
+  row.scale_search = options.scale_search;
+  row.order = options.order;
+  row.token_weights = options.token_weights;
+}
+
+// A file's name, a path or rules as part of a directory's name.
+std::string part_of_name(const std::string& label) {
+  constexpr size_t kLongest = 48;
+  const auto plain = [](char c) {
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '.' ||
+           c == '-' || c == '+' || static_cast<unsigned char>(c) >= 0x80;
+  };
+  std::string name;
+  for (const char c : label)
+    if (plain(c) || (!name.empty() && name.back() != '_')) name += plain(c) ? c : '_';
+  while (name.ends_with('_')) name.pop_back();
+  if (name == label && name.size() <= kLongest) return name;
+  size_t end = std::min(name.size(), kLongest);
+  while (end > 0 && end < name.size() && (static_cast<unsigned char>(name[end]) & 0xc0) == 0x80)
+    --end;  // whole characters
+  return name.substr(0, end) + "-" + sha256_of(label).substr(0, 8);
 }
 
 class CellPlanner {
@@ -109,20 +142,21 @@ class CellPlanner {
     if (row.samples > 0) options.samples = row.samples;
     if (!dynamic.empty()) options.dynamic.push_back(dynamic);
     leave_out_what_is_not_looked_at(options);
-    // Round-to-nearest as everybody knows it: the range of each group, no search.
-    if (row.method == "rtn" && options.scale_search.empty()) options.scale_search = "minmax";
+    QuantizeOptions usual = options;
+    usual.order = usual.token_weights = usual.scale_search = "";
+    choose_cell_steps(usual);
+    choose_cell_steps(options);
     settle(options, backend_);
     cell.plan = make_plan(model_, options);
     if (std::ranges::any_of(cells_, [&](const CompareCell& other) { return same(cell, other); })) {
       ++same_;
       return;
     }
-    QuantizeOptions chosen = options;
-    choose_steps(chosen);
-    row.scale_search = chosen.scale_search;
-    row.order = chosen.order;
-    row.token_weights = chosen.token_weights;
     note_width(cell.plan, row);
+    note_steps(options, row);
+    CompareRow plain;
+    note_steps(usual, plain);
+    cell.directory = directory_of(row, plain);
     cell.row = std::move(row);
     cells_.push_back(std::move(cell));
   }
@@ -147,15 +181,19 @@ std::vector<CompareCell> plan_cells(Backend& backend, const OpenedModel& model,
   return CellPlanner(backend, model, options).plan(notes);
 }
 
-std::string directory_of(const CompareRow& row) {
+std::string directory_of(const CompareRow& row, const CompareRow& usual) {
   std::string name = row.gguf_type.empty()
                          ? fmt::format("{}-{}bit-g{}", row.method, row.bits, row.group_size)
                          : fmt::format("{}-{}", row.method, row.gguf_type);
   if (row.samples > 0) name += fmt::format("-{}x", row.samples);
-  for (std::string file : {row.calibration, row.dynamic}) {
-    std::ranges::replace(file, '/', '_');
-    if (!file.empty()) name += "-" + file;
-  }
+  const auto add_step = [&](const char* step, const std::string& taken, const std::string& other) {
+    if (taken != other) name += fmt::format("-{}-{}", step, taken);
+  };
+  add_step("order", row.order, usual.order);
+  add_step("tokens", row.token_weights, usual.token_weights);
+  add_step("search", row.scale_search, usual.scale_search);
+  for (const std::string& label : {row.calibration, row.dynamic})
+    if (!label.empty()) name += "-" + part_of_name(label);
   return name;
 }
 
@@ -164,7 +202,7 @@ std::string settings_text(const QuantizeOptions& options) {
   std::vector<std::string> texts;
   if (options.format != usual.format) texts.push_back("--format " + options.format);
   const auto add = [&](const std::string& option, const std::string& value) {
-    if (!value.empty()) texts.push_back(option + " " + value);
+    if (!value.empty()) texts.push_back(option + " " + shell_quoted(value));
   };
   add("--embedding-type", options.gguf.embedding_type);
   add("--head-type", options.gguf.head_type);

@@ -240,7 +240,8 @@ TEST_F(Compare, StepsThatAreAskedForAreThoseOfEveryCell) {
       table["notes"].front(),
       "all cells: --format compressed-tensors, --damp 0.05, --order none, --token-weights none, "
       "--scale-search importance");
-  const std::string settings = read(folder_.path("cells/gptq-4bit-g16-4x/quantize.toml"));
+  const std::string settings = read(folder_.path(
+      "cells/gptq-4bit-g16-4x-order-none-tokens-none-search-importance/quantize.toml"));
   for (const char* line : {"format = \"compressed-tensors\"", "damp = 0.05", "order = \"none\"",
                            "token-weights = \"none\"", "scale-search = \"importance\""})
     EXPECT_THAT(settings, HasSubstr(line));
@@ -282,6 +283,31 @@ TEST_F(Compare, CellsOfAGgufAreItsTypes) {
 
   EXPECT_EQ(with({"--gguf-type", "Q4_0", "--bits", "4"}).code, 2);
   EXPECT_THAT(with({"--gguf-type", "Q4_9"}).err, HasSubstr("the nearest is Q4_"));
+}
+
+// What differs stands in the names, also of cells that another comparison left beside these.
+TEST_F(Compare, NoTwoCellsShareADirectory) {
+  const std::string rules = R"({"+:.*(o|down)_proj": {"bits": 8}})",
+                    alike = R"({"+:.*o_(down_)?proj": {"bits": 8}})";
+  const std::vector<std::string> compare = {
+      "compare",   model_, "--methods", "gptq", "-g",         "16",
+      "--calib",   text_,  "--samples", "4",    "--seq-len",  "64",
+      "--text",    text_,  "--windows", "2",    "--protocol", "llama.cpp",
+      "--dynamic", rules,  "--dynamic", alike,  "-o",         folder_.path("cells")};
+  const Outcome made = run(compare);
+  ASSERT_EQ(made.code, 0) << made.err;
+  std::vector<std::string> steps = compare;
+  steps.resize(steps.size() - 6);
+  steps.insert(steps.end(), {"--order", "none", "-o", folder_.path("cells")});
+  const Outcome beside = run(steps);
+  ASSERT_EQ(beside.code, 0) << beside.err;
+  std::vector<std::string> cells;
+  for (const auto& entry : std::filesystem::directory_iterator(folder_.path("cells")))
+    if (entry.is_directory()) cells.push_back(entry.path().filename());
+  EXPECT_THAT(cells, ::testing::UnorderedElementsAre(
+                         "gptq-4bit-g16-4x", "gptq-4bit-g16-4x-order-none",
+                         ::testing::MatchesRegex("gptq-4bit-g16-4x-[^ {}\"]+-[0-9a-f]{8}"),
+                         ::testing::MatchesRegex("gptq-4bit-g16-4x-[^ {}\"]+-[0-9a-f]{8}")));
 }
 
 TEST_F(Compare, RefusesAnOutputThatIsAFile) {
