@@ -8,19 +8,12 @@
 
 #include "apps/dynamic_rules.h"
 #include "apps/quantize_output.h"
+#include "apps/toml_strings.h"
 #include "base/file.h"
 #include "base/progress.h"
 
 namespace halftone {
 namespace {
-
-std::string quoted(const std::string& text) { return Json(text).dump(); }
-
-std::string list(const std::vector<std::string>& texts) {
-  std::string out = "[";
-  for (const std::string& text : texts) out += (out.size() > 1 ? ", " : "") + quoted(text);
-  return out + "]";
-}
 
 std::string loss_section(const QuantizeOutcome& outcome) {
   const HeldOutLoss& loss = outcome.loss;
@@ -106,7 +99,7 @@ std::string grid_lines(const QuantizeOptions& options) {
       {"embedding-type", options.gguf.embedding_type},
       {"head-type", options.gguf.head_type}};
   for (const auto& [name, value] : types)
-    if (!value.empty()) text += fmt::format("{} = {}\n", name, quoted(value));
+    if (!value.empty()) text += fmt::format("{} = {}\n", name, toml_quoted(value));
   return text;
 }
 
@@ -130,28 +123,30 @@ std::string reproduction_config(const QuantizeOptions& options, const OpenedMode
   std::string text = "# halftone quantize --config quantize.toml -o OUT\n[quantize]\n";
   text += fmt::format(
       "model = {}\nmethod = {}\nrecipe = {}\nformat = {}\n",
-      quoted(model.name().find('/') == std::string::npos ? absolute(model.checkpoint->path())
-                                                         : model.name()),
-      quoted(options.method), quoted(options.recipe), quoted(options.format));
+      toml_quoted(model.name().find('/') == std::string::npos ? absolute(model.checkpoint->path())
+                                                              : model.name()),
+      toml_quoted(options.method), toml_quoted(options.recipe), toml_quoted(options.format));
   text += grid_lines(options);
-  if (!options.skip.empty()) text += fmt::format("skip = {}\n", list(options.skip));
+  if (!options.skip.empty()) text += fmt::format("skip = {}\n", toml_list(options.skip));
   if (!options.dynamic.empty()) text += fmt::format("dynamic = {}\n", rules(options.dynamic));
-  if (!calibration.empty()) text += fmt::format("calib = {}\n", list(calibration));
+  if (!calibration.empty()) text += fmt::format("calib = {}\n", toml_list(calibration));
   if (options.samples_given) text += fmt::format("samples = {}\n", options.samples);
   if (options.sequences != "packed")
-    text += fmt::format("sequences = {}\n", quoted(options.sequences));
+    text += fmt::format("sequences = {}\n", toml_quoted(options.sequences));
   text += fmt::format("seq-len = {}\nseed = {}\ndamp = {}\n", options.seq_len, options.seed,
                       options.damping);
-  if (!options.order.empty()) text += fmt::format("order = {}\n", quoted(options.order));
+  if (!options.order.empty()) text += fmt::format("order = {}\n", toml_quoted(options.order));
   if (!options.token_weights.empty())
-    text += fmt::format("token-weights = {}\n", quoted(options.token_weights));
+    text += fmt::format("token-weights = {}\n", toml_quoted(options.token_weights));
   if (options.scales_only) text += "scales-only = true\n";
   if (options.lm_head) text += "lm-head = true\n";
   if (!options.scale_search.empty())
-    text += fmt::format("scale-search = {}\n", quoted(options.scale_search));
+    text += fmt::format("scale-search = {}\n", toml_quoted(options.scale_search));
   if (options.max_shard_bytes > 0)
-    text += fmt::format("max-shard-size = {}\n", quoted(std::to_string(options.max_shard_bytes)));
-  text += fmt::format("dtype = {}\ndevice = {}\n", quoted(options.dtype), quoted(options.device));
+    text +=
+        fmt::format("max-shard-size = {}\n", toml_quoted(std::to_string(options.max_shard_bytes)));
+  text += fmt::format("dtype = {}\ndevice = {}\n", toml_quoted(options.dtype),
+                      toml_quoted(options.device));
   return text;
 }
 
@@ -162,11 +157,7 @@ std::vector<std::string> calibration_files_of(const std::string& directory) {
   constexpr std::string_view kKey = "calib = ";
   for (std::string line; std::getline(lines, line);)
     if (line.starts_with(kKey)) {
-      const Json files = parse_json(line.substr(kKey.size()), path);
-      std::vector<std::string> names;
-      for (const Json& file : files.is_array() ? files : Json::array({files}))
-        if (file.is_string()) names.push_back(file.get<std::string>());
-      return names;
+      return read_toml_strings(std::string_view(line).substr(kKey.size()), path);
     }
   return {};
 }

@@ -177,6 +177,22 @@ TEST_F(Commands, TheConfigFileHoldsTheRules) {
   EXPECT_EQ(tree(folder_.path("moved")), tree(folder_.path("again")));
 }
 
+// Expressions and names are read back as they were, backslashes and quotes too.
+TEST_F(Commands, TheConfigFileHoldsWhatItsOwnLanguageWouldEscape) {
+  const std::string text = folder_.write("a \"b\"\\c.txt", make_text(300));
+  const Outcome made =
+      run({"quantize", model_, "-o", folder_.path("first"), "--method", "rtn", "--group-size", "16",
+           "--calib", text, "--seq-len", "64", "--skip", R"(layers\.0\.mlp)"});
+  ASSERT_EQ(made.code, 0) << made.err;
+  const Outcome again = run(
+      {"quantize", "--config", folder_.path("first/quantize.toml"), "-o", folder_.path("again")});
+  ASSERT_EQ(again.code, 0) << again.err;
+  EXPECT_EQ(tree(folder_.path("first")), tree(folder_.path("again")));
+  // eval reads there what was calibrated on.
+  EXPECT_THAT(run({"eval", folder_.path("first"), "--text", text, "--seq-len", "64"}).out,
+              HasSubstr("was calibrated on"));
+}
+
 TEST_F(Commands, TheFieldsNamesAreUnderstood) {
   ASSERT_EQ(
       run(quantize("ours", {"--damp", "0.05", "--order", "none", "--scale-search", "minmax"})).code,
