@@ -15,6 +15,7 @@
 
 #include "base/error.h"
 #include "base/file_descriptor.h"
+#include "base/shell_quote.h"
 
 namespace halftone {
 namespace fs = std::filesystem;
@@ -24,11 +25,25 @@ std::span<const std::byte> bytes_of(std::string_view text) {
   return std::as_bytes(std::span(text.data(), text.size()));
 }
 
+// The file that `path` stands for; itself where there is none yet.
+std::string behind_links(const std::string& path) {
+  std::error_code none;
+  const fs::path real = fs::canonical(path, none);
+  return none ? path : real.string();
+}
+
+// A device or a pipe, which no file must take the place of.
+bool is_special(const std::string& path) {
+  std::error_code none;
+  const fs::file_status status = fs::status(path, none);
+  return fs::exists(status) && !fs::is_regular_file(status) && !fs::is_directory(status);
+}
+
 // A file beside `path` that takes its name when committed and vanishes otherwise.
 class PendingFile {
  public:
-  explicit PendingFile(const std::string& path) : final_(path) {
-    const fs::path place(path);
+  explicit PendingFile(const std::string& path) : final_(behind_links(path)) {
+    const fs::path place(final_);
     const std::string name = fmt::format(".{}.{}.partial", place.filename().string(), ::getpid());
     file_ = FileDescriptor((place.parent_path() / name).string(), O_WRONLY | O_CREAT | O_TRUNC);
   }
@@ -102,7 +117,22 @@ void read_file_in_blocks(const std::string& path, size_t block,
   }
 }
 
+namespace {
+
+void write_to_special(const std::string& path, std::string_view text) {
+  const FileDescriptor file(path, O_WRONLY);
+  while (!text.empty()) {
+    const ssize_t written = ::write(file.number(), text.data(), text.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) throw file_error(path, "cannot be written", errno);
+    text.remove_prefix(static_cast<size_t>(written));
+  }
+}
+
+}  // namespace
+
 void write_file_atomically(const std::string& path, std::string_view text) {
+  if (is_special(path)) return write_to_special(path, text);
   PendingFile pending(path);
   pending.file().write_at(0, bytes_of(text));
   pending.commit();
@@ -142,9 +172,10 @@ void check_writable(const std::string& path) {
   if (std::filesystem::is_directory(path, ignored))
     throw bad_input("{}: is a directory, expected a file to write", path)
         .hint("name a file in it.");
-  std::string parent = std::filesystem::path(path).parent_path().string();
-  if (parent.empty()) parent = ".";
-  if (access(parent.c_str(), W_OK | X_OK) != 0)
+  const bool special = is_special(path);
+  std::string place = special ? path : fs::path(behind_links(path)).parent_path().string();
+  if (place.empty()) place = ".";
+  if (access(place.c_str(), special ? W_OK : W_OK | X_OK) != 0)
     throw bad_input("{}: cannot be written: {}", path, std::strerror(errno))
         .hint("name a file in a directory that is there and that you may write to.");
 }
@@ -156,7 +187,7 @@ void check_creatable(const std::string& path) {
   if (!fs::exists(parent, ignored))
     throw bad_input("{}: cannot be created: {} is not there, expected a directory", path,
                     parent.string())
-        .hint(fmt::format("mkdir -p {}, or pass another -o.", parent.string()));
+        .hint(fmt::format("mkdir -p {}, or pass another -o.", shell_quoted(parent.string())));
   if (!fs::is_directory(parent, ignored))
     throw bad_input("{}: cannot be created: {} is a file, expected a directory", path,
                     parent.string())

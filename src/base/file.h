@@ -15,9 +15,9 @@ std::string read_file(const std::string& path);  // Error(bad_input) when it can
 // false. Error(bad_input) when the file cannot be read.
 void read_file_in_blocks(const std::string& path, size_t block,
                          const std::function<bool(std::string_view)>& visit);
-// Writes beside `path`, syncs, renames. Error(resources) when the disk is full, Error(bad_input)
-// when
-// it is not writable.
+// Writes beside `path`, syncs, renames; of a symbolic link, beside what it stands for. A device or
+// a pipe (/dev/stdout, /dev/null) is written to. Error(resources) when the disk is full,
+// Error(bad_input) when it is not writable.
 void write_file_atomically(const std::string& path, std::string_view text);
 void copy_file_bytes(const std::string& from, const std::string& to);
 // The name of a directory to be made: no slash at its end (shells add one).

@@ -55,12 +55,41 @@ TEST(File, NamesWhatCannotBeRead) {
   EXPECT_THAT(nowhere.what(), HasSubstr("cannot be written"));
 }
 
+// Run as root, `--report /dev/null` must not make a file of it.
+TEST(File, DevicesAndPipesAreWrittenToAndLinksStay) {
+  const TemporaryDirectory place;
+  const std::string pipe = place.file("pipe"), link = place.file("link");
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  const FileDescriptor reader(pipe, O_RDWR);
+  check_writable(pipe);
+  write_file_atomically(pipe, "words");
+  char words[5] = {};
+  EXPECT_EQ(::read(reader.number(), words, sizeof words), 5);
+  EXPECT_EQ(std::string(words, 5), "words");
+  EXPECT_EQ(fs::status(pipe).type(), fs::file_type::fifo);
+  write_file_atomically(place.file("a"), "1");
+  fs::create_symlink("a", link);
+  write_file_atomically(link, "2");
+  EXPECT_TRUE(fs::is_symlink(link));
+  EXPECT_EQ(read_file(place.file("a")), "2");
+  EXPECT_EQ(std::distance(fs::directory_iterator(place.path()), fs::directory_iterator()), 3);
+}
+
 TEST(FileDescriptor, FullDiskIsAResource) {
   if (!fs::exists("/dev/full")) GTEST_SKIP() << "no /dev/full here";
   const FileDescriptor full("/dev/full", O_WRONLY);
   const Error error = caught([&] { full.write_at(0, std::as_bytes(std::span("x"))); });
   EXPECT_EQ(error.exit(), Exit::resources);
   EXPECT_THAT(error.what(), HasSubstr("No space left"));
+}
+
+TEST(PendingDirectory, SaysThatItsParentIsMissing) {
+  const TemporaryDirectory place;
+  write_file_atomically(place.file("a"), "");
+  EXPECT_THAT(caught([&] { PendingDirectory(place.file("none/out")); }).what(),
+              HasSubstr("none is not there, expected a directory"));
+  EXPECT_THAT(caught([&] { PendingDirectory(place.file("a/out")); }).what(),
+              HasSubstr("a is a file, expected a directory"));
 }
 
 TEST(PendingDirectory, AppearsWholeOrNotAtAll) {

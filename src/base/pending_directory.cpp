@@ -90,8 +90,7 @@ PendingDirectory::PendingDirectory(std::string final_path) {
   if (name.empty() || name == "." || name == "..")
     throw usage_error("{}: cannot be created, expected the name of a new directory", final_);
   std::error_code ignored;
-  if (!fs::is_directory(parent, ignored))
-    throw bad_input("{}: cannot be created: {} is not a directory", final_, parent.string());
+  if (!fs::is_directory(parent, ignored)) check_creatable(final_);  // says what is wrong
   const std::string prefix = "." + name + ".partial-";
   remove_leftovers(parent, prefix);
   for (int attempt = 0;; ++attempt) {
