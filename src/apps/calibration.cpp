@@ -131,8 +131,10 @@ std::string windows_text(const Windows& windows) {
     shortest = std::min(shortest, windows.length_of(i));
     longest = std::max(longest, windows.length_of(i));
   }
-  return fmt::format("{} of {} to {} tokens, {} in all", count_text(count, "sequence"),
-                     human_count(shortest), human_count(longest), human_count(windows.tokens()));
+  const std::string lengths =
+      (shortest < longest ? human_count(shortest) + " to " : "") + human_count(longest);
+  return fmt::format("{} of {} tokens, {} in all", count_text(count, "sequence"), lengths,
+                     human_count(windows.tokens()));
 }
 
 std::string calibration_text(const Calibration& calibration) {

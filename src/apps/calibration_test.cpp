@@ -161,5 +161,15 @@ TEST_F(CalibrationTest, WithoutATextItSaysWhereOneIsFetchedTo) {
   before ? setenv("XDG_CACHE_HOME", kept.c_str(), 1) : unsetenv("XDG_CACHE_HOME");
 }
 
+TEST(WindowsText, OneLengthIsNoRange) {
+  Windows windows{.length = 64};
+  const std::vector<int32_t> ids(40);
+  windows.append(ids);
+  windows.append(ids);
+  EXPECT_EQ(windows_text(windows), "2 sequences of 40 tokens, 80 in all");
+  windows.append(std::span(ids).first(17));
+  EXPECT_EQ(windows_text(windows), "3 sequences of 17 to 40 tokens, 97 in all");
+}
+
 }  // namespace
 }  // namespace halftone

@@ -44,12 +44,16 @@ void QuantizeProgress::linear(const FinishedLinear& linear, double fraction, boo
   std::fprintf(log_, "%s\n", line.dump().c_str());
   std::fflush(log_);
 
+  const std::string loss = linear.report.relative_error
+                               ? fmt::format("  error {:.2e}  damping {:.3g}",
+                                             *linear.report.relative_error, linear.report.damping)
+                               : "";
   const std::string text = fmt::format(
-      "{}{}  {}→{}  {}  damping {:.3g}  {:.2f} s  peak {}",
+      "{}{}  {}→{}{}  {:.2f} s  peak {}",
       linear.key.layer < 0 ? std::string()
                            : fmt::format("layer {}/{}  ", linear.key.layer + 1, layers_),
-      name_of(linear.key.role), linear.matrix.cols, linear.matrix.rows, error_text(linear.report),
-      linear.report.damping, linear.seconds, human_bytes(memory_.peak()));
+      name_of(linear.key.role), linear.matrix.cols, linear.matrix.rows, loss, linear.seconds,
+      human_bytes(memory_.peak()));
   spdlog::debug("{}{}{}", text, linear.report.note.empty() ? "" : "; ", linear.report.note);
   progress_.update(fraction, text);
 }

@@ -308,11 +308,6 @@ std::string place_text(const StageId& id, int64_t layers) {
   return fmt::format("layer {}/{}  {}", id.layer + 1, layers, name_of(id.stage));
 }
 
-std::string error_text(const SolveReport& report) {
-  return report.relative_error ? fmt::format("error {:.2e}", *report.relative_error)
-                               : "error not measured";
-}
-
 StageRecord without_matrices(const StageRecord& stage) {
   StageRecord record{.id = stage.id,
                      .linears = {},

@@ -39,7 +39,6 @@ std::string record_name(const StageId& id);  // "layer 3 attn_out", "layer 3 mlp
 // In the order of quantizing: block by block, the head's stage last.
 int64_t stages_before(const StageId& id, int64_t layers);
 std::string place_text(const StageId& id, int64_t layers);  // "layer 4/32  attn_out", "head"
-std::string error_text(const SolveReport& report);          // "error 2.1e-03", "error not measured"
 StageRecord without_matrices(const StageRecord& stage);     // the shapes stay
 // Little-endian, codes packed to their width; deserialize(serialize(r)) == r. deserialize throws
 // Error(bad_input) when the bytes are not such a record. `threads` (may be null) pack.

@@ -312,7 +312,7 @@ TEST_F(Dataset, ChatsWithoutTurnsAreLeftOut) {
     read_text_file(write("none.jsonl", silent + "\n" + silent), chat_text);
     FAIL();
   } catch (const Error& error) {
-    EXPECT_THAT(error.what(), HasSubstr("none.jsonl: none of 2 chats has a turn"));
+    EXPECT_THAT(error.what(), HasSubstr("none.jsonl: has no chat with a turn, of 2 chats"));
   }
 }
 

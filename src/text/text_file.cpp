@@ -337,7 +337,7 @@ ChatCount visit_documents(const TextFile& file, const DocumentVisitor& visit,
 // Says how many of a file's chats have no turns, or that all have none.
 void check_silent(const ChatCount& chats, const std::string& path) {
   if (chats.silent == chats.all)
-    throw bad_input("{}: none of {} has a turn", path, count_text(chats.all, "chat"))
+    throw bad_input("{}: has no chat with a turn, of {}", path, count_text(chats.all, "chat"))
         .hint("every list of messages is empty, or holds a system message alone.");
   const bool one = chats.silent == 1;
   spdlog::warn("{}: {} of {} {} no turns: left out ({}{})", path, human_count(chats.silent),
