@@ -5,6 +5,7 @@
 
 #include "apps/load_weights.h"
 #include "base/clock.h"
+#include "base/count_text.h"
 #include "base/error.h"
 #include "base/interrupt.h"
 #include "base/log.h"
@@ -26,8 +27,9 @@ std::vector<int32_t> prompt_ids(const Tokenizer& tokenizer, const OpenedModel& m
   const int64_t positions = model.config().max_positions;
   const int64_t needed = static_cast<int64_t>(ids.size()) + wanted;
   if (positions > 0 && needed > positions)
-    throw usage_error("prompt of {} tokens and -n {}: the model has {} positions", ids.size(),
-                      wanted, positions)
+    throw usage_error("prompt of {} and -n {}: the model has {} positions",
+                      count_text(static_cast<int64_t>(ids.size()), "token"), wanted,
+                      human_count(positions))
         .hint("shorten the prompt, or ask for fewer tokens.");
   if (const auto bad = std::find_if(ids.begin(), ids.end(),
                                     [&](int32_t id) { return id >= model.config().vocab; });

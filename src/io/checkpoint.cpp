@@ -158,8 +158,8 @@ Checkpoint Checkpoint::open(const std::string& model) {
               [](const ContainerEntry& a, const ContainerEntry& b) { return a.name < b.name; });
     return checkpoint;
   }
-  if (path.extension() == ".safetensors")
-    throw usage_error("{}: a model's tensors without its configuration", found.path)
+  if (path.extension() == ".safetensors" || path.extension() == ".json")
+    throw usage_error("{}: a file of a model, expected its directory or a .gguf file", found.path)
         .hint("Name the directory that holds it.");
   checkpoint.gguf_ = std::make_unique<GgufFile>(found.path);
   checkpoint.metadata_ = gguf_metadata(*checkpoint.gguf_);

@@ -498,8 +498,14 @@ TEST_F(BadInput, DifferentTokenizersAreNotCompared) {
         "tokenizer differs");
 }
 
+TEST_F(BadInput, AFileOfAModelIsNotTheModel) {
+  for (const char* name : {"config.json", "model.safetensors"})
+    check(run({"inspect", model_ + "/" + name}), 2, "expected its directory or a .gguf file");
+}
+
 TEST_F(BadInput, PromptsAreChecked) {
   check(run({"generate", model_, "--prompt", ""}), 2, "empty");
+  check(run({"generate", model_, "--prompt", "a", "-n", "99999"}), 2, "prompt of 1 token and -n");
   const Outcome broken = run({"generate", model_, "--prompt", "caf\xe9 ab", "-n", "2"});
   EXPECT_EQ(broken.code, 0);
   EXPECT_THAT(broken.err, HasSubstr("--prompt: not UTF-8 (byte 3): what is broken becomes U+FFFD"));

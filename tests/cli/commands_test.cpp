@@ -350,6 +350,16 @@ TEST_F(Commands, OutputThatCannotBeWrittenIsSaid) {
   EXPECT_THAT(read(folder_.path("err")), HasSubstr("standard output cannot be written"));
 }
 
+TEST_F(Commands, WhatRoundingDoesNotMeasureIsNotToldOfEachLinear) {
+  const auto told = [&](const std::string& method) {
+    return run(quantize("out", {"--method", method, "--force", "-v"})).err;
+  };
+  EXPECT_THAT(told("gptq"), HasSubstr("  damping 0.01  "));
+  const std::string rounded = told("rtn");
+  EXPECT_THAT(rounded, HasSubstr("layer 1/2  q  "));
+  EXPECT_THAT(rounded, ::testing::Not(HasSubstr("damping")));
+}
+
 TEST_F(Commands, WhatItPrintsCanBePastedIntoAShell) {
   const std::string model = make_model(folder_, "llama", "my model"),
                     output = folder_.path("it's $4 bits"), page = folder_.path("page.html");
