@@ -2,10 +2,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 
 #include "apps/doctor_finding.h"
 #include "apps/doctor_machine.h"
 #include "base/count_text.h"
+#include "base/error.h"
 #include "base/progress.h"
 #include "format/format.h"
 #include "format/runtimes.h"
@@ -131,6 +133,30 @@ std::vector<std::string> names_of_formats() {
   return names;
 }
 
+std::vector<int> bits_of(const Format& format) {
+  std::vector<int> bits;
+  for (int width = 2; width <= 8; ++width) {
+    try {
+      format.grid({.bits = width, .group_size = 64});
+      bits.push_back(width);
+    } catch (const Error&) {  // says what it holds instead
+    }
+  }
+  return bits;
+}
+
+std::string bits_row() {
+  std::set<int> all;
+  std::string held;
+  for (const Format& format : formats()) {
+    const std::vector<int> bits = bits_of(format);
+    all.insert(bits.begin(), bits.end());
+    held += fmt::format("{}{} ({})", held.empty() ? "" : ", ", format.name, fmt::join(bits, ", "));
+  }
+  return row("bits", fmt::format("{}", fmt::join(all, ", ")),
+             fmt::format("by {}; written as {}", fmt::join(names_of_methods(), ", "), held));
+}
+
 std::string cache_rows(const MachineFacts& facts) {
   std::string text;
   for (const CacheFacts& cache : facts.caches)
@@ -147,9 +173,7 @@ std::string machine_text(const MachineFacts& facts) {
   text += processor_text(facts) + memory_rows(facts) + gpu_rows(facts) + cache_rows(facts);
   text += row("device", facts.gpus.usable ? "cuda" : "cpu",
               "what --device auto takes; both give every bit width and method");
-  text += row("bits", "2, 3, 4, 8 (6: mlx)",
-              fmt::format("by {}; written as {}", fmt::join(names_of_methods(), ", "),
-                          fmt::join(names_of_formats(), ", ")));
+  text += bits_row();
   return text + "Next: halftone doctor MODEL looks at a model.\n";
 }
 

@@ -322,7 +322,8 @@ TEST(Doctor, TheMachinesTableHasWhatItMeans) {
   const std::string text = machine_text(facts);
   EXPECT_THAT(text, HasSubstr("container's limit"));
   EXPECT_THAT(text, HasSubstr("Hopper"));
-  EXPECT_THAT(text, HasSubstr("gptq"));
+  EXPECT_THAT(text, HasSubstr("gptq (2, 3, 4, 8)"));
+  EXPECT_THAT(text, HasSubstr("awq (4)"));
   EXPECT_EQ(machine_json(facts)["gpus"][0]["compute_capability"], "9.0");
   EXPECT_EQ(machine_json(facts)["memory_limit_bytes"], int64_t{8} << 30);
 }
