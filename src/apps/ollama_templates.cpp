@@ -27,7 +27,8 @@ You are provided with function signatures within <tools></tools> XML tags:
 {{- end }}
 </tools>
 
-For each function call, return a json object with function name and arguments within <tool_call></tool_call> XML tags:
+For each function call, return a json object with function name and )"
+                                              R"(arguments within <tool_call></tool_call> XML tags:
 <tool_call>
 {"name": <function-name>, "arguments": <args-json-object>}
 </tool_call><|im_end|>
@@ -63,7 +64,8 @@ constexpr std::string_view kLlama3 =
     "{{ .Content }}<|eot_id|>{{ end }}<|start_header_id|>assistant<|end_header_id|>\n\n";
 
 // The first question brings the tools. The day is left out, which no template of Ollama's knows.
-constexpr std::string_view kLlama3WithTools = R"(
+constexpr std::string_view kLlama3WithTools =
+    R"(
 {{- if .Tools }}<|start_header_id|>system<|end_header_id|>
 
 Environment: ipython
@@ -77,13 +79,17 @@ Cutting Knowledge Date: December 2023
 {{ .Content }}<|eot_id|>
 {{- else if eq .Role "assistant" }}<|start_header_id|>assistant<|end_header_id|>
 
-{{ if .ToolCalls }}{{ range .ToolCalls }}{"name": "{{ .Function.Name }}", "parameters": {{ .Function.Arguments }}}{{ end }}
+{{ if .ToolCalls }}{{ range .ToolCalls }})"
+    R"({"name": "{{ .Function.Name }}", "parameters": {{ .Function.Arguments }}}{{ end }}
 {{- else }}{{ .Content }}{{ end }}<|eot_id|>
 {{- else if or (ne .Role "system") (not $.Tools) }}<|start_header_id|>{{ .Role }}<|end_header_id|>
 
-{{ if and $.Tools (not $asked) }}{{ $asked = true }}Given the following functions, please respond with a JSON for a function call with its proper arguments that best answers the given prompt.
+{{ if and $.Tools (not $asked) }}{{ $asked = true }})"
+    R"(Given the following functions, please respond with a JSON for a function call )"
+    R"(with its proper arguments that best answers the given prompt.
 
-Respond in the format {"name": function name, "parameters": dictionary of argument name and its value}.Do not use variables.
+Respond in the format {"name": function name, "parameters": )"
+    R"(dictionary of argument name and its value}.Do not use variables.
 
 {{ range $.Tools }}{{ . }}
 
