@@ -18,7 +18,8 @@ TEXT
 
 build=(g++ make cmake ninja-build pkg-config
        libcli11-dev nlohmann-json3-dev libsimdjson-dev libspdlog-dev libfmt-dev
-       libdnnl-dev liblapacke-dev libopenblas-dev
+       libdnnl-dev ocl-icd-opencl-dev   # oneDNN's CMake files ask for the headers of OpenCL
+       liblapacke-dev libopenblas-dev
        libpcre2-dev libutf8proc-dev libssl-dev)
 tests=(libgtest-dev libgmock-dev)
 fetch=(curl ca-certificates python3 python3-pip)
@@ -52,7 +53,8 @@ if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
 install_packages: $name has no apt; this script knows Debian 12, Debian 13 and Ubuntu 24.04.
   Install these by your own package manager, then run make:
   a C++20 compiler (GCC 12, clang 14 or newer), CMake 3.22, Ninja, pkg-config, CLI11, nlohmann-json,
-  simdjson, spdlog, fmt, oneDNN (2.6 or 3), LAPACKE, OpenBLAS, PCRE2, utf8proc, OpenSSL, GoogleTest.
+  simdjson, spdlog, fmt, oneDNN (2.6 or 3; OpenCL's headers, where it was built with them), LAPACKE, OpenBLAS, PCRE2,
+  utf8proc, OpenSSL, GoogleTest.
 TEXT
   exit 1
 fi
