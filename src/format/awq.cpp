@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "format/packed_rows.h"
 #include "format/stored_scales.h"
 
 namespace halftone {
@@ -123,13 +124,8 @@ std::vector<PackedTensor> pack_awq(const std::string& module, const QuantizedMat
 }
 
 QuantizedMatrix unpack_awq(const AwqLinear& linear, int64_t row_begin, int64_t row_end) {
-  assert(0 <= row_begin && row_begin <= row_end && row_end <= linear.rows);
   const int64_t groups = linear.grid.groups(linear.cols), line = linear.rows / kPerWord;
-  QuantizedMatrix matrix;
-  matrix.grid = linear.grid;
-  matrix.rows = row_end - row_begin;
-  matrix.cols = linear.cols;
-  matrix.resize(groups);
+  QuantizedMatrix matrix = empty_rows(linear, row_begin, row_end);
   unpack_weight(linear, row_begin, row_end, matrix);
   for (int64_t row = row_begin; row < row_end; ++row) {
     const NibblePlace place = place_of(row);

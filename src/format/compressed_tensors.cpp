@@ -6,6 +6,7 @@
 #include <span>
 
 #include "format/bitstream.h"
+#include "format/packed_rows.h"
 #include "format/stored_scales.h"
 
 namespace halftone {
@@ -84,10 +85,7 @@ std::vector<PackedTensor> pack_compressed(const std::string& module,
   assert(matrix.group_of.empty());
   std::vector<PackedTensor> packed =
       empty_tensors(plan_compressed(module, matrix.grid, matrix.rows, matrix.cols));
-  const int64_t bytes = packed_bytes(matrix.cols, matrix.grid.bits);
-  for (int64_t row = 0; row < matrix.rows; ++row)
-    pack_codes(matrix.codes.data() + row * matrix.cols, matrix.cols, matrix.grid.bits,
-               packed[0].data.data() + row * bytes);
+  pack_rows(matrix, packed[0].data.data());
   for (size_t i = 0; i < matrix.scales.size(); ++i)
     store_scale(matrix.scales[i], matrix.grid.scales, packed[1].data.data(),
                 static_cast<int64_t>(i));
@@ -99,14 +97,9 @@ std::vector<PackedTensor> pack_compressed(const std::string& module,
 
 QuantizedMatrix unpack_compressed(const CompressedLinear& linear, int64_t row_begin,
                                   int64_t row_end) {
-  assert(0 <= row_begin && row_begin <= row_end && row_end <= linear.rows);
   const int64_t groups = linear.grid.groups(linear.cols);
-  QuantizedMatrix matrix;
-  matrix.grid = linear.grid;
-  matrix.rows = row_end - row_begin;
-  matrix.cols = linear.cols;
+  QuantizedMatrix matrix = empty_rows(linear, row_begin, row_end);
   matrix.group_of = linear.group_of;
-  matrix.resize(groups);
   for (int64_t row = row_begin; row < row_end; ++row) {
     unpack_row(linear, row, matrix.codes.data() + (row - row_begin) * matrix.cols);
     for (int64_t group = 0; group < groups; ++group) {

@@ -8,6 +8,7 @@
 
 #include "format/bitstream.h"
 #include "format/grid_limits.h"
+#include "format/packed_rows.h"
 #include "format/stored_scales.h"
 
 namespace halftone {
@@ -132,15 +133,10 @@ std::vector<PackedTensor> pack_gptq(const std::string& module, const QuantizedMa
 }
 
 QuantizedMatrix unpack_gptq(const GptqLinear& linear, int64_t row_begin, int64_t row_end) {
-  assert(0 <= row_begin && row_begin <= row_end && row_end <= linear.rows);
   const int bits = linear.grid.bits;
   const int64_t groups = linear.grid.groups(linear.cols);
-  QuantizedMatrix matrix;
-  matrix.grid = linear.grid;
-  matrix.rows = row_end - row_begin;
-  matrix.cols = linear.cols;
+  QuantizedMatrix matrix = empty_rows(linear, row_begin, row_end);
   matrix.group_of = linear.group_of;
-  matrix.resize(groups);
   unpack_weight(linear, row_begin, matrix);
   for (int64_t group = 0; group < groups; ++group) {
     const std::byte* zeros = linear.qzeros + group * (linear.rows * bits / kWordBits) * 4;

@@ -8,6 +8,8 @@
 
 #include "format/bitstream.h"
 #include "format/grid_limits.h"
+#include "format/mlx_source.h"
+#include "format/packed_rows.h"
 #include "format/stored_scales.h"
 
 namespace halftone {
@@ -85,10 +87,7 @@ std::vector<PackedTensor> pack_mlx(const std::string& module, const QuantizedMat
   assert(matrix.group_of.empty());
   std::vector<PackedTensor> packed =
       empty_tensors(plan_mlx(module, matrix.grid, matrix.rows, matrix.cols));
-  const int64_t bytes = packed_bytes(matrix.cols, matrix.grid.bits);
-  for (int64_t row = 0; row < matrix.rows; ++row)
-    pack_codes(matrix.codes.data() + row * matrix.cols, matrix.cols, matrix.grid.bits,
-               packed[0].data.data() + row * bytes);
+  pack_rows(matrix, packed[0].data.data());
   for (size_t i = 0; i < matrix.scales.size(); ++i) {
     const auto at = static_cast<int64_t>(i);
     const float bias = -matrix.scales[i] * static_cast<float>(matrix.zeros[i]);
@@ -99,14 +98,9 @@ std::vector<PackedTensor> pack_mlx(const std::string& module, const QuantizedMat
 }
 
 QuantizedMatrix unpack_mlx(const MlxLinear& linear, int64_t row_begin, int64_t row_end) {
-  assert(0 <= row_begin && row_begin <= row_end && row_end <= linear.rows);
   const int bits = linear.grid.bits;
   const int64_t groups = linear.grid.groups(linear.cols), bytes = packed_bytes(linear.cols, bits);
-  QuantizedMatrix matrix;
-  matrix.grid = linear.grid;
-  matrix.rows = row_end - row_begin;
-  matrix.cols = linear.cols;
-  matrix.resize(groups);
+  QuantizedMatrix matrix = empty_rows(linear, row_begin, row_end);
   for (int64_t row = row_begin; row < row_end; ++row)
     unpack_codes(linear.weight + row * bytes, linear.cols, bits,
                  matrix.codes.data() + (row - row_begin) * matrix.cols);
