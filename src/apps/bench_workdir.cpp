@@ -34,11 +34,10 @@ StoredBits bits_of(const std::optional<Grid>& grid, int64_t cols) {
 
 // Of a linear with so many inputs; in a GGUF of the largest type that the mix has.
 StoredBits most_bits(const QuantizeOptions& options, int64_t cols) {
-  const Grid grid = find_format(options.format)
-                        .grid({.bits = options.bits,
-                               .group_size = options.group_size,
-                               .symmetric = options.symmetric});
-  if (options.format != "gguf") return bits_of(grid, cols);
+  const Format& format = find_format(options.format);
+  const Grid grid = format.grid(
+      {.bits = options.bits, .group_size = options.group_size, .symmetric = options.symmetric});
+  if (!format.ggml_types) return bits_of(grid, cols);
   const GgufMix& mix =
       find_gguf_mix(options.gguf.type.empty() ? *ggml_type_of(grid) : options.gguf.type);
   StoredBits most;

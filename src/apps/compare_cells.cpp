@@ -27,7 +27,8 @@ std::string label_of(const std::string& path, const std::vector<std::string>& al
 void leave_out_what_is_not_looked_at(QuantizeOptions& options) {
   const Method& method = find_method(options.method);
   if (rounds_alone(method)) options.order.clear();
-  if (options.format == "gguf") options.group_size = QuantizeOptions().group_size;  // its types'
+  if (find_format(options.format).ggml_types)  // whose groups are their own
+    options.group_size = QuantizeOptions().group_size;
   if (method.needs_hessian) return;
   options.token_weights.clear();
   if (options.scale_search == "clip" || options.scale_search == "importance")
@@ -103,8 +104,8 @@ class CellPlanner {
     for (const Width& width : widths_of(options_))
       for (const std::string& method : options_.methods)
         for (const std::string& dynamic : rules) add_texts(width, method, dynamic);
-    const bool groups_alike = options_.quantize.format == "gguf" && options_.gguf_types.empty() &&
-                              options_.group_sizes.size() > 1;
+    const bool groups_alike = find_format(options_.quantize.format).ggml_types &&
+                              options_.gguf_types.empty() && options_.group_sizes.size() > 1;
     if (same_ > 0)
       notes.push_back(
           fmt::format("{} of {} cells come to what others do, and are not made again{}", same_,

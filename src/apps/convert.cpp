@@ -64,7 +64,7 @@ Adapted adapt(QuantizedMatrix matrix, const Grid& grid, const Format& format) {
   const auto type = ggml_type_of(grid);
   const std::string other =
       fmt::format("it has {}, where {} has {}", bits_text(matrix.grid),
-                  format.name == "gguf" && type ? *type : format.name, bits_text(grid));
+                  format.ggml_types && type ? *type : format.name, bits_text(grid));
   if (matrix.group_of.empty() && grid.group_size > 0) {
     const int64_t width = matrix.grid.group_width(matrix.cols);
     if (width != grid.group_size && width % grid.group_size == 0 && matrix.cols % width == 0)
@@ -104,7 +104,7 @@ class Repacker {
       : backend_(backend), model_(model), format_(format), options_(options) {
     for (const TensorKey& key : model.tensors->keys())
       if (key.part == Part::weight) keys_[model.tensors->name(key)] = key;
-    if (is_gguf())
+    if (format.ggml_types)
       types_.emplace(model, options.gguf,
                      options.gguf.type.empty() ? nullptr : &find_gguf_mix(options.gguf.type));
   }
@@ -115,7 +115,6 @@ class Repacker {
              ConvertOutcome& outcome) const;
 
  private:
-  bool is_gguf() const { return format_.name == "gguf"; }
   bool takes(const StoredTensor& stored, Role role) const;
   PlannedModule plan_module(const StoredTensor& stored, const std::string& module,
                             const TensorKey& key);
@@ -142,11 +141,12 @@ void Repacker::refuse(const std::string& module, const std::string& why) const {
       .hint("pass --requantize to round it again, or quantize the original to that format.");
 }
 
-// Tables are codes in mlx and gguf alone; elsewhere they become dense.
+// Tables that the format has no codes for become dense.
 bool Repacker::takes(const StoredTensor& stored, Role role) const {
   if (is_linear(role)) return true;
   if (role != Role::head && role != Role::embed) return false;
-  return is_gguf() || (stored.quantized && (role == Role::head || format_.name == "mlx"));
+  return format_.ggml_types ||
+         (stored.quantized && (role == Role::head || format_.embedding_codes));
 }
 
 // MLX has scale and zero of offsets that are whole multiples of scales, which no NaN is.
@@ -162,14 +162,15 @@ void Repacker::check_values(const StoredTensor& stored) const {
 
 // The format's grid for codes that are there.
 Grid Repacker::grid_for(const StoredTensor& stored, const std::string& module) const {
-  if (stored.grid && is_gguf() && format_.grid(*stored.grid) == *stored.grid) return *stored.grid;
+  if (stored.grid && format_.ggml_types && format_.grid(*stored.grid) == *stored.grid)
+    return *stored.grid;
   if (!options_.requantize) {
     if (!stored.grid) check_values(stored);
     if (!stored.grid)
       refuse(module,
              fmt::format("{} has no scale and zero of its own for each group", stored.encoding));
     if (stored.grid->table != LevelTable::even) refuse(module, "its levels are uneven");
-    if (stored.permuted && !format_.name.starts_with("gptq"))
+    if (stored.permuted && !format_.scattered_groups)
       refuse(module, "its groups are scattered (act-order g_idx)");
   }
   // Without what only ggml's types have: superblocks, and their groups of 16, for which others'
@@ -240,7 +241,7 @@ QuantizationSummary Repacker::plan() {
     if (key == keys_.end() || !takes(stored, key->second.role)) continue;
     const std::string module = stored.name.substr(0, stored.name.size() - 7);
     summary.modules.push_back(plan_module(stored, module, key->second));
-    summary.scattered_groups |= stored.permuted && format_.name.starts_with("gptq");
+    summary.scattered_groups |= stored.permuted && format_.scattered_groups;
   }
   if (options_.requantize) align_grids(format_, summary.modules);
   for (const PlannedModule& module : summary.modules)
@@ -313,8 +314,7 @@ std::string find_not_finite_values(const std::string& directory, ThreadPool& thr
 
 ConvertOutcome convert_codes(const OpenedModel& model, const ConvertOptions& options) {
   const Format& format = find_format(options.format);
-  const bool gguf = format.name == "gguf";
-  if (!gguf && !model.quantized())
+  if (!format.ggml_types && !model.quantized())
     throw usage_error("{}: is not quantized, and --format {} holds codes", model.name(),
                       options.format)
         .hint(fmt::format("halftone quantize {} -o OUT --format {}",
@@ -325,7 +325,7 @@ ConvertOutcome convert_codes(const OpenedModel& model, const ConvertOptions& opt
   OutputSpec spec = output_spec(model, options, pending.path());
   spec.summary = repacker.plan();
   GgufContents contents;
-  if (gguf) {
+  if (format.ggml_types) {
     contents = gguf_contents(model, options.gguf.type.empty()
                                         ? mix_of(model, spec.summary.modules, spec.dense)
                                         : find_gguf_mix(options.gguf.type));
@@ -341,8 +341,9 @@ ConvertOutcome convert_codes(const OpenedModel& model, const ConvertOptions& opt
   writer->write_dense(backend->host_threads());
   outcome.bytes = writer->finish();
   outcome.not_finite = find_not_finite_values(pending.path(), backend->host_threads());
-  outcome.readers = format.readers(spec.summary.modules, gguf && in_parts(pending.path()));
-  if (!gguf) write_side_files(*model.checkpoint, pending.path());  // a GGUF holds them
+  outcome.readers =
+      format.readers(spec.summary.modules, format.self_contained && in_parts(pending.path()));
+  if (!format.self_contained) write_side_files(*model.checkpoint, pending.path());
   pending.publish(options.force);
   return outcome;
 }
@@ -365,10 +366,11 @@ ConvertOutcome convert_to_dense(const OpenedModel& model, const ConvertOptions& 
 
 ConvertOutcome convert(const OpenedModel& model, const ConvertOptions& options) {
   check_place(options.output, model, options.force);
-  check_gguf_options(options.format, options.gguf);
+  const bool dense = options.format == "safetensors";
+  check_gguf_options(dense ? nullptr : &find_format(options.format), options.gguf);
   if (const auto trouble = wrong_label(model))
     throw bad_input("{}", *trouble).hint(label_hint(model));
-  if (options.format == "safetensors") return convert_to_dense(model, options);
+  if (dense) return convert_to_dense(model, options);
   return convert_codes(model, options);
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/printable.h"
+#include "format/format.h"
 
 namespace halftone {
 namespace {
@@ -45,7 +46,7 @@ std::optional<ForeignQuantization> foreign_quantization(const StatedQuantization
   const std::string& method = stated.method;
   if (!stated.json.is_object()) return std::nullopt;
   if (method == "compressed-tensors") return of_compressed_tensors(stated.json);
-  if (method == "gptq" || method == "awq" || method == "mlx") return std::nullopt;
+  if (find_reading(method) != nullptr) return std::nullopt;
   if (method == "fp8" || method == "fbgemm_fp8")
     return fp8("llm-compressor, Transformers, Qwen's and DeepSeek's own releases");
   if (method == "modelopt") {

@@ -42,8 +42,8 @@ std::string_view gguf_architecture(const OpenedModel& model) {
       .hint("other formats hold it: gptq, awq, compressed-tensors, mlx.");
 }
 
-void check_gguf_options(std::string_view format, const GgufOptions& options) {
-  if (options.given() && format != "gguf")
+void check_gguf_options(const Format* format, const GgufOptions& options) {
+  if (options.given() && (format == nullptr || !format->ggml_types))
     throw usage_error("--gguf-type, --embedding-type and --head-type are for --format gguf");
 }
 

@@ -20,8 +20,8 @@ struct GgufOptions {
   bool given() const { return !type.empty() || !embedding_type.empty() || !head_type.empty(); }
 };
 
-// Throws Error(usage): options for GGUF alone beside another format.
-void check_gguf_options(std::string_view format, const GgufOptions& options);
+// Throws Error(usage): options for GGUF alone beside another format, or none (a dense output).
+void check_gguf_options(const Format* format, const GgufOptions& options);
 
 class GgufPlan {
  public:

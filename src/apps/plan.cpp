@@ -157,7 +157,7 @@ const GgufMix& mix_asked_for(const QuantizeOptions& options, const Grid& grid) {
 // Ranges are clipped on grids of plain levels; ggml's other types are fitted by importance then.
 void check_search(const Plan& plan, const QuantizeOptions& options) {
   const std::string& search = options.scale_search;
-  if (plan.format->name != "gguf" || !plan.method->needs_hessian) return;
+  if (!plan.format->ggml_types || !plan.method->needs_hessian) return;
   if (search != "clip") return;
   if (std::none_of(plan.rows.begin(), plan.rows.end(), [](const PlanRow& row) {
         return !row.method.empty() && has_plain_levels(row.grid);
@@ -226,9 +226,9 @@ Plan make_plan(const OpenedModel& model, const QuantizeOptions& options) {
                        .symmetric = options.symmetric,
                        .scales = stored_type(model)};
   plan.solver = solver_options(options, *plan.method, plan.format->grid(wanted));
-  check_gguf_options(plan.format->name, options.gguf);
+  check_gguf_options(plan.format, options.gguf);
   std::optional<GgufPlan> types;
-  if (plan.format->name == "gguf") {
+  if (plan.format->ggml_types) {
     plan.mix = &mix_asked_for(options, plan.solver.fit.grid);
     types.emplace(model, options.gguf, plan.mix);
   }
@@ -267,7 +267,7 @@ Plan make_plan(const OpenedModel& model, const QuantizeOptions& options) {
 void choose_steps(QuantizeOptions& options) {
   const Recipe& recipe = find_recipe(options.recipe);
   const Method& method = find_method(options.method);
-  const bool of_ggml = method.needs_hessian && options.format == "gguf";
+  const bool of_ggml = method.needs_hessian && find_format(options.format).ggml_types;
   if (options.scale_search.empty())
     options.scale_search = of_ggml       ? name_of(ScaleSearch::importance)
                            : method.clip ? "clip"
@@ -310,7 +310,7 @@ std::vector<std::string> warnings_of(const OpenedModel& model, const Plan& plan,
     warnings.push_back(fmt::format("--seq-len {}: {} was made for {} positions",
                                    human_count(options.seq_len), model.name(),
                                    human_count(positions)));
-  if (plan.dense && plan.format->name != "gptq")
+  if (plan.dense && plan.format->name != QuantizeOptions().format)
     warnings.push_back(fmt::format(
         "--scales-only writes safetensors: --format {} only says what its scales are searched for; "
         "`halftone convert OUT -o ... --format {}` comes after it",

@@ -10,8 +10,9 @@ namespace halftone {
 int64_t write_output(const OutputInput& input, OutputStream& weights,
                      const std::string& directory) {
   const int64_t bytes = weights.finish();
-  // A GGUF holds what these say.
-  if (input.outcome.plan.mix == nullptr) write_side_files(*input.model.checkpoint, directory);
+  const Plan& plan = input.outcome.plan;
+  if (plan.dense || !plan.format->self_contained)
+    write_side_files(*input.model.checkpoint, directory);
   write_file_atomically(directory + "/quantize.toml",
                         reproduction_config(input.options, input.model));
   if (!input.options.dynamic.empty())

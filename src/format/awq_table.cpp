@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "format/awq.h"
+#include "format/awq_source.h"
 #include "format/fused_modules.h"
 #include "format/grid_limits.h"
 
@@ -86,6 +87,7 @@ const Format kAwqFormat = {.name = "awq",
                            .config_keys = kConfigKeys,
                            .side_files = {},
                            .readers = readers,
-                           .open_writer = open_safetensors_writer};
+                           .open_writer = open_safetensors_writer,
+                           .reading = {"awq", open_awq_weights, awq_reader}};
 
 }  // namespace halftone

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "format/compressed_tensors.h"
+#include "format/compressed_tensors_source.h"
 #include "format/fused_modules.h"
 #include "format/grid_limits.h"
 
@@ -118,6 +119,7 @@ const Format kCompressedTensorsFormat = {
     .config_keys = kConfigKeys,
     .side_files = {},
     .readers = readers,
-    .open_writer = open_safetensors_writer};
+    .open_writer = open_safetensors_writer,
+    .reading = {"compressed-tensors", open_compressed_tensors_weights, compressed_tensors_reader}};
 
 }  // namespace halftone

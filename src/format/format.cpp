@@ -30,6 +30,12 @@ const Format& find_format(std::string_view name) {
       .hint("halftone quantize --help says what each is for.");
 }
 
+const PackedReading* find_reading(std::string_view method) {
+  for (const Format& format : formats())
+    if (format.reading.open != nullptr && format.reading.method == method) return &format.reading;
+  return nullptr;
+}
+
 std::vector<PackedTensor> empty_tensors(std::vector<TensorPlan> plan) {
   std::vector<PackedTensor> tensors;
   for (TensorPlan& tensor : plan)

@@ -18,6 +18,10 @@
 
 namespace halftone {
 
+class PackedReader;
+struct OpenedWeights;
+struct StatedQuantization;
+
 // One tensor as it will stand in a file.
 struct PackedTensor {
   std::string name;  // "model.layers.0.self_attn.q_proj.qweight"
@@ -37,6 +41,15 @@ struct ReaderVerdict {
   std::string why;  // why not; or, when it opens, what is to be known
 };
 
+// How checkpoints are read that say in their configuration how they are packed. Both throw
+// Error(bad_input).
+struct PackedReading {
+  std::string_view method;  // quant_method: "gptq"
+  OpenedWeights (*open)(const Checkpoint&, const StatedQuantization&) = nullptr;
+  // Linears one by one, of a checkpoint that is still being written.
+  std::unique_ptr<PackedReader> (*linears)(const Checkpoint&, const StatedQuantization&) = nullptr;
+};
+
 struct Format {
   std::string_view name;     // --format gptq
   std::string_view summary;  // "AutoAWQ's GEMM layout: 4 bits"
@@ -45,6 +58,11 @@ struct Format {
   // hold it, listing what it takes.
   Grid (*grid)(const Grid& wanted);
   GridScope one_grid;  // what must have the same grid
+  // Every matrix has one of ggml's types, the embedding too, as apps/gguf_plan chooses.
+  bool ggml_types = false;
+  bool embedding_codes = false;   // the embedding may stay codes where it was
+  bool scattered_groups = false;  // QuantizedMatrix::group_of may be anything
+  bool self_contained = false;    // configuration and tokenizer are in the file of the weights
   // What goes beyond single modules: grids that differ where the format has one for all. Throws
   // Error(usage).
   void (*check)(std::span<const PlannedModule> modules);
@@ -68,10 +86,13 @@ struct Format {
   std::vector<ReaderVerdict> (*readers)(std::span<const PlannedModule> modules, bool in_parts);
   // How the output is laid out on disk.
   std::unique_ptr<ModelWriter> (*open_writer)(const Format&, const OutputSpec&);
+  PackedReading reading{};  // none: its files are known by what they are
 };
 
 std::span<const Format> formats();
 const Format& find_format(std::string_view name);  // throws Error(usage), lists the known
+// How what says this of itself is read; null: not by us.
+const PackedReading* find_reading(std::string_view method);
 
 // The grid that most weights of the blocks have, skipped modules aside; of the head when those are
 // all, the default one when nothing is quantized.

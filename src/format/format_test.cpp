@@ -22,6 +22,20 @@ TEST(Format, NamesAreFoundAndMisspellingsListTheKnown) {
   }
 }
 
+TEST(Format, WhatIsWrittenIsReadByItsOwnRow) {
+  for (const Format& format : formats()) {
+    if (format.ggml_types) continue;  // a GGUF is known by what it is
+    const PackedReading* reading = find_reading(format.reading.method);
+    ASSERT_NE(reading, nullptr) << format.name;
+    EXPECT_EQ(reading->open, format.reading.open) << format.name;
+    const Json config = format.configuration({});
+    if (config.contains("quant_method")) {
+      EXPECT_EQ(config["quant_method"], format.reading.method);
+    }
+  }
+  EXPECT_EQ(find_reading("fp8"), nullptr);
+}
+
 TEST(Format, GridsHoldWhatTheFormatStores) {
   const Format& gptq = find_format("gptq");
   EXPECT_EQ(gptq.grid({.bits = 3, .scales = ScaleStore::f32}).scales, ScaleStore::f16);

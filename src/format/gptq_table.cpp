@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "format/fused_modules.h"
 #include "format/gptq.h"
+#include "format/gptq_source.h"
 #include "format/grid_limits.h"
 
 namespace halftone {
@@ -12,6 +13,7 @@ namespace {
 
 constexpr std::string_view kConfigKeys[] = {"quantization_config"};
 constexpr std::string_view kSideFiles[] = {"quantize_config.json"};
+constexpr PackedReading kReading = {"gptq", open_gptq_weights, gptq_reader};
 
 Grid grid_of(const Grid& wanted) {
   check_bits(wanted, {2, 3, 4, 8}, "gptq");
@@ -145,6 +147,7 @@ const Format kGptqFormat = {
     .summary = "GPTQ, 2, 3, 4 or 8 bits (asymmetric grids as gptq_v2)",
     .grid = grid_of,
     .one_grid = GridScope::fused,
+    .scattered_groups = true,
     .check = check,
     .obstacle = obstacle,
     .pack = [](const std::string& module,
@@ -157,13 +160,15 @@ const Format kGptqFormat = {
     .config_keys = kConfigKeys,
     .side_files = kSideFiles,
     .readers = readers,
-    .open_writer = open_safetensors_writer};
+    .open_writer = open_safetensors_writer,
+    .reading = kReading};
 
 const Format kGptqV2Format = {
     .name = "gptq_v2",
     .summary = "GPTQ with zeros as they are, 2, 3, 4 or 8 bits",
     .grid = grid_of,
     .one_grid = GridScope::fused,
+    .scattered_groups = true,
     .check = check_fused,
     .obstacle = obstacle,
     .pack = [](const std::string& module,
@@ -173,6 +178,7 @@ const Format kGptqV2Format = {
     .config_keys = kConfigKeys,
     .side_files = kSideFiles,
     .readers = readers,
-    .open_writer = open_safetensors_writer};
+    .open_writer = open_safetensors_writer,
+    .reading = kReading};
 
 }  // namespace halftone

@@ -117,6 +117,7 @@ const Format kMlxFormat = {.name = "mlx",
                            .summary = "MLX's affine layout, 2, 3, 4, 6 or 8 bits",
                            .grid = grid_of,
                            .one_grid = GridScope::linear,
+                           .embedding_codes = true,
                            .check = check_any,
                            .obstacle = obstacle,
                            .pack = pack_mlx,
@@ -125,6 +126,7 @@ const Format kMlxFormat = {.name = "mlx",
                            .config_keys = kConfigKeys,
                            .side_files = {},
                            .readers = readers,
-                           .open_writer = open_safetensors_writer};
+                           .open_writer = open_safetensors_writer,
+                           .reading = {"mlx", open_mlx_weights, mlx_reader}};
 
 }  // namespace halftone

@@ -1,33 +1,19 @@
-// The table of what can be read.
+// What says how it is packed is opened by its row of the table of formats; a GGUF, and what is
+// dense, as what it is.
 #include "format/open_weights.h"
 
 #include "base/error.h"
 #include "base/printable.h"
-#include "format/awq_source.h"
-#include "format/compressed_tensors_source.h"
+#include "format/format.h"
 #include "format/gguf_source.h"
-#include "format/gptq_source.h"
-#include "format/mlx_source.h"
 #include "format/packed_source.h"
 #include "format/stated_quantization.h"
 
 namespace halftone {
 namespace {
 
-struct Reader {
-  std::string_view method;
-  OpenedWeights (*open)(const Checkpoint&, const StatedQuantization&);
-  std::unique_ptr<PackedReader> (*linears)(const Checkpoint&, const StatedQuantization&);
-};
-constexpr Reader kReaders[] = {
-    {"gptq", open_gptq_weights, gptq_reader},
-    {"awq", open_awq_weights, awq_reader},
-    {"compressed-tensors", open_compressed_tensors_weights, compressed_tensors_reader},
-    {"mlx", open_mlx_weights, mlx_reader}};
-
-const Reader& reader_of(const StatedQuantization& stated) {
-  for (const Reader& reader : kReaders)
-    if (reader.method == stated.method) return reader;
+const PackedReading& reading_of(const StatedQuantization& stated) {
+  if (const PackedReading* reading = find_reading(stated.method)) return *reading;
   throw bad_input("{}: quantized as {}{}, which cannot be read", stated.origin,
                   printable(stated.method),
                   stated.format.empty() ? "" : " (" + printable(stated.format) + ")")
@@ -39,7 +25,7 @@ const Reader& reader_of(const StatedQuantization& stated) {
 OpenedWeights open_weights(const Checkpoint& checkpoint) {
   if (checkpoint.is_gguf()) return {open_gguf_weights(checkpoint), gguf_quantization(checkpoint)};
   if (const auto stated = find_stated_quantization(checkpoint))
-    return reader_of(*stated).open(checkpoint, *stated);
+    return reading_of(*stated).open(checkpoint, *stated);
   for (const ContainerEntry& entry : checkpoint.entries()) {
     if (!entry.name.ends_with(".qweight") && !entry.name.ends_with(".weight_packed")) continue;
     throw bad_input("{}: {} is packed, but neither quantize_config.json nor config.json says how",
@@ -52,7 +38,7 @@ LinearReader::LinearReader(const Checkpoint& checkpoint) {
   if (checkpoint.is_gguf())
     gguf_ = open_gguf_weights(checkpoint);
   else if (const auto stated = find_stated_quantization(checkpoint))
-    packed_ = reader_of(*stated).linears(checkpoint, *stated);
+    packed_ = reading_of(*stated).linears(checkpoint, *stated);
 }
 
 LinearReader::~LinearReader() = default;

@@ -1,4 +1,4 @@
-// From files to tensors by Hugging Face names: the table of what can be read, first claim wins.
+// From files to tensors by Hugging Face names, whatever the format (Format::reading).
 #pragma once
 
 #include <memory>
