@@ -370,7 +370,7 @@ QuantizationSummary Plan::summary() const {
   std::vector<PlannedModule> all = modules();
   all.insert(all.end(), tables.begin(), tables.end());
   return {.modules = std::move(all),
-          .damping = solver.damping,
+          .damping = rounds_alone(*method) ? std::nullopt : std::optional(solver.damping),
           .act_order = solver.order == ColumnOrder::activation,
           .method = std::string(method->name)};
 }

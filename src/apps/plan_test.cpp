@@ -86,6 +86,16 @@ TEST_F(PlanTest, RulesGiveModulesGridsOfTheirOwn) {
   EXPECT_EQ(rules["+:.*model\\.layers\\.0\\.self_attn\\.o_proj$"]["bits"], 8) << rules;
 }
 
+TEST_F(PlanTest, DampingIsSaidOfWhatSolvesColumnsInOrder) {
+  for (const Method& method : methods()) {
+    QuantizeOptions given = options();
+    given.method = method.name;
+    given.damping = 0.05;
+    const std::optional<double> said = make_plan(model_, given).summary().damping;
+    EXPECT_EQ(said, method.in_order ? std::optional(0.05) : std::nullopt) << method.name;
+  }
+}
+
 TEST_F(PlanTest, FormatsRefuseBeforeAnythingRuns) {
   const auto refusal = [&](const char* format, auto change) {
     QuantizeOptions given = options();

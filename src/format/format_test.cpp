@@ -75,15 +75,25 @@ TEST(Format, GptqConfiguration) {
   QuantizationSummary summary;
   summary.modules = {{"m", Role::q, 64, 256, {.bits = 4, .group_size = 64}}};
   summary.method = "gptq";
+  summary.damping = 0.02;
   summary.act_order = true;
   EXPECT_EQ(find_format("gptq").configuration(summary), Json::parse(R"({
       "quant_method": "gptq", "method": "gptq", "format": "gptq", "checkpoint_format": "gptq",
       "bits": 4, "group_size": 64, "desc_act": false, "sym": true, "lm_head": false,
       "pack_dtype": "int32",
-      "meta": {"quantizer": ["halftone"], "solver": "gptq", "damp_percent": 0.01,
+      "meta": {"quantizer": ["halftone"], "solver": "gptq", "damp_percent": 0.02,
                "static_groups": true, "true_sequential": true}})"));
   summary.modules[0].grid.symmetric = false;
   EXPECT_EQ(find_format("gptq").configuration(summary)["checkpoint_format"], "gptq_v2");
+}
+
+// What rounds each weight by itself has no damping, and no order to be true to.
+TEST(Format, GptqConfigurationOfRoundedWeights) {
+  QuantizationSummary summary;
+  summary.modules = {{"m", Role::q, 64, 256, {.bits = 4, .group_size = 64}}};
+  summary.method = "rtn";
+  EXPECT_EQ(find_format("gptq").configuration(summary)["meta"],
+            Json::parse(R"({"quantizer": ["halftone"], "solver": "rtn"})"));
 }
 
 // Runtimes that fuse q, k and v ask for "qkv_proj": it stays dense only when all three do.

@@ -81,7 +81,9 @@ Json configuration(const QuantizationSummary& summary, GptqVersion version) {
   meta["quantizer"] = Json::array({"halftone"});
   if (!summary.method.empty()) {
     meta["solver"] = summary.method;
-    meta["damp_percent"] = summary.damping;
+  }
+  if (summary.damping) {
+    meta["damp_percent"] = *summary.damping;
     meta["static_groups"] = summary.act_order;
     meta["true_sequential"] = true;
   }

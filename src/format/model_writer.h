@@ -33,8 +33,8 @@ struct PlannedModule {
 // What the configuration of a quantized checkpoint says.
 struct QuantizationSummary {
   std::vector<PlannedModule> modules;  // all linears that could have been quantized
-  double damping = 0.01;
-  bool act_order = false;         // static groups: columns stay where they were
+  std::optional<double> damping;  // where columns were solved one after the other; none: rounded
+  bool act_order = false;         // in which order, then; static groups: they stay where they were
   bool scattered_groups = false;  // some groups are not of neighbouring inputs: g_idx tells
   std::string method;             // "gptq", "rtn"; empty: not known
 };
