@@ -35,7 +35,7 @@ std::string base_name(std::string name) {
 class ContentsWriter {
  public:
   ContentsWriter(const OpenedModel& model, const GgufMix& mix)
-      : model_(model), config_(model.config()), mix_(mix), arch_(gguf_architecture(model)) {}
+      : model_(model), config_(model.config()), mix_(mix), family_(gguf_family(model)) {}
 
   GgufContents write() {
     const std::string name = base_name(model_.name());
@@ -43,16 +43,14 @@ class ContentsWriter {
     put_general(name);
     put_shape();
     put_rope();
-    if (arch_ == "gemma3") put_gemma3();
+    if (family_.windows) put_gemma3();
     warn_of_windows();
     put_tokenizer();
     for (const TensorKey& key : model_.tensors->keys())
       out_.tensors.push_back({key, model_.tensors->name(key)});
-    if (arch_ == "llama") {
-      out_.interleaved_heads = config_.heads;
-      out_.interleaved_kv_heads = config_.kv_heads;
-    }
-    out_.gain_offset = config_.norm.gain_offset;
+    out_.family = &family_;
+    out_.heads = config_.heads;
+    out_.kv_heads = config_.kv_heads;
     out_.modelfile = ollama_modelfile(model_.checkpoint->metadata(), out_.file_name);
     return std::move(out_);
   }
@@ -62,7 +60,7 @@ class ContentsWriter {
     out_.fields.emplace_back(name, std::move(value));
   }
   void put_of_arch(const std::string& name, GgufField value) {
-    put(std::string(arch_) + "." + name, std::move(value));
+    put(std::string(family_.architecture) + "." + name, std::move(value));
   }
   void put_count(const std::string& name, int64_t value) {
     put_of_arch(name, static_cast<uint32_t>(value));
@@ -72,7 +70,7 @@ class ContentsWriter {
   }
 
   void put_general(const std::string& name) {
-    put("general.architecture", std::string(arch_));
+    put("general.architecture", std::string(family_.architecture));
     put("general.type", std::string("model"));
     if (!put_general_of_source()) put("general.name", name);
     put("general.file_type", mix_.file_type);
@@ -103,7 +101,7 @@ class ContentsWriter {
     put_count("attention.key_length", config_.head_dim);
     put_count("attention.value_length", config_.head_dim);
     put_number("attention.layer_norm_rms_epsilon", config_.norm.epsilon);
-    if (arch_ == "llama") {
+    if (family_.counts_tokens) {
       put_count("vocab_size", config_.vocab);
       put_count("rope.dimension_count", config_.head_dim);
     }
@@ -179,7 +177,7 @@ class ContentsWriter {
   }
 
   void warn_of_windows() const {
-    if (arch_ == "gemma3") return;
+    if (family_.windows) return;
     const bool windows = std::any_of(config_.window.begin(), config_.window.end(), [&](int window) {
       return window > 0 && window < config_.max_positions;
     });
@@ -221,7 +219,7 @@ class ContentsWriter {
   const OpenedModel& model_;
   const ModelConfig& config_;
   const GgufMix& mix_;
-  std::string_view arch_;
+  const GgufFamily& family_;
   GgufContents out_;
 };
 

@@ -12,14 +12,6 @@
 namespace halftone {
 namespace {
 
-struct Family {
-  std::string_view model_type, architecture;
-};
-// What llama.cpp opens and our reader takes back (io/gguf_metadata.cpp).
-constexpr Family kFamilies[] = {{"llama", "llama"},        {"mistral", "llama"},
-                                {"qwen2", "qwen2"},        {"qwen3", "qwen3"},
-                                {"gemma3_text", "gemma3"}, {"gemma3", "gemma3"}};
-
 DType dense_type(std::string_view type) {
   return type == "F32" ? DType::f32 : type == "F16" ? DType::f16 : DType::bf16;
 }
@@ -31,14 +23,13 @@ double bits_of(std::string_view type) {
 
 }  // namespace
 
-std::string_view gguf_architecture(const OpenedModel& model) {
-  const std::string_view type = model.tensors->arch().model_type;
+const GgufFamily& gguf_family(const OpenedModel& model) {
+  const ArchSpec& arch = model.tensors->arch();
+  if (const GgufFamily* family = find_gguf_family(arch.gguf)) return *family;
   std::string known;
-  for (const Family& family : kFamilies) {
-    if (family.model_type == type) return family.architecture;
-    known += (known.empty() ? "" : ", ") + std::string(family.model_type);
-  }
-  throw usage_error("--format gguf: a {} model, expected one of {}", type, known)
+  for (const ArchSpec& other : architectures())
+    if (!other.gguf.empty()) known += (known.empty() ? "" : ", ") + std::string(other.model_type);
+  throw usage_error("--format gguf: a {} model, expected one of {}", arch.model_type, known)
       .hint("other formats hold it: gptq, awq, compressed-tensors, mlx.");
 }
 
@@ -52,7 +43,7 @@ GgufPlan::GgufPlan(const OpenedModel& model, const GgufOptions& options, const G
       layers_(static_cast<int>(model.config().layers)),
       heads_per_key_(model.config().heads / model.config().kv_heads),
       tied_(model.config().tied_embeddings) {
-  gguf_architecture(model);
+  gguf_family(model);
   if (!options.embedding_type.empty())
     embedding_type_ = check_gguf_type("--embedding-type", options.embedding_type);
   if (!options.head_type.empty()) head_type_ = check_gguf_type("--head-type", options.head_type);

@@ -10,6 +10,7 @@
 #include "apps/open_model.h"
 #include "format/format.h"
 #include "format/gguf_types.h"
+#include "io/gguf_family.h"
 
 namespace halftone {
 
@@ -67,7 +68,7 @@ const GgufMix& mix_of(const OpenedModel& model, std::span<const PlannedModule> m
 // "Q6_K", "F16"; "as it is"
 std::string gguf_type_text(const PlannedModule& module);
 
-// llama.cpp's name of the model's family; throws Error(usage) where it has none.
-std::string_view gguf_architecture(const OpenedModel& model);
+// The model's family as llama.cpp knows it; throws Error(usage) where it does not.
+const GgufFamily& gguf_family(const OpenedModel& model);
 
 }  // namespace halftone

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "format/format.h"
+#include "io/gguf_family.h"
 #include "io/gguf_writer.h"
 
 namespace halftone {
@@ -13,6 +14,7 @@ namespace halftone {
 // by whoever knows the model.
 struct GgufContents {
   std::string file_name;  // "SmolLM2-Q4_K_M.gguf"
+  const GgufFamily* family = nullptr;
   GgufFields fields;
   struct Source {
     TensorKey key;
@@ -20,10 +22,8 @@ struct GgufContents {
   };
   std::vector<Source> tensors;      // in the file's order
   std::vector<float> rope_factors;  // divisors of the rotary frequencies; empty: none
-  // Heads whose rows llama.cpp wants interleaved (arch llama); 0: as they are.
-  int64_t interleaved_heads = 0, interleaved_kv_heads = 0;
-  float gain_offset = 0;  // added to norms' gains (Gemma)
-  std::string modelfile;  // Ollama's, beside the file
+  int64_t heads = 0, kv_heads = 0;  // of queries; of keys and values
+  std::string modelfile;            // Ollama's, beside the file
 };
 
 extern const Format kGgufFormat;

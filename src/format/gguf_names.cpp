@@ -8,32 +8,21 @@
 namespace halftone {
 namespace {
 
-struct NamePair {
-  std::string_view gguf, hugging_face;
-};
-
 constexpr std::array kOutside = {
-    NamePair{"token_embd", "model.embed_tokens"},
-    NamePair{"output_norm", "model.norm"},
-    NamePair{"output", "lm_head"},
+    GgufName{"token_embd", "model.embed_tokens"},
+    GgufName{"output_norm", "model.norm"},
+    GgufName{"output", "lm_head"},
 };
 constexpr std::array kInBlocks = {
-    NamePair{"attn_norm", "input_layernorm"},    NamePair{"attn_q", "self_attn.q_proj"},
-    NamePair{"attn_k", "self_attn.k_proj"},      NamePair{"attn_v", "self_attn.v_proj"},
-    NamePair{"attn_output", "self_attn.o_proj"}, NamePair{"attn_q_norm", "self_attn.q_norm"},
-    NamePair{"attn_k_norm", "self_attn.k_norm"}, NamePair{"ffn_gate", "mlp.gate_proj"},
-    NamePair{"ffn_up", "mlp.up_proj"},           NamePair{"ffn_down", "mlp.down_proj"},
-};
-// What stands before the MLP: Gemma has norms on both sides of attention and MLP.
-constexpr std::array kNorms = {NamePair{"ffn_norm", "post_attention_layernorm"}};
-constexpr std::array kGemma3Norms = {
-    NamePair{"post_attention_norm", "post_attention_layernorm"},
-    NamePair{"ffn_norm", "pre_feedforward_layernorm"},
-    NamePair{"post_ffw_norm", "post_feedforward_layernorm"},
+    GgufName{"attn_norm", "input_layernorm"},    GgufName{"attn_q", "self_attn.q_proj"},
+    GgufName{"attn_k", "self_attn.k_proj"},      GgufName{"attn_v", "self_attn.v_proj"},
+    GgufName{"attn_output", "self_attn.o_proj"}, GgufName{"attn_q_norm", "self_attn.q_norm"},
+    GgufName{"attn_k_norm", "self_attn.k_norm"}, GgufName{"ffn_gate", "mlp.gate_proj"},
+    GgufName{"ffn_up", "mlp.up_proj"},           GgufName{"ffn_down", "mlp.down_proj"},
 };
 
-std::string_view translate(std::span<const NamePair> pairs, std::string_view gguf) {
-  for (const NamePair& pair : pairs) {
+std::string_view translate(std::span<const GgufName> pairs, std::string_view gguf) {
+  for (const GgufName& pair : pairs) {
     if (pair.gguf == gguf) return pair.hugging_face;
   }
   return {};
@@ -86,7 +75,7 @@ std::string gguf_name(const TensorKey& key) {
   return "blk." + std::to_string(key.layer) + "." + stem + part;
 }
 
-std::optional<std::string> hugging_face_name(std::string_view architecture, std::string_view name) {
+std::optional<std::string> hugging_face_name(const GgufFamily& family, std::string_view name) {
   const size_t dot = name.rfind('.');
   if (dot == std::string_view::npos) return std::nullopt;
   const std::string_view part = name.substr(dot);  // ".weight", ".bias"
@@ -104,9 +93,7 @@ std::optional<std::string> hugging_face_name(std::string_view architecture, std:
   if (layer.find_first_not_of("0123456789") != std::string_view::npos) return std::nullopt;
   stem.remove_prefix(end + 1);
   std::string_view inside = translate(kInBlocks, stem);
-  if (inside.empty()) {
-    inside = architecture == "gemma3" ? translate(kGemma3Norms, stem) : translate(kNorms, stem);
-  }
+  if (inside.empty()) inside = translate(family.norms, stem);
   if (inside.empty()) return std::nullopt;
   return "model.layers." + std::string(layer) + "." + std::string(inside) + std::string(part);
 }

@@ -5,13 +5,14 @@
 #include <string>
 #include <string_view>
 
+#include "io/gguf_family.h"
 #include "tensor/role.h"
 
 namespace halftone {
 
-// "blk.3.attn_q.weight" → "model.layers.3.self_attn.q_proj.weight"; `architecture` is GGUF's
-// ("gemma3"). Nothing for names that stand for no tensor of Hugging Face's.
-std::optional<std::string> hugging_face_name(std::string_view architecture, std::string_view name);
+// "blk.3.attn_q.weight" → "model.layers.3.self_attn.q_proj.weight". Nothing for names that stand
+// for no tensor of Hugging Face's.
+std::optional<std::string> hugging_face_name(const GgufFamily& family, std::string_view name);
 
 // "blk.3.attn_q.weight"
 std::string gguf_name(const TensorKey& key);

@@ -61,7 +61,7 @@ class GgufOutput : public ModelWriter {
   // A file names its tensors as llama.cpp does, whatever they were called.
   std::string name_when_read(const std::string& module) const override {
     const std::string& name = targets_[by_source_.at(module + ".weight")].plan.name;
-    const std::string read = hugging_face_name(architecture(), name).value_or(name);
+    const std::string read = hugging_face_name(*contents_.family, name).value_or(name);
     return read.substr(0, read.rfind(".weight"));
   }
 
@@ -89,12 +89,6 @@ class GgufOutput : public ModelWriter {
   int64_t finish() override { return writer_.finish(); }
 
  private:
-  std::string architecture() const {
-    for (const auto& [key, value] : contents_.fields)
-      if (key == "general.architecture") return std::get<std::string>(value);
-    throw internal_error("a GGUF without an architecture");
-  }
-
   std::vector<Target> plan_targets() const {
     std::map<std::string, const PlannedModule*> modules;
     for (const PlannedModule& module : spec_.summary.modules)
@@ -113,10 +107,10 @@ class GgufOutput : public ModelWriter {
   Target plan_target(const GgufContents::Source& source, const StoredTensor& stored,
                      const PlannedModule* module) const {
     Target target{source, {gguf_name(source.key), "F32", {stored.cols}}, stored.rows, stored.cols};
-    if (source.key.role == Role::q && contents_.interleaved_heads > 0)
-      target.head_dim = outputs_of(stored) / contents_.interleaved_heads;
-    if (source.key.role == Role::k && contents_.interleaved_kv_heads > 0)
-      target.head_dim = outputs_of(stored) / contents_.interleaved_kv_heads;
+    if (source.key.role == Role::q && contents_.family->interleaved)
+      target.head_dim = outputs_of(stored) / contents_.heads;
+    if (source.key.role == Role::k && contents_.family->interleaved)
+      target.head_dim = outputs_of(stored) / contents_.kv_heads;
     if (stored.rank == 1) return target;
     target.plan.shape = {stored.rows, stored.cols};
     target.packed = module != nullptr && !module->skipped;
@@ -195,7 +189,8 @@ class GgufOutput : public ModelWriter {
     for (int64_t i = 0; i < target.cols; ++i) {
       const int64_t place = target.head_dim > 0 ? row_in_file(i, target.head_dim) : i;
       stored[static_cast<size_t>(place)] =
-          values.row<float>(0)[i] + (is_norm(target.source.key) ? contents_.gain_offset : 0);
+          values.row<float>(0)[i] +
+          (is_norm(target.source.key) ? contents_.family->gain_offset : 0);
     }
     writer_.write(target.plan.name, 0, std::as_bytes(std::span(stored)));
   }

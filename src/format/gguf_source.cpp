@@ -57,7 +57,8 @@ std::string encoding_of(const ContainerEntry& entry) {
 SourceTensor make_source(const GgufFile& file, const Json& config, const ContainerEntry& entry) {
   SourceTensor source{.stored = {}, .rows = StoredRows(entry)};
   const StoredRows& rows = source.rows;
-  source.stored.name = hugging_face_name(file.architecture(), entry.name).value_or(entry.name);
+  const GgufFamily& family = gguf_family_of(file);
+  source.stored.name = hugging_face_name(family, entry.name).value_or(entry.name);
   source.stored.rows = rows.rows();
   source.stored.cols = rows.cols();
   source.stored.rank = static_cast<int>(entry.shape.size());
@@ -70,7 +71,7 @@ SourceTensor make_source(const GgufFile& file, const Json& config, const Contain
   const std::string& name = source.stored.name;
   const bool query = name.find(".self_attn.q_proj.") != std::string::npos;
   const bool key = name.find(".self_attn.k_proj.") != std::string::npos;
-  if (file.architecture() == "llama" && (query || key)) {
+  if (family.interleaved && (query || key)) {
     const char* count = query ? "num_attention_heads" : "num_key_value_heads";
     source.interleaved_heads = config.at(count).get<int64_t>();
     const int64_t outputs = entry.shape.size() == 1 ? rows.cols() : rows.rows();
@@ -79,12 +80,12 @@ SourceTensor make_source(const GgufFile& file, const Json& config, const Contain
                       entry.name, outputs, source.interleaved_heads);
     }
   }
-  if (file.architecture() == "gemma3" && name.ends_with("norm.weight")) {
+  if (family.gain_offset != 0 && name.ends_with("norm.weight")) {
     if (source.stored.rank != 1) {
       throw bad_input("{}: {}: {} dimensions, expected 1", entry.file, entry.name,
                       source.stored.rank);
     }
-    source.subtract = 1;
+    source.subtract = family.gain_offset;
   }
   return source;
 }

@@ -39,17 +39,17 @@ struct Opened {
 };
 
 TEST(GgufNames, WorkedExamples) {
-  EXPECT_EQ(hugging_face_name("qwen2", "blk.12.attn_q.bias"),
+  EXPECT_EQ(hugging_face_name(*find_gguf_family("qwen2"), "blk.12.attn_q.bias"),
             "model.layers.12.self_attn.q_proj.bias");
-  EXPECT_EQ(hugging_face_name("llama", "blk.0.ffn_norm.weight"),
+  EXPECT_EQ(hugging_face_name(*find_gguf_family("llama"), "blk.0.ffn_norm.weight"),
             "model.layers.0.post_attention_layernorm.weight");
-  EXPECT_EQ(hugging_face_name("gemma3", "blk.0.ffn_norm.weight"),
+  EXPECT_EQ(hugging_face_name(*find_gguf_family("gemma3"), "blk.0.ffn_norm.weight"),
             "model.layers.0.pre_feedforward_layernorm.weight");
-  EXPECT_EQ(hugging_face_name("llama", "output.weight"), "lm_head.weight");
+  EXPECT_EQ(hugging_face_name(*find_gguf_family("llama"), "output.weight"), "lm_head.weight");
   for (const char* unknown :
        {"rope_freqs.weight", "blk.x.attn_q.weight", "blk..attn_q.weight", "blk.1", "weight",
         "blk.0.attn_q.scale", "blk.0.post_ffw_norm.weight"}) {
-    EXPECT_FALSE(hugging_face_name("llama", unknown).has_value()) << unknown;
+    EXPECT_FALSE(hugging_face_name(*find_gguf_family("llama"), unknown).has_value()) << unknown;
   }
 }
 

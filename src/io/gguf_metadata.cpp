@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "io/gguf.h"
+#include "io/gguf_family.h"
 #include "io/gguf_keys.h"
 #include "io/gguf_rope.h"
 
@@ -20,31 +21,14 @@ constexpr int64_t kMost = int64_t{1} << 31;
 constexpr int kGemma3Pattern = 6;           // every sixth layer sees all positions
 constexpr int64_t kGemma3LayersOf27B = 62;  // the one size whose attention scale differs
 
-struct Family {
-  std::string_view architecture, model_type, class_name;
-};
-constexpr std::array kFamilies = {
-    Family{"llama", "llama", "LlamaForCausalLM"},
-    Family{"qwen2", "qwen2", "Qwen2ForCausalLM"},
-    Family{"qwen3", "qwen3", "Qwen3ForCausalLM"},
-    Family{"gemma3", "gemma3_text", "Gemma3ForCausalLM"},
-};
-
-const Family& family_of(const GgufFile& file) {
-  std::string known;
-  for (const Family& family : kFamilies) {
-    if (family.architecture == file.architecture()) return family;
-    known += (known.empty() ? "" : ", ") + std::string(family.architecture);
-  }
-  throw bad_input("{}: architecture {}, expected one of {} (general.architecture)", file.path(),
-                  file.architecture(), known);
-}
-
 // The keys of one file while its config.json is written.
 class ConfigWriter {
  public:
   ConfigWriter(const GgufFile& file, const GgufKeys& keys)
-      : file_(file), keys_(keys), family_(family_of(file)), prefix_(file.architecture() + ".") {}
+      : file_(file),
+        keys_(keys),
+        family_(gguf_family_of(file)),
+        prefix_(file.architecture() + ".") {}
 
   Json write() {
     refuse_experts();
@@ -190,19 +174,15 @@ class ConfigWriter {
   }
 
   void write_family() {
-    if (family_.architecture == "gemma3") {
+    if (family_.windows) {
       write_gemma3();
       return;
     }
     config_["hidden_act"] = "silu";
-    if (family_.architecture == "qwen2") {
-      config_["use_sliding_window"] = false;
-    } else {
+    if (family_.denies_windows) config_["use_sliding_window"] = false;
+    if (family_.attention_bias)
       config_["attention_bias"] = file_.find("blk.0.attn_q.bias") != nullptr;
-    }
-    if (family_.architecture == "llama") {
-      config_["mlp_bias"] = file_.find("blk.0.ffn_gate.bias") != nullptr;
-    }
+    if (family_.mlp_bias) config_["mlp_bias"] = file_.find("blk.0.ffn_gate.bias") != nullptr;
   }
 
   void write_gemma3() {
@@ -258,7 +238,7 @@ class ConfigWriter {
 
   const GgufFile& file_;
   const GgufKeys& keys_;
-  const Family& family_;
+  const GgufFamily& family_;
   std::string prefix_;
   Json config_ = Json::object();
   int64_t hidden_ = 0, layers_ = 0, heads_ = 0, head_dim_ = 0;

@@ -76,6 +76,7 @@ struct ArchSpec {
   bool two_ropes = false;     // layers with a window have frequencies of their own (gemma3)
   bool embed_scaled = false;  // by sqrt(hidden) (gemma)
   bool tied_by_default = false;
+  std::string_view gguf{};     // its row of io/gguf_family.h; empty: llama.cpp has none
   std::string_view example{};  // a public model, for people
 };
 
