@@ -106,6 +106,19 @@ BlockGrid block_grid(const GridFit& fit, bool weighed) {
   return grid;
 }
 
+std::vector<float> block_counts(const BlockGrid& grid, const float* importance, int64_t groups) {
+  std::vector<float> counts;
+  counts.reserve(static_cast<size_t>((groups + kBlockLanes - 1) * grid.width));
+  for (int64_t begin = 0; begin < groups; begin += kBlockLanes)
+    for (int i = 0; i < grid.width; ++i)
+      for (int lane = 0; lane < kBlockLanes; ++lane)
+        counts.push_back(
+            importance == nullptr
+                ? 1.0f
+                : importance[group_in_lane(grid, groups, begin, lane) * grid.width + i]);
+  return counts;
+}
+
 void fit_block_row(const BlockGrid& grid, const BlockRow& row) {
   BlockLanes<FloatLanes>(grid).fit(row);
 }
@@ -118,10 +131,12 @@ void fit_block_rows(ThreadPool& threads, const GridFit& fit, ConstView w, ConstV
   assert(groups * grid.width == w.cols && groups % grid.together == 0);
   assert(importance.empty() || importance.cols == w.cols);
   assert(scales.cols == groups && fit.grid.offsets == !offsets.empty());
+  const std::vector<float> counts =
+      block_counts(grid, importance.empty() ? nullptr : importance.row<float>(0), groups);
   threads.parallel_for(w.rows, 4, [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row)
       fit_row(grid, {.weights = w.row<float>(row),
-                     .importance = importance.empty() ? nullptr : importance.row<float>(0),
+                     .counts = counts.data(),
                      .groups = groups,
                      .scales = scales.row<float>(row),
                      .offsets = offsets.empty() ? nullptr : offsets.row<float>(row)});

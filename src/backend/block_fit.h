@@ -1,10 +1,16 @@
 // Backend::fit_blocks() on the host, on any processor.
 #pragma once
 
+#include <vector>
+
 #include "backend/backend.h"
 #include "backend/block_lanes.h"
 
 namespace halftone {
+
+// The importance of each column as BlockLanes takes its groups, kBlockLanes of them side by side;
+// null: ones. Laid out once for all rows of a matrix.
+std::vector<float> block_counts(const BlockGrid& grid, const float* importance, int64_t groups);
 
 // What fit_block_rows() does with a row, in the instructions of a processor.
 using FitBlockRow = void (*)(const BlockGrid& grid, const BlockRow& row);

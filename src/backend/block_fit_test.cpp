@@ -51,9 +51,12 @@ struct WeighedRow {
 
 void fit_row(const GridFit& how, const WeighedRow& row, float* scales, float* offsets) {
   const BlockGrid grid = block_grid(how, !row.counts.empty());
+  const int64_t groups = static_cast<int64_t>(row.weights.size()) / grid.width;
+  const std::vector<float> counts =
+      block_counts(grid, row.counts.empty() ? nullptr : row.counts.data(), groups);
   fit_block_row(grid, {.weights = row.weights.data(),
-                       .importance = row.counts.empty() ? nullptr : row.counts.data(),
-                       .groups = static_cast<int64_t>(row.weights.size()) / grid.width,
+                       .counts = counts.data(),
+                       .groups = groups,
                        .scales = scales,
                        .offsets = offsets});
 }

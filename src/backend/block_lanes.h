@@ -7,16 +7,22 @@
 
 namespace halftone {
 
+constexpr int kBlockLanes = 16;  // groups at a time: of a superblock of Q6_K, two of Q4_K
+
 // One row: its weights, and how much the error of each counts.
 struct BlockRow {
   const float* weights;
-  const float* importance;
+  const float* counts;  // block_counts(), the same for all rows
   int64_t groups;
   float* scales;   // (groups)
   float* offsets;  // (groups), or null
 };
 
-constexpr int kBlockLanes = 16;  // groups at a time: of a superblock of Q6_K, two of Q4_K
+// The group that is in a lane of those from `begin` on: beyond the last group the first
+// superblock's once more.
+inline int64_t group_in_lane(const BlockGrid& grid, int64_t groups, int64_t begin, int lane) {
+  return begin + lane < groups ? begin + lane : begin + lane % grid.together;
+}
 
 // Lanes: kBlockLanes floats, with load() and store() of as many, + − * /, and the functions that
 // backend/block_grid.h has for floats.
@@ -66,17 +72,13 @@ class BlockLanes {
   using Search = BlockSearch<Lanes, LevelSteps>;
   using Values = typename Search::Values;
 
-  // Lanes beyond the last group take the first superblock's once more.
   Values fit_groups(const BlockRow& row, int64_t begin) {
     for (int lane = 0; lane < kBlockLanes; ++lane) {
-      const int64_t own = begin + lane < row.groups ? begin + lane : begin + lane % grid_.together;
-      for (int i = 0; i < grid_.width; ++i) {
+      const int64_t own = group_in_lane(grid_, row.groups, begin, lane);
+      for (int i = 0; i < grid_.width; ++i)
         weights_[i * kBlockLanes + lane] = row.weights[own * grid_.width + i];
-        counts_[i * kBlockLanes + lane] =
-            row.importance == nullptr ? 1.0f : row.importance[own * grid_.width + i];
-      }
     }
-    const Group group{weights_, counts_, grid_.width};
+    const Group group{weights_, row.counts + begin * grid_.width, grid_.width};
     return grid_.superblocks ? fit_superblocks(group) : search_.stored(search_.fit(group));
   }
 
@@ -111,7 +113,7 @@ class BlockLanes {
 
   const BlockGrid& grid_;
   const Search search_;
-  float weights_[kWidest * kBlockLanes], counts_[kWidest * kBlockLanes];
+  float weights_[kWidest * kBlockLanes];
 };
 
 }  // namespace halftone
