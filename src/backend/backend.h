@@ -238,7 +238,7 @@ class Backend {
   // Σ |w − ŵ|^fit.power or, where importance (1, in; f32, on the device) is given, Σ importance ·
   // (w − ŵ)²; minmax takes the range. `in` is a multiple of group and superblock, groups
   // have at most 512 weights, superblocks 1, 2, 4, 8 or 16 groups, and fit.power is in [2, 4).
-  // backend/block_search.h is the definition. Default: by the host's threads.
+  // docs/methods.md §2 is the definition. Default: backend/block_search.h by the host's threads.
   virtual void fit_blocks(ConstView w, const GridFit& fit, ConstView importance, View scales,
                           View offsets);
   // GPTQ's inner loop by back-substitution with feedback (design §4), for k from block.end − 1 down

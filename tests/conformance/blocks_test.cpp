@@ -1,4 +1,5 @@
-// Scales and offsets of ggml's grids: one definition (backend/block_search.h), one result.
+// Scales and offsets of ggml's grids: the loops of `ref` and the template that the others run
+// (backend/block_search.h) find the same bits.
 #include <cmath>
 
 #include "conformance/conformance.h"

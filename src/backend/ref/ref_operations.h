@@ -1,5 +1,5 @@
 // The reference backend's class; its operations are defined in one .cpp a group: memory, linear,
-// norm, attention, elementwise, score, hessian, fit_grid, solve.
+// norm, attention, elementwise, score, hessian, fit_grid, fit_blocks, solve.
 #pragma once
 
 #include <memory>
@@ -48,6 +48,8 @@ class RefBackend : public Backend {
   void gather_columns(ConstView w, std::span<const int32_t> order, View out) override;
   void fit_grid(ConstView w, const GridFit& fit, ConstView importance, View scales,
                 View zeros) override;
+  void fit_blocks(ConstView w, const GridFit& fit, ConstView importance, View scales,
+                  View offsets) override;
   void quantize_columns(ConstView w, View target, ConstView factor, const ColumnBlock& block,
                         const Grid& grid, ConstView scales, ConstView zeros, View codes,
                         View errors) override;
