@@ -248,7 +248,7 @@ void Bench::note_tasks(const QuantizeOutcome& outcome, const Profile& profile) {
       linears += static_cast<double>(row.rows * row.cols);
   const double packed = linears * outcome.plan.bits_per_weight_linears / 8;
   const auto written = static_cast<double>(outcome.output_bytes);
-  const bool beside = backend_.place() != Place::host;
+  const bool beside = backend_.runs_beside_host();
   struct Task {
     std::string_view name;
     std::vector<std::string_view> stages;

@@ -61,7 +61,7 @@ std::string hash_and_look(const OpenedModel& model, ThreadPool& threads, Progres
 }  // namespace
 
 ModelHash::ModelHash(const OpenedModel& model, Backend& backend, bool quiet, Profile* profile) {
-  if (backend.place() == Place::host) {
+  if (!backend.runs_beside_host()) {
     const ProfileScope scope(profile, "fingerprint");
     Progress progress("Reading weights", static_cast<double>(model.checkpoint->file_bytes()),
                       quiet);

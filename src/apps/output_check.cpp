@@ -53,7 +53,7 @@ void OutputCheck::run_next(Written& written) {
 }
 
 void OutputCheck::beside(const StageId& stage, bool solving) {
-  if (backend_.place() == Place::host || stage.stage != Stage::mlp_out) return;
+  if (!backend_.runs_beside_host() || stage.stage != Stage::mlp_out) return;
   if (!solving && weights_.layers_compared() > next_) {
     if (!written_) written_ = std::make_unique<Written>(backend_, directory_, compute_);
     written_->weights->prefetch(linears_of(*written_->model.tensors, next_));

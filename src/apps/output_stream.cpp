@@ -39,7 +39,7 @@ OutputSpec spec_of(const OutputStreamInput& input, const std::string& directory,
 }  // namespace
 
 int OutputStream::threads_beside(Backend& backend) {
-  if (backend.place() == Place::host) return 0;
+  if (!backend.runs_beside_host()) return 0;
   return std::clamp(backend.host_threads().size() / 4, 1, kMostThreads);
 }
 

@@ -262,7 +262,7 @@ TransformedModel transform(const Job& job, const Calibration& calibration, const
 
 // What waits for no layer. Beside a device it is written while that computes.
 void write_tables(const Job& job, const Plan& plan, OutputStream& weights) {
-  if (job.backend.place() != Place::host) return;
+  if (job.backend.runs_beside_host()) return;
   const bool none = std::ranges::all_of(plan.tables, &PlannedModule::skipped);
   Progress progress("Writing tables", 1, job.options.quiet || none);
   const ProfileScope scope(job.profile, "write tables");

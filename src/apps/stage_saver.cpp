@@ -30,7 +30,7 @@ void StageSaver::save(SolvedStage stage) {
   const Event ready = backend_.record(Queue::compute);
   {
     std::unique_lock lock(mutex_);
-    wait_for(backend_.place() == Place::host ? 0 : 1, lock);
+    wait_for(backend_.runs_beside_host() ? 1 : 0, lock);
     waiting_.push_back({std::move(stage), ready});
   }
   changed_.notify_all();
@@ -73,7 +73,7 @@ void StageSaver::keep(SolvedStage stage, Event ready) {
     record.linears[i].matrix = stage.matrices[i].download(backend_, ready);
   stage.matrices.clear();
   // Where the host computes, its threads have better to do.
-  ThreadPool* threads = backend_.place() == Place::host ? nullptr : &backend_.host_threads();
+  ThreadPool* threads = backend_.runs_beside_host() ? &backend_.host_threads() : nullptr;
   if (!in_journal) journal_.append(record_name(record.id), serialize(record, threads));
   if (on_kept_) on_kept_(std::move(record));
 }

@@ -136,6 +136,9 @@ class Backend {
   virtual const DeviceInfo& info() const = 0;
   // Where the memory that allocate() gives lies, and its budget.
   virtual Place place() const { return Place::device; }
+  // Whether the host's threads have time for other work while operations run: false where it is
+  // they that compute.
+  virtual bool runs_beside_host() const { return true; }
   virtual Allocator& allocator() = 0;
   // Threads of the host, for what is to be done beside the device: reading, packing.
   virtual ThreadPool& host_threads() = 0;

@@ -16,6 +16,7 @@ class TestDevice final : public ref::RefBackend {
 
   const DeviceInfo& info() const override { return info_; }
   Place place() const override { return Place::device; }
+  bool runs_beside_host() const override { return true; }
   Allocator& host_allocator() override { return host_; }
   Tensor allocate(int64_t rows, int64_t cols, DType dtype) override {
     return Tensor(allocator(), rows, cols, dtype, Place::device);

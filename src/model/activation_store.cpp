@@ -160,7 +160,7 @@ ActivationStore::Copy* ActivationStore::copy_of(int64_t index) {
 // The one that was used before the last: with it the device computes no more when it has done what
 // it was given until now. Where the host computes nothing comes beside it, so that one will do.
 ActivationStore::Copy& ActivationStore::vacant_copy(int64_t index) {
-  turn_ = backend_.place() == Place::host ? 0 : 1 - turn_;
+  turn_ = backend_.runs_beside_host() ? 1 - turn_ : 0;
   Copy& copy = copies_[turn_];
   const Entry& entry = entries_[static_cast<size_t>(index)];
   if (copy.memory.cols() < entry.rows * entry.cols) {
@@ -206,7 +206,7 @@ void ActivationStore::fetch(int64_t index) {
 
 // The next matrix that can be sent for, in the order of a pass; −1: none.
 int64_t ActivationStore::next_on_host(int64_t index) const {
-  if (backend_.place() == Place::host) return -1;
+  if (!backend_.runs_beside_host()) return -1;
   for (size_t next = static_cast<size_t>(index) + 1; next < entries_.size(); ++next)
     if (entries_[next].tier == Tier::host) return static_cast<int64_t>(next);
   return -1;

@@ -104,7 +104,7 @@ LoadingProvider::Loaded& LoadingProvider::loaded(const TensorKey& key) {
 }
 
 void LoadingProvider::prefetch(std::span<const TensorKey> keys) {
-  if (!options_.streamed || backend_.place() == Place::host) return;
+  if (!options_.streamed || !backend_.runs_beside_host()) return;
   struct Task {
     TensorKey key;
     std::promise<std::unique_ptr<Weight>> weight;

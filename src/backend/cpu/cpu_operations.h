@@ -22,6 +22,7 @@ class CpuBackend final : public Backend {
 
   const DeviceInfo& info() const override { return info_; }
   Place place() const override { return Place::host; }
+  bool runs_beside_host() const override { return false; }
   Allocator& allocator() override { return allocator_; }
   ThreadPool& host_threads() override { return pool_; }
   Allocator& host_allocator() override { return allocator_; }

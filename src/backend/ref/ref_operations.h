@@ -15,6 +15,7 @@ class RefBackend : public Backend {
 
   const DeviceInfo& info() const override { return info_; }
   Place place() const override { return Place::host; }
+  bool runs_beside_host() const override { return false; }
   Allocator& allocator() override { return allocator_; }
   ThreadPool& host_threads() override { return host_threads_; }
   Allocator& host_allocator() override { return allocator_; }
