@@ -36,6 +36,9 @@ struct DeviceInfo {
   bool native_bf16 = false;  // multiplies bf16 in hardware: what --dtype auto goes by
   int threads = 1;
   int64_t batch_tokens = 2048;  // rows a call that keep it busy: short sequences go together
+  // Matrices in f64 are factored; false: nobody asks for it, and f32 has to do. Sums that
+  // add_squares() makes are f64 anyway.
+  bool f64 = true;
   // Of its memory, that operations take beside their arguments, whatever the sizes of these.
   int64_t workspace_bytes = int64_t{4} << 20;
 };

@@ -13,6 +13,7 @@ class TestDevice final : public ref::RefBackend {
   explicit TestDevice(int64_t batch_tokens = 2048) : info_(RefBackend::info()) {
     info_.batch_tokens = batch_tokens;
   }
+  void lack_f64() { info_.f64 = false; }
 
   const DeviceInfo& info() const override { return info_; }
   Place place() const override { return Place::device; }

@@ -162,10 +162,11 @@ void keep_diagonal(Backend& backend, const Problem& problem, double damping, Fac
         problem.scale * problem.sums[static_cast<size_t>(factor.order[k])] + factor.lambda;
 }
 
-// f32 unless the Hessian is small, then f64, then more and more damping, then the diagonal.
+// f32 unless the Hessian is small, then f64 where the device has it, then more and more damping,
+// then the diagonal.
 void factorize(Backend& backend, Problem& problem, double damping, Factor& factor) {
   if (!problem.small && attempt(backend, problem, damping, DType::f32, factor)) return;
-  const bool exact = !Factor::parks(backend, problem.inputs());
+  const bool exact = backend.info().f64 && !Factor::parks(backend, problem.inputs());
   const DType dtype = exact ? DType::f64 : DType::f32;
   const std::string how = exact && !problem.small ? "factored in f64" : "";
   if (exact && attempt(backend, problem, damping, dtype, factor)) {
@@ -195,7 +196,7 @@ Factor Factor::compute(Backend& backend, Hessian&& hessian, ColumnOrder order, d
                        int64_t exact_inputs) {
   Factor factor;
   Problem problem{std::move(hessian)};
-  problem.small = problem.hessian->inputs() <= exact_inputs;
+  problem.small = backend.info().f64 && problem.hessian->inputs() <= exact_inputs;
   const int64_t tokens = problem.hessian->tokens();
   const std::vector<float> sums = problem.hessian->diagonal();
   if (tokens == 0) {

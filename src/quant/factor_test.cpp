@@ -120,6 +120,24 @@ TEST(Factor, WhatWaitsOnTheHostIsFactoredAllTheSame) {
   }
 }
 
+// Twice the same input, which f32 alone has no answer to but more damping.
+TEST(FactorWithoutF64, RaisesTheDampingInF32) {
+  const float x[] = {1, 1, 1, 1};
+  const auto note = [&](bool f64, int64_t exact_inputs) {
+    TestDevice device;
+    if (!f64) device.lack_f64();
+    const Tensor inputs = device.allocate(2, 2, DType::f32);
+    device.upload({x, 2, 2, 2, DType::f32, Place::host}, inputs, Queue::compute);
+    Hessian hessian(device, 2);
+    hessian.accumulate(inputs);
+    return Factor::compute(device, std::move(hessian), ColumnOrder::activation, 0, exact_inputs)
+        .note;
+  };
+  EXPECT_THAT(note(true, 0), HasSubstr("factored in f64"));
+  EXPECT_EQ(note(false, 0), "damping raised to 0.01");
+  EXPECT_EQ(note(false, Factor::kExactInputs), "damping raised to 0.01");
+}
+
 TEST_P(FactorTest, SaysWhyItIsNotUsable) {
   const auto note = [&](Hessian hessian) {
     const Factor factor =
