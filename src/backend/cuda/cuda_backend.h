@@ -75,6 +75,16 @@ class CudaBackend final : public Backend {
  private:
   Event keep(CudaEvent event);  // under recording_
 
+  // By these every operation begins: a card is current for a thread, and any thread may call.
+  Context& on_card() {
+    context_.make_current();
+    return context_;
+  }
+  Transfers& transfers() {
+    on_card();
+    return transfers_;
+  }
+
   Context context_;
   Transfers transfers_;
   PinnedAllocator pinned_;

@@ -45,7 +45,7 @@ class Context {
   cudaStream_t arrivals() const { return arrivals_; }
   cudaStream_t departures() const { return departures_; }
   cudaStream_t stream(Queue queue) const { return queue == Queue::copy ? copy() : compute(); }
-  // For threads other than the one that made the context.
+  // For the thread that calls.
   void make_current() const { check(cudaSetDevice(card_.device), {"using card", {card_.device}}); }
   CudaAllocator& allocator() { return allocator_; }
   cublasLtHandle_t blas() const { return blas_; }
