@@ -100,6 +100,10 @@ struct GridFit {  // how fit_grid() chooses scales and zeros: docs/methods.md §
   float power = 2.4f;
   int steps = 80;  // shrink factors 1 − i/100, i < steps
 };
+// What scales are fitted to: w (rows, in), and importance (1, in) or nothing.
+struct GridInputs {
+  ConstView w, importance;
+};
 // Even levels, whole zeros, positive scales, no superblocks: what fit_grid() fits; fit_blocks() has
 // the others.
 inline bool has_plain_levels(const Grid& grid) {

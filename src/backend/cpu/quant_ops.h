@@ -28,9 +28,6 @@ void cpu_gather_symmetric(ThreadPool& pool, ConstView h, std::span<const int32_t
                           double dead_diagonal, double damping, View out);
 void cpu_factor_ldl(ThreadPool& pool, View a, View status);
 void cpu_gather_columns(ThreadPool& pool, ConstView w, std::span<const int32_t> order, View out);
-struct GridInputs {
-  ConstView w, importance;
-};
 void cpu_fit_grid(ThreadPool& pool, simd::Isa isa, const GridInputs& in, const GridFit& fit,
                   View scales, View zeros);
 void cpu_quantize_columns(ThreadPool& pool, simd::Isa isa, ConstView w, View target,

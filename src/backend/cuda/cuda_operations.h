@@ -60,9 +60,6 @@ void gather_symmetric(Context& context, ConstView h, std::span<const int32_t> or
                       const Damping& damping, View out);
 void factor_ldl(Context& context, View a, View status);
 void gather_columns(Context& context, ConstView w, std::span<const int32_t> order, View out);
-struct GridInputs {
-  ConstView w, importance;
-};
 struct GridResults {
   View scales, zeros;  // of fit_blocks() offsets, or nothing
 };
