@@ -5,21 +5,12 @@
 // (ty, tx) has queries ty·R + i and, of scores, keys tx + 16·j, of results, columns tx + 16·c.
 #include <math_constants.h>
 
-#include "backend/cuda/attention_kernels.h"
-#include "backend/cuda/elements.cuh"
+#include "backend/cuda/attention_launch.cuh"
 
 namespace halftone::cuda {
 namespace {
 
 constexpr int kSide = 16, kThreads = kSide * kSide;
-
-template <class In, class Out>
-struct Arguments {
-  Rows<const In> q, k, v;
-  Rows<Out> y;
-  const QueryTile* tiles;
-  AttentionSpec spec;
-};
 
 // Rows of `from` as f32 into shared memory, zeros beyond `rows` and beyond the head.
 template <int kDim, int kRows, class T>
@@ -52,7 +43,7 @@ constexpr size_t shared_bytes() {
 }
 
 template <int kDim, int R, class In, class Out>
-__global__ void __launch_bounds__(kThreads) attend_exactly(Arguments<In, Out> a) {
+__global__ void __launch_bounds__(kThreads) attend_exactly(AttentionArguments<In, Out> a) {
   constexpr int kRows = kSide * R, kStride = kDim + 1, kColumns = kDim / kSide;
   extern __shared__ float shared[];
   float* q_tile = shared;
@@ -157,27 +148,17 @@ int exact_attention_tile(const Context& context, const AttentionSpec& spec) {
 }
 
 void exact_attention(Context& context, const AttentionCall& call) {
-  const Operation operation{"attention", {call.q.rows, call.spec.heads, call.spec.head_dim}};
   assert(call.q.dtype == call.k.dtype && call.k.dtype == call.v.dtype);
   with_activation_type(call.q.dtype, [&](auto in) {
     with_activation_type(call.y.dtype, [&](auto out) {
       using In = typename decltype(in)::Type;
       using Out = typename decltype(out)::Type;
-      const Arguments<In, Out> arguments = {rows_of<In>(call.q), rows_of<In>(call.k),
-                                            rows_of<In>(call.v), rows_of<Out>(call.y),
-                                            call.tiles,          call.spec};
       with_tile(context, call.spec.head_dim, [&]<int kDim, int R>() {
-        constexpr size_t bytes = shared_bytes<kDim, R>();
-        const auto kernel = attend_exactly<kDim, R, In, Out>;
-        check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                   static_cast<int>(bytes)),
-              operation);
-        kernel<<<static_cast<unsigned>(call.tile_count * call.spec.heads), kThreads, bytes,
-                 context.compute()>>>(arguments);
+        launch_attention<In, Out>(context, call, {kThreads, shared_bytes<kDim, R>()},
+                                  attend_exactly<kDim, R, In, Out>);
       });
     });
   });
-  check_launch(operation);
 }
 
 }  // namespace halftone::cuda

@@ -2,7 +2,6 @@
 // after FlashAttention-2 (arXiv 2307.08691): four warps serve 16 or 32 queries each; keys and
 // values go by in tiles, the next one loading (cp.async) while this one is multiplied (mma.sync
 // m16n8k16).
-#include "backend/cuda/attention_kernels.h"
 #include "backend/cuda/attention_softmax.cuh"
 
 namespace halftone::cuda {
@@ -189,24 +188,13 @@ int tensor_core_attention_tile(const AttentionSpec& spec) {
 }
 
 void tensor_core_attention(Context& context, const AttentionCall& call) {
-  const Operation operation{"attention", {call.q.rows, call.spec.heads, call.spec.head_dim}};
-  using In = __nv_bfloat16;
   with_activation_type(call.y.dtype, [&](auto out) {
     using Out = typename decltype(out)::Type;
-    const TensorCoreArguments<Out> arguments = {rows_of<In>(call.q), rows_of<In>(call.k),
-                                                rows_of<In>(call.v), rows_of<Out>(call.y),
-                                                call.tiles,          call.spec};
     with_dim(call.spec.head_dim, [&]<int kDim>() {
-      constexpr size_t bytes = Tiling<kDim>::kSharedBytes;
-      const auto kernel = attend<kDim, Out>;
-      check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                 static_cast<int>(bytes)),
-            operation);
-      kernel<<<static_cast<unsigned>(call.tile_count * call.spec.heads), kThreads, bytes,
-               context.compute()>>>(arguments);
+      launch_attention<__nv_bfloat16, Out>(context, call, {kThreads, Tiling<kDim>::kSharedBytes},
+                                           attend<kDim, Out>);
     });
   });
-  check_launch(operation);
 }
 
 }  // namespace halftone::cuda

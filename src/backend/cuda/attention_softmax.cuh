@@ -5,8 +5,7 @@
 
 #include <math_constants.h>
 
-#include "backend/cuda/attention_kernels.h"
-#include "backend/cuda/elements.cuh"
+#include "backend/cuda/attention_launch.cuh"
 #include "backend/cuda/tensor_core.cuh"
 
 namespace halftone::cuda {
@@ -14,12 +13,7 @@ namespace halftone::cuda {
 inline constexpr float kLog2E = 1.44269504088896341f;
 
 template <class Out>
-struct TensorCoreArguments {
-  Rows<const __nv_bfloat16> q, k, v;
-  Rows<Out> y;
-  const QueryTile* tiles;
-  AttentionSpec spec;
-};
+using TensorCoreArguments = AttentionArguments<__nv_bfloat16, Out>;
 
 // The largest score so far and the sum of weights, of the thread's two rows of a tile.
 struct Running {

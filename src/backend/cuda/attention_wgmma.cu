@@ -1,7 +1,6 @@
 // CUDA: attention on Hopper's tensor cores, after FlashAttention-3 (arXiv 2407.08608): two
 // warpgroups serve 64 queries each; while the products with one tile's values are under way, the
 // scores of the next are softened. Tiles come by cp.async, two of keys and two of values in turns.
-#include "backend/cuda/attention_kernels.h"
 #include "backend/cuda/attention_softmax.cuh"
 #include "backend/cuda/wgmma.cuh"
 
@@ -215,24 +214,13 @@ bool hopper_attention_serves(const Context& context, const AttentionCall& call) 
 int hopper_attention_tile() { return 64 * kGroups; }
 
 void hopper_attention(Context& context, const AttentionCall& call) {
-  const Operation operation{"attention", {call.q.rows, call.spec.heads, call.spec.head_dim}};
-  using In = __nv_bfloat16;
   with_activation_type(call.y.dtype, [&](auto out) {
     using Out = typename decltype(out)::Type;
-    const TensorCoreArguments<Out> arguments = {rows_of<In>(call.q), rows_of<In>(call.k),
-                                                rows_of<In>(call.v), rows_of<Out>(call.y),
-                                                call.tiles,          call.spec};
     with_dim(call.spec.head_dim, [&]<int kDim>() {
-      constexpr size_t bytes = Tiling<kDim>::kSharedBytes;
-      const auto kernel = attend<kDim, Out>;
-      check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                 static_cast<int>(bytes)),
-            operation);
-      kernel<<<static_cast<unsigned>(call.tile_count * call.spec.heads), kThreads, bytes,
-               context.compute()>>>(arguments);
+      launch_attention<__nv_bfloat16, Out>(context, call, {kThreads, Tiling<kDim>::kSharedBytes},
+                                           attend<kDim, Out>);
     });
   });
-  check_launch(operation);
 }
 
 }  // namespace halftone::cuda
