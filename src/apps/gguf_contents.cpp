@@ -12,9 +12,6 @@
 namespace halftone {
 namespace {
 
-constexpr int64_t kGemma3LayersOf27B = 62;
-constexpr int kGemma3Pattern = 6;  // what llama.cpp takes where the file does not say
-
 // "model.Q4_1.gguf" → "model": without the ending and a type that is not this file's.
 std::string base_name(std::string name) {
   if (name.ends_with(".gguf")) name.resize(name.size() - 5);
@@ -43,7 +40,7 @@ class ContentsWriter {
     put_general(name);
     put_shape();
     put_rope();
-    if (family_.windows) put_gemma3();
+    if (family_.windows()) put_gemma3();
     warn_of_windows();
     put_tokenizer();
     for (const TensorKey& key : model_.tensors->keys())
@@ -153,7 +150,7 @@ class ContentsWriter {
 
   // llama.cpp does not read it: it takes the head's width, but for the 27B model.
   void put_scale() {
-    const bool largest = config_.layers == kGemma3LayersOf27B;
+    const bool largest = config_.layers == family_.odd_layers;
     const int64_t width = largest ? config_.hidden / config_.heads : config_.head_dim;
     const double own = 1 / std::sqrt(static_cast<double>(width));
     if (std::abs(config_.attn_scale - own) < 1e-6 * own) return;
@@ -173,11 +170,11 @@ class ContentsWriter {
         throw usage_error(
             "--format gguf: the layers with a window do not repeat, and llama.cpp "
             "wants every n-th one without");
-    if (pattern != kGemma3Pattern) put_count("attention.sliding_window_pattern", pattern);
+    if (pattern != family_.window_pattern) put_count("attention.sliding_window_pattern", pattern);
   }
 
   void warn_of_windows() const {
-    if (family_.windows) return;
+    if (family_.windows()) return;
     const bool windows = std::any_of(config_.window.begin(), config_.window.end(), [&](int window) {
       return window > 0 && window < config_.max_positions;
     });

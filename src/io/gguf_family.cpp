@@ -35,7 +35,8 @@ constexpr GgufFamily kFamilies[] = {{.architecture = "llama",
                                      .class_name = "Gemma3ForCausalLM",
                                      .norms = kGemma3Norms,
                                      .gain_offset = 1,
-                                     .windows = true}};
+                                     .window_pattern = 6,
+                                     .odd_layers = 62}};
 
 }  // namespace
 

@@ -2,6 +2,7 @@
 // of families to say: ArchSpec::gguf (model/arch_table.h) names a row of this one.
 #pragma once
 
+#include <cstdint>
 #include <span>
 #include <string_view>
 
@@ -21,9 +22,12 @@ struct GgufFamily {
   // Neighbouring elements of a head are rotated, so rows of q and k are interleaved in the file.
   bool interleaved = false;
   float gain_offset = 0;  // that the file's gains of norms have more
-  // Some layers see a window only; what comes with that in gemma3: a rope of their own, soft caps,
-  // a scale of q·k.
-  bool windows = false;
+  // Every so many-th layer sees all positions, the others a window, where the file does not say
+  // which; 0: all see all. What comes with windows in gemma3: a rope of their own, soft caps, a
+  // scale of q·k, which is of the head's width but in the model of `odd_layers` layers.
+  int window_pattern = 0;
+  int64_t odd_layers = 0;
+  bool windows() const { return window_pattern > 0; }
   bool denies_windows = false;  // config.json says that there are none
   // Whether these stand in the file, config.json says.
   bool attention_bias = false, mlp_bias = false;

@@ -18,8 +18,6 @@ namespace halftone {
 namespace {
 
 constexpr int64_t kMost = int64_t{1} << 31;
-constexpr int kGemma3Pattern = 6;           // every sixth layer sees all positions
-constexpr int64_t kGemma3LayersOf27B = 62;  // the one size whose attention scale differs
 
 // The keys of one file while its config.json is written.
 class ConfigWriter {
@@ -174,7 +172,7 @@ class ConfigWriter {
   }
 
   void write_family() {
-    if (family_.windows) {
+    if (family_.windows()) {
       write_gemma3();
       return;
     }
@@ -193,7 +191,7 @@ class ConfigWriter {
       config_["query_pre_attn_scalar"] = 1 / (*scale * *scale);
     } else {
       config_["query_pre_attn_scalar"] =
-          layers_ == kGemma3LayersOf27B ? std::max<int64_t>(1, hidden_ / heads_) : head_dim_;
+          layers_ == family_.odd_layers ? std::max<int64_t>(1, hidden_ / heads_) : head_dim_;
     }
     config_["rope_local_base_freq"] =
         keys_.number(key("rope.freq_base_swa"), 1, 1e12).value_or(10000);
@@ -222,7 +220,8 @@ class ConfigWriter {
                         flags->size(), layers_);
       }
       const int64_t pattern =
-          flags != nullptr ? 0 : keys_.integer(pattern_key, 1, 4096).value_or(kGemma3Pattern);
+          flags != nullptr ? 0
+                           : keys_.integer(pattern_key, 1, 4096).value_or(family_.window_pattern);
       for (size_t i = 0; i < windowed.size(); ++i) {
         windowed[i] =
             flags != nullptr ? (*flags)[i] != 0 : (static_cast<int64_t>(i) + 1) % pattern != 0;
