@@ -174,7 +174,8 @@ void Bench::write_model(int64_t layers) {
   spdlog::info("Model     {} of {} layers of {}, {}, written to {} and removed at the end", layers,
                result_.layers, options_.shape, human_bytes(synthetic_bytes(config)), folder_);
   write_synthetic_model(config, model, backend_.host_threads(), options_.quantize.quiet);
-  if (options_.quantize.format == "gguf") write_synthetic_tokenizer(config, model);
+  if (find_format(options_.quantize.format).self_contained)
+    write_synthetic_tokenizer(config, model);
 }
 
 QuantizeOutcome Bench::quantize_model(Profile& profile) {
