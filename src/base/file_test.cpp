@@ -8,6 +8,7 @@
 
 #include <filesystem>
 
+#include "base/caught_error.h"
 #include "base/error.h"
 #include "base/file_descriptor.h"
 #include "base/mmap.h"
@@ -18,17 +19,6 @@ namespace halftone {
 namespace {
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
-
-template <class Call>
-Error caught(Call call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    return error;
-  }
-  ADD_FAILURE() << "expected an Error";
-  return Error(Exit::done, "");
-}
 
 TEST(File, WritesWholeAndReadsBack) {
   const TemporaryDirectory place;

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <filesystem>
 
+#include "base/caught_error.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/half.h"
@@ -76,18 +77,6 @@ void write_model(const std::string& directory, const std::string& type = "F32",
   writer.write("i", bytes_of(std::vector<int32_t>{5, 6}));
   writer.finish();
   write_file_atomically(directory + "/config.json", R"({"model_type": "llama"})");
-}
-
-template <class Call>
-Error caught(Call call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos);
-    return error;
-  }
-  ADD_FAILURE() << "expected an Error";
-  return Error(Exit::done, "");
 }
 
 TEST(Checkpoint, WorkedExample) {

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <filesystem>
 
+#include "base/caught_error.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -26,18 +27,6 @@ std::vector<std::byte> payload(size_t size, uint64_t seed) {
   Rng rng(seed);
   for (std::byte& byte : bytes) byte = static_cast<std::byte>(rng.next());
   return bytes;
-}
-
-template <class Call>
-Error caught(Call call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos);
-    return error;
-  }
-  ADD_FAILURE() << "expected an Error";
-  return Error(Exit::done, "");
 }
 
 bool contains(const Error& error, const std::string& part) {

@@ -19,20 +19,8 @@ namespace {
 
 using testing::IsEmpty;
 
-// Roughly: standard deviation 1.
-float normal(Rng& rng) {
-  double sum = -6;
-  for (int i = 0; i < 12; ++i) sum += rng.uniform();
-  return static_cast<float>(sum);
-}
-
 class Awq : public BackendFixture {
  protected:
-  Tensor on_device(const std::vector<float>& values, int64_t rows, int64_t cols) {
-    Tensor tensor = backend_->allocate(rows, cols, DType::f32);
-    backend_->upload({values.data(), rows, cols, cols, DType::f32, Place::host}, tensor);
-    return tensor;
-  }
   Factor factor_of(ConstView tokens) {
     Hessian hessian(*backend_, tokens.cols);
     hessian.accumulate(tokens);
@@ -74,10 +62,10 @@ TEST_P(Awq, LossIsThatOfRounding) {
   std::vector<float> x(300 * kInputs), first(kRows * kInputs), second(kRows * kInputs);
   for (size_t i = 0; i < x.size(); ++i) {
     const auto channel = i % kInputs;
-    x[i] = channel == 7 ? 0 : normal(rng) * (channel % 9 == 0 ? 20.0f : 0.5f);
+    x[i] = channel == 7 ? 0 : roughly_normal(rng) * (channel % 9 == 0 ? 20.0f : 0.5f);
   }
-  for (float& value : first) value = normal(rng);
-  for (float& value : second) value = normal(rng);
+  for (float& value : first) value = roughly_normal(rng);
+  for (float& value : second) value = roughly_normal(rng);
   const Factor factor = factor_of(on_device(x, 300, kInputs));
   const Tensor a = on_device(first, kRows, kInputs), b = on_device(second, kRows, kInputs);
   const SampledLinear linears[] = {{.rows = a, .rows_each = 3, .fit = fit(4, 32)},

@@ -17,20 +17,8 @@ namespace {
 
 using testing::ElementsAre;
 
-// Roughly: standard deviation 1.
-float normal(Rng& rng) {
-  double sum = -6;
-  for (int i = 0; i < 12; ++i) sum += rng.uniform();
-  return static_cast<float>(sum);
-}
-
 class Clip : public BackendFixture {
  protected:
-  Tensor on_device(const std::vector<float>& values, int64_t rows, int64_t cols) {
-    Tensor tensor = backend_->allocate(rows, cols, DType::f32);
-    backend_->upload({values.data(), rows, cols, cols, DType::f32, Place::host}, tensor);
-    return tensor;
-  }
   Hessian hessian_of(ConstView tokens) {
     Hessian hessian(*backend_, tokens.cols);
     hessian.accumulate(tokens);
@@ -65,12 +53,12 @@ TEST_P(Clip, EveryGroupHasTheLeastLoss) {
   Rng rng(6);
   std::vector<float> x(kTokens * kInputs), values(kRows * kInputs);
   for (int64_t token = 0; token < kTokens; ++token) {
-    const float common = normal(rng);
+    const float common = roughly_normal(rng);
     for (int64_t i = 0; i < kInputs; ++i)
       x[static_cast<size_t>(token * kInputs + i)] =
-          (common + normal(rng)) * (i % 5 == 0 ? 4.0f : 0.3f);
+          (common + roughly_normal(rng)) * (i % 5 == 0 ? 4.0f : 0.3f);
   }
-  for (float& value : values) value = std::pow(normal(rng), 3.0f);
+  for (float& value : values) value = std::pow(roughly_normal(rng), 3.0f);
   const Tensor tokens = on_device(x, kTokens, kInputs), weight = on_device(values, kRows, kInputs);
   for (const bool symmetric : {true, false}) {
     const Grid grid{4, kWidth, symmetric, ScaleStore::f16};
