@@ -145,6 +145,7 @@ class Bench {
   void note_seconds(const QuantizeOutcome& outcome, const Profile& profile);
   void note_tasks(const QuantizeOutcome& outcome, const Profile& profile);
   void note_stages(const Profile& profile, const Plan& plan, int64_t layers);
+  void note_loss(const Profile& profile);
   void note_journal(const QuantizeOutcome& outcome, const Profile& profile);
   void note_hidden(bool behind);
 
@@ -258,7 +259,7 @@ void Bench::note_tasks(const QuantizeOutcome& outcome, const Profile& profile) {
   const Task tasks[] = {
       {"hash the model", {"fingerprint"}, model / part},
       {"embed", {"embed"}, 1},
-      {"held-out loss", {"held-out loss", "head"}, 1},
+      {"held-out loss", {"held-out loss", "head", "score"}, 1},
       {"write tables", {"write tables"}, 1},
       // Beside a device, all but the last layers are written and run again by then.
       {"write", {"write"}, beside ? 1 : (written + packed * (layers / measured - 1)) / written},
@@ -298,6 +299,14 @@ void Bench::note_stages(const Profile& profile, const Plan& plan, int64_t layers
     if (ceiling > 0 && work > 0) stage.of_ceiling = work / stage.seconds / ceiling;
     result_.stages.push_back(std::move(stage));
   }
+}
+
+void Bench::note_loss(const Profile& profile) {
+  const ProfileRow head = sum_of(profile, {"head"}), score = sum_of(profile, {"score"});
+  result_.loss = {.head_seconds = head.seconds,
+                  .score_seconds = score.seconds,
+                  .operations = head.operations,
+                  .bytes = score.bytes};
 }
 
 // Threads of their own keep finished stages, and write them.
@@ -367,8 +376,10 @@ BenchQuantizeResult Bench::run() {
     Profile settled([this] { backend_.synchronize(); });
     const QuantizeOutcome again = quantize_model(settled);
     note_stages(settled, again.plan, layers);
+    note_loss(settled);
   } else {
     note_stages(plain, outcome.plan, result_.layers_measured);
+    note_loss(plain);
   }
   note_journal(outcome, plain);
   note_hidden(behind);

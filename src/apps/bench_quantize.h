@@ -35,6 +35,14 @@ struct BenchStage {
   std::optional<double> hidden;      // share of its seconds in which other work went on
 };
 
+// What the loss on held-out windows is made of, and how near the machine's best it comes: products
+// with the head, and log-softmax, KL and top 1 in one pass over the logits.
+struct BenchLoss {
+  double head_seconds = 0, score_seconds = 0;
+  double operations = 0;  // of the head
+  double bytes = 0;       // of logits, read once
+};
+
 // What is done once, whatever the layers take.
 struct BenchTask {
   std::string name;
@@ -48,6 +56,7 @@ struct BenchQuantizeResult {
   std::string samples_text;  // "128 windows of 2,048 tokens"
   std::vector<BenchStage> stages;
   std::vector<BenchTask> tasks;
+  BenchLoss loss;
   double everything_else = 0;    // seconds a layer
   double seconds_per_layer = 0;  // median, the first apart where there are more
   double seconds_measured = 0;   // the run of layers_measured

@@ -39,6 +39,29 @@ std::string seconds_with_error(const BenchQuantizeResult& result) {
   return text + ")";
 }
 
+// Of work at a ceiling; none where either was not measured.
+std::optional<double> share_of(double work, double seconds, double ceiling) {
+  if (work == 0 || seconds == 0 || ceiling == 0) return std::nullopt;
+  return work / seconds / ceiling;
+}
+
+std::optional<double> head_share(const BenchQuantizeResult& result) {
+  return share_of(result.loss.operations, result.loss.head_seconds, result.ceilings.products);
+}
+
+std::optional<double> score_share(const BenchQuantizeResult& result) {
+  return share_of(result.loss.bytes, result.loss.score_seconds, result.ceilings.copy);
+}
+
+std::string loss_line(const BenchQuantizeResult& result) {
+  const BenchLoss& loss = result.loss;
+  const std::optional<double> head = head_share(result), score = score_share(result);
+  if (!head || !score) return {};
+  return fmt::format("loss: head {}, {} of products; softmax, KL and top 1 {}, {} of copies\n",
+                     operation_rate(loss.operations / loss.head_seconds), percent(head),
+                     byte_rate(loss.bytes / loss.score_seconds), percent(score));
+}
+
 }  // namespace
 
 std::string bench_table(const BenchQuantizeResult& result) {
@@ -53,6 +76,7 @@ std::string bench_table(const BenchQuantizeResult& result) {
                       count_text(result.layers, "layer"));
   for (const BenchTask& task : result.tasks)
     text += fmt::format("{:<22}{:>8.3f}   {:.2f} s\n", task.name, task.seconds, task.seconds_all);
+  text += loss_line(result);
   text += fmt::format("\n{}: {}; ", count_text(result.layers, "layer"), seconds_with_error(result));
   if (result.device_bytes > 0) text += fmt::format("device {}, ", human_bytes(result.device_bytes));
   text += fmt::format("host {}\n", human_bytes(result.host_bytes));
@@ -103,6 +127,13 @@ Json to_json(const BenchQuantizeResult& result) {
           {"host_memory_bytes", result.host_bytes},
           {"stages", std::move(stages)},
           {"once", std::move(tasks)},
+          {"loss",
+           {{"head_seconds", result.loss.head_seconds},
+            {"head_operations", result.loss.operations},
+            {"head_of_ceiling", maybe(head_share(result))},
+            {"score_seconds", result.loss.score_seconds},
+            {"score_bytes", result.loss.bytes},
+            {"score_of_ceiling", maybe(score_share(result))}}},
           {"ceilings",
            {{"type", name_of(ceilings.product_type)},
             {"gflops", ceilings.products / 1e9},

@@ -123,6 +123,26 @@ TEST(BenchQuantize, CountsWhatAStageDoes) {
   EXPECT_GT(*stage->of_ceiling, 0);
 }
 
+// By the network and by its original; every position but each window's last has a next token.
+TEST(BenchQuantize, CountsTheLoss) {
+  const TemporaryDirectory folder;
+  const auto backend = make_backend("cpu", {.threads = 2});
+  BenchQuantizeOptions options = tiny_options(folder.path());
+  options.layers = 1;
+  const BenchQuantizeResult result = bench_quantize(*backend, options);
+  const Json config = read_json_file(options.shape + "/config.json");
+  const double hidden = config["hidden_size"], vocab = config["vocab_size"];
+  const auto scored = static_cast<double>(wanted_held_out(2) * (32 - 1));
+  EXPECT_DOUBLE_EQ(result.loss.operations, 2 * scored * 2 * hidden * vocab);
+  EXPECT_DOUBLE_EQ(result.loss.bytes, 2 * scored * vocab * 4);
+  EXPECT_GT(result.loss.head_seconds, 0);
+  EXPECT_GT(result.loss.score_seconds, 0);
+  EXPECT_THAT(bench_table(result), HasSubstr("loss: head "));
+  const Json loss = to_json(result)["loss"];
+  EXPECT_GT(loss["head_of_ceiling"], 0);
+  EXPECT_GT(loss["score_of_ceiling"], 0);
+}
+
 // Lengths as conversations have them: not one window's, and counted as they are.
 TEST(BenchQuantize, UnevenSequences) {
   const TemporaryDirectory folder;

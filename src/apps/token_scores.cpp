@@ -112,8 +112,14 @@ void score_rows(const ScoredModel& model, const ScoredModel& base, std::span<con
     }
     start = Clock::now();
     const View tile_scores = on_device.view().rows_of(0, n);
-    backend.score(tile_logits.cols_of(0, common), base_tile,
-                  targets.subspan(static_cast<size_t>(begin), static_cast<size_t>(n)), tile_scores);
+    {
+      const ConstView read = tile_logits.cols_of(0, common);
+      const ProfileScope scope(model.forward->profile(), "score", 0,
+                               static_cast<double>(read.bytes() + base_tile.bytes()));
+      backend.score(read, base_tile,
+                    targets.subspan(static_cast<size_t>(begin), static_cast<size_t>(n)),
+                    tile_scores);
+    }
     backend.download(tile_scores, on_host.view().rows_of(0, n));
     add_seconds(model, start);
     for (int64_t i = 0; i < n; ++i) {

@@ -43,6 +43,7 @@ class Forward {
   void release_scratch();
   // Counts seconds and operations from now on; may be null.
   void set_profile(Profile* profile) { profile_ = profile; }
+  Profile* profile() const { return profile_; }
 
   Backend& backend() const { return backend_; }
   const ModelConfig& config() const { return config_; }
