@@ -7,6 +7,7 @@
 #include <filesystem>
 
 #include "apps/bench_workdir.h"
+#include "apps/calibration.h"
 #include "apps/model_shapes.h"
 #include "apps/synthetic_model.h"
 #include "base/error.h"

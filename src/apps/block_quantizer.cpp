@@ -1,15 +1,18 @@
-// Each linear is forwarded once a window: the pass that runs a stage's quantized linears also fills
-// the Hessian of the stage after it.
+// Each linear is forwarded once a window: where the inputs are those of the quantized network, the
+// pass that runs a stage's quantized linears also fills the Hessian of the stage after it; where
+// they are the original's, one pass through its block fills the Hessians of all stages.
 #include "apps/block_quantizer.h"
 
+#include <array>
 #include <chrono>
 #include <optional>
 #include <set>
+#include <utility>
 
+#include "apps/held_out_pass.h"
 #include "apps/linear_solver.h"
 #include "apps/loud_channels.h"
 #include "apps/stage_saver.h"
-#include "apps/token_scores.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/interrupt.h"
@@ -38,8 +41,16 @@ class BlockQuantizer {
   bool needs_hessian(const StagePlan& stage) const;
   bool in_journal(const StageId& id) const { return resumable_.contains(record_name(id)); }
   int64_t layers() const { return in_.layers > 0 ? in_.layers : config_.layers; }
+  // Whether the inputs are those of the original network.
+  bool of_original() const {
+    return in_.plan.method->needs_hessian && in_.plan.solver.inputs == CalibrationInputs::original;
+  }
+  void accumulate(ConstView x, Hessian& hessian) const;
   // Brings every window to the input of `stage`, through the linears of `done`.
   std::optional<Hessian> approach(const StageId* done, const StagePlan& stage);
+  // Brings every window through the original block; the Hessians that stages need.
+  using Hessians = std::array<std::optional<Hessian>, kStages>;
+  Hessians pass_original(int layer, const std::vector<StagePlan>& stages);
   void finish_stage(const StagePlan& stage, std::optional<Hessian> hessian);
   SolvedStage solve(const StagePlan& stage, std::optional<Hessian> hessian);
   StageRecord solve_and_save(const StagePlan& stage, std::optional<Hessian> hessian);
@@ -50,16 +61,18 @@ class BlockQuantizer {
   void load(const TensorKey& key, int64_t row_begin, View rows);
   // Whether something runs through its quantized linears.
   bool runs_on(const StageId& id) const { return id != kHeadStage || held_out_.count() > 0; }
+  void quantize_by_stages(int layer);
+  void quantize_by_original(int layer);
   void quantize_layer(int layer);
   void quantize_head();
   std::vector<TensorKey> linears_of(int layer) const;
   void report(const StageRecord& record, bool resumed);
   void run_held_out(int layer);
-  HeldOutLoss measure_loss();
-  // Of the whole work.
+  // Of the whole work, counted in stages.
   double stages() const { return static_cast<double>(layers() * kStages + head_rows()); }
   int64_t head_rows() const { return head_stage().rows.empty() ? 0 : 1; }
-  void step(const StageId& id, double within);
+  double done_with(const StageId& id) const;
+  void step(const StageId& id, double done);
 
   const BlockQuantizerInput& in_;
   Profile* profile_;
@@ -69,7 +82,8 @@ class BlockQuantizer {
   OverlayProvider quantized_;
   Forward dense_forward_, forward_;
   ActivationBudget budget_;
-  WindowStream samples_, held_out_, held_out_dense_;
+  WindowStream samples_;
+  HeldOutPass held_out_;
   std::vector<StageRecord> finished_;
   Clock::time_point since_ = Clock::now();  // the last stage was finished
   double seconds_before_ = 0;
@@ -88,9 +102,8 @@ BlockQuantizer::BlockQuantizer(const BlockQuantizerInput& input)
       dense_forward_(input.backend, *input.model.tensors, *dense_, input.compute),
       forward_(input.backend, *input.model.tensors, quantized_, input.compute),
       budget_(input.activations),
-      samples_(forward_, input.calibration.samples, budget_),
-      held_out_(forward_, input.calibration.held_out, budget_),
-      held_out_dense_(dense_forward_, input.calibration.held_out, budget_) {
+      samples_(of_original() ? dense_forward_ : forward_, input.calibration.samples, budget_),
+      held_out_(forward_, dense_forward_, input.calibration.held_out, budget_) {
   if (input.journal) {
     for (const std::string& name : input.journal->names()) resumable_.insert(name);
     saver_.emplace(input.backend, *input.journal, input.on_kept);
@@ -118,10 +131,18 @@ BlockQuantizer::StagePlan BlockQuantizer::head_stage() const {
   return {kHeadStage, rows_of(in_.plan, kHeadStage)};
 }
 
-void BlockQuantizer::step(const StageId& id, double within) {
+void BlockQuantizer::step(const StageId& id, double done) {
   throw_if_interrupted();
+  if (in_.on_step) in_.on_step(done / stages(), id);
+}
+
+// When this stage is solved. Where the windows pass a layer before its first stage is, the work on
+// them is behind all of its stages.
+double BlockQuantizer::done_with(const StageId& id) const {
   const auto before = static_cast<double>(stages_before(id, layers()));
-  if (in_.on_step) in_.on_step((before + within) / stages(), id);
+  if (!of_original() || id == kHeadStage) return before + 1;
+  const auto rest = static_cast<double>(kStages - 1 - static_cast<int>(id.stage));
+  return before + 1 + kShareOfWindows * rest;
 }
 
 // Whether the weight that the original model multiplies with is the one that is to be quantized,
@@ -153,6 +174,12 @@ void BlockQuantizer::load(const TensorKey& key, int64_t row_begin, View rows) {
   reader_.upload(key, rows, row_begin);
 }
 
+void BlockQuantizer::accumulate(ConstView x, Hessian& hessian) const {
+  const auto n = static_cast<double>(x.cols);
+  const ProfileScope scope(profile_, "Hessians", static_cast<double>(x.rows) * n * (n + 1));
+  hessian.accumulate(x);
+}
+
 std::optional<Hessian> BlockQuantizer::approach(const StageId* done, const StagePlan& stage) {
   std::optional<Hessian> hessian;
   announce(stage);
@@ -161,14 +188,45 @@ std::optional<Hessian> BlockQuantizer::approach(const StageId* done, const Stage
   const bool weighed = hessian && in_.plan.weighs_tokens(stage.id.stage);
   for (int64_t b = 0; b < count; ++b) {
     const ConstView x = samples_.advance(b, done, stage.id, weighed);
-    if (hessian) {
-      const double n = static_cast<double>(x.cols);
-      const ProfileScope scope(profile_, "Hessians", static_cast<double>(x.rows) * n * (n + 1));
-      hessian->accumulate(x);
-    }
-    step(stage.id, kShareOfWindows * static_cast<double>(b + 1) / static_cast<double>(count));
+    if (hessian) accumulate(x, *hessian);
+    step(stage.id, static_cast<double>(stages_before(stage.id, layers())) +
+                       kShareOfWindows * static_cast<double>(b + 1) / static_cast<double>(count));
   }
   return hessian;
+}
+
+BlockQuantizer::Hessians BlockQuantizer::pass_original(int layer,
+                                                       const std::vector<StagePlan>& stages) {
+  Hessians hessians;
+  for (const StagePlan& stage : stages)
+    if (needs_hessian(stage))
+      hessians[static_cast<size_t>(stage.id.stage)].emplace(
+          in_.backend, dense_forward_.input_width(stage.id.stage));
+  dense_->prefetch(linears_of(layer));
+  Tensor weighed;
+  const StageTap tap = [&](const StageId& id, ConstView residual, ConstView x) {
+    std::optional<Hessian>& hessian = hessians[static_cast<size_t>(id.stage)];
+    if (!hessian) return;
+    if (!in_.plan.weighs_tokens(id.stage)) return accumulate(x, *hessian);
+    if (weighed.rows() < x.rows)  // the first batch has the most tokens
+      weighed = in_.backend.allocate(x.rows, x.cols, x.dtype);
+    const View rows = weighed.view().rows_of(0, x.rows);
+    dense_forward_.weighed_input(id, residual, rows);
+    accumulate(rows, *hessian);
+  };
+  const int64_t count = samples_.count();
+  const StageId first{.layer = layer, .stage = Stage::attn_in};
+  const auto before = static_cast<double>(stages_before(first, layers()));
+  for (int64_t b = 0; b < count; ++b) {
+    samples_.run_block(b, layer, tap);
+    step(first, before + kStages * kShareOfWindows * static_cast<double>(b + 1) /
+                             static_cast<double>(count));
+  }
+  samples_.release_scratch();
+  dense_forward_.release_scratch();
+  // The solver takes them from where they came ahead, or from the file.
+  if (in_.backend.place() == Place::host || !in_.load_ahead) dense_->release_layer(layer);
+  return hessians;
 }
 
 // While the Hessian is there.
@@ -257,9 +315,9 @@ StageRecord BlockQuantizer::read_finished(const StagePlan& stage) {
 }
 
 void BlockQuantizer::report(const StageRecord& record, bool resumed) {
-  const auto at = static_cast<double>(stages_before(record.id, layers()) + 1);
+  const double at = done_with(record.id) / stages();
   for (const FinishedLinear& linear : record.linears)
-    if (in_.on_linear) in_.on_linear(linear, at / stages(), resumed);
+    if (in_.on_linear) in_.on_linear(linear, at, resumed);
 }
 
 void BlockQuantizer::finish_stage(const StagePlan& stage, std::optional<Hessian> hessian) {
@@ -283,51 +341,17 @@ std::vector<TensorKey> BlockQuantizer::linears_of(int layer) const {
 }
 
 void BlockQuantizer::run_held_out(int layer) {
-  if (held_out_.count() > 0) dense_->prefetch(linears_of(layer));
-  for (int64_t b = 0; b < held_out_.count(); ++b) {
-    throw_if_interrupted();
-    held_out_.run_block(b, layer);
-  }
-  if (profile_ && held_out_dense_.count() > 0)  // which loads the original weights again
+  if (held_out_.count() == 0) return;
+  dense_->prefetch(linears_of(layer));
+  if (profile_)  // the original weights are loaded again
     for (const PlanRow& row : in_.plan.rows)
       if (row.key.layer == layer && !shares_dense(row.key))
         profile_->add("load weights",
                       {.bytes = static_cast<double>(in_.model.tensors->stored(row.key).bytes)});
-  // A block at once takes all of a block's temporary matrices: nobody else's at the same time.
-  forward_.release_scratch();
-  for (int64_t b = 0; b < held_out_dense_.count(); ++b) {
-    throw_if_interrupted();
-    held_out_dense_.run_block(b, layer);
-  }
-  dense_forward_.release_scratch();
-  held_out_.release_scratch();
-  held_out_dense_.release_scratch();
+  held_out_.run(layer);
 }
 
-HeldOutLoss BlockQuantizer::measure_loss() {
-  const Windows& windows = in_.calibration.held_out;
-  if (windows.count() == 0) return {};
-  const ProfileScope scope(profile_, "held-out loss");
-  TokenScores scores;
-  for (int64_t b = 0; b < held_out_.count(); ++b) {
-    throw_if_interrupted();
-    const Batch batch = held_out_.batch(b);
-    std::vector<int64_t> rows;
-    std::vector<int32_t> targets;
-    for (int64_t row = 0; row + 1 < batch.tokens(); ++row) {
-      const auto next = static_cast<size_t>(row) + 1;
-      if (batch.positions[next] == 0) continue;  // of another window
-      rows.push_back(row);
-      targets.push_back(batch.ids[next]);
-    }
-    score_rows({.forward = &forward_, .residual = held_out_.residual(b)},
-               {.forward = &dense_forward_, .residual = held_out_dense_.residual(b)}, rows, targets,
-               scores);
-  }
-  return held_out_loss(scores, windows, "quantized");
-}
-
-void BlockQuantizer::quantize_layer(int layer) {
+void BlockQuantizer::quantize_by_stages(int layer) {
   std::optional<StageId> done;
   for (const StagePlan& stage : stages_of(layer)) {
     if (in_.on_stage) in_.on_stage(stage.id, false);
@@ -340,6 +364,20 @@ void BlockQuantizer::quantize_layer(int layer) {
     throw_if_interrupted();
     samples_.finish_block(b, *done);
   }
+}
+
+void BlockQuantizer::quantize_by_original(int layer) {
+  const std::vector<StagePlan> stages = stages_of(layer);
+  // What runs beside the longest pass over the windows runs beside the only one.
+  if (in_.on_stage) in_.on_stage(stages.back().id, false);
+  Hessians hessians = pass_original(layer, stages);
+  if (in_.on_stage) in_.on_stage(stages.back().id, true);
+  for (const StagePlan& stage : stages)
+    finish_stage(stage, std::move(hessians[static_cast<size_t>(stage.id.stage)]));
+}
+
+void BlockQuantizer::quantize_layer(int layer) {
+  of_original() ? quantize_by_original(layer) : quantize_by_stages(layer);
   run_held_out(layer);
   quantized_.clear(layer);
   dense_->release_layer(layer);
@@ -370,7 +408,7 @@ BlockQuantizerResult BlockQuantizer::run() {
     saver_->finish();
   }
   return {.stages = std::move(finished_),
-          .loss = in_.measure_loss ? measure_loss() : HeldOutLoss(),
+          .loss = in_.measure_loss ? held_out_.measure(profile_) : HeldOutLoss(),
           .saving_seconds = saver_ ? saver_->seconds() : 0,
           .seconds_before = seconds_before_};
 }

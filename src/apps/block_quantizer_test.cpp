@@ -43,6 +43,8 @@ class BlockQuantizerTest : public ::testing::Test {
     return linears;
   }
 
+  void goes_on_from_any_stage();
+
   TestModelFolder folder_;
   OpenedModel model_ = folder_.open();
   Tokenizer tokenizer_ = Tokenizer::load(model_.checkpoint->metadata());
@@ -96,8 +98,38 @@ TEST_F(BlockQuantizerTest, TokensWeighInTheLinearsBehindANorm) {
   EXPECT_NEAR(weighed[out], alike[out], 0.05 * alike[out]);  // through other codes of v
 }
 
+// However coarse what lies before is, and not so where the quantized network's are asked for.
+TEST_F(BlockQuantizerTest, TheOriginalsInputsKnowNothingOfCodes) {
+  const auto rms_of_inputs = [&](int bits, CalibrationInputs inputs) {
+    for (PlanRow& row : plan_.rows) row.grid.bits = bits;
+    plan_.solver.fit.grid.bits = bits;
+    plan_.solver.inputs = inputs;
+    std::vector<double> rms;
+    for (const StageRecord& stage : quantize_blocks(input(nullptr)).stages)
+      rms.push_back(stage.loudest.front().rms);
+    return rms;
+  };
+  const std::vector<double> fine = rms_of_inputs(8, CalibrationInputs::original),
+                            coarse = rms_of_inputs(2, CalibrationInputs::original);
+  ASSERT_EQ(fine.size(), 2u * kStages);
+  EXPECT_EQ(fine, coarse);
+  const std::vector<double> followed = rms_of_inputs(2, CalibrationInputs::quantized);
+  EXPECT_EQ(followed[0], fine[0]);  // of what nothing lies before
+  for (size_t s = 1; s < followed.size(); ++s) EXPECT_NE(followed[s], fine[s]) << s;
+  // Stored for the next pass in bf16, else the same while all weights are fine.
+  const std::vector<double> nearly = rms_of_inputs(8, CalibrationInputs::quantized);
+  for (size_t s = 0; s < nearly.size(); ++s) EXPECT_NEAR(nearly[s], fine[s], 0.02 * fine[s]) << s;
+}
+
+TEST_F(BlockQuantizerTest, GoesOnFromAnyStageOfTheOriginalsInputs) {
+  plan_.solver.inputs = CalibrationInputs::original;
+  goes_on_from_any_stage();
+}
+
 // From every place where a run could have been stopped.
-TEST_F(BlockQuantizerTest, GoesOnFromAnyStageToTheSameMatrices) {
+TEST_F(BlockQuantizerTest, GoesOnFromAnyStageToTheSameMatrices) { goes_on_from_any_stage(); }
+
+void BlockQuantizerTest::goes_on_from_any_stage() {
   Journal whole = journal("whole");
   const BlockQuantizerResult undisturbed = quantize_blocks(input(&whole));
   const std::vector<FinishedLinear> expected = linears_in(whole);

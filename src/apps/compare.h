@@ -33,11 +33,12 @@ struct CompareOptions {
 
 // A row of the table.
 struct CompareRow {
-  std::string method, calibration, dynamic;        // the files' names; empty: none
-  std::string gguf_type;                           // the mix; empty: another format
-  int bits = 0;                                    // of most weights
-  int64_t group_size = 0, samples = 0;             // samples 0: none were looked at
-  std::string scale_search, order, token_weights;  // the steps that were taken; empty: none
+  std::string method, calibration, dynamic;  // the files' names; empty: none
+  std::string gguf_type;                     // the mix; empty: another format
+  int bits = 0;                              // of most weights
+  int64_t group_size = 0, samples = 0;       // samples 0: none were looked at
+  // The steps that were taken; empty: none.
+  std::string scale_search, order, token_weights, calib_inputs;
   Evaluation evaluation;
   // Of the quantization, as it would take by itself, what was shared included; 0: the model was
   // there already.

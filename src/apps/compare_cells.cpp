@@ -31,6 +31,7 @@ void leave_out_what_is_not_looked_at(QuantizeOptions& options) {
     options.group_size = QuantizeOptions().group_size;
   if (method.needs_hessian) return;
   options.token_weights.clear();
+  options.calib_inputs.clear();
   if (options.scale_search == "clip" || options.scale_search == "importance")
     options.scale_search.clear();
 }
@@ -73,6 +74,7 @@ void note_steps(const QuantizeOptions& options, CompareRow& row) {
   row.scale_search = options.scale_search;
   row.order = options.order;
   row.token_weights = options.token_weights;
+  row.calib_inputs = options.calib_inputs;
 }
 
 // A file's name, a path or rules as part of a directory's name.
@@ -144,7 +146,7 @@ class CellPlanner {
     if (!dynamic.empty()) options.dynamic.push_back(dynamic);
     leave_out_what_is_not_looked_at(options);
     QuantizeOptions usual = options;
-    usual.order = usual.token_weights = usual.scale_search = "";
+    usual.order = usual.token_weights = usual.calib_inputs = usual.scale_search = "";
     choose_cell_steps(usual);
     choose_cell_steps(options);
     settle(options, backend_);
@@ -192,6 +194,7 @@ std::string directory_of(const CompareRow& row, const CompareRow& usual) {
   };
   add_step("order", row.order, usual.order);
   add_step("tokens", row.token_weights, usual.token_weights);
+  add_step("inputs", row.calib_inputs, usual.calib_inputs);
   add_step("search", row.scale_search, usual.scale_search);
   for (const std::string& label : {row.calibration, row.dynamic})
     if (!label.empty()) name += "-" + part_of_name(label);
@@ -213,6 +216,7 @@ std::string settings_text(const QuantizeOptions& options) {
   if (options.damping != usual.damping) texts.push_back(fmt::format("--damp {}", options.damping));
   add("--order", options.order);
   add("--token-weights", options.token_weights);
+  add("--calib-inputs", options.calib_inputs);
   add("--scale-search", options.scale_search);
   return fmt::format("{}", fmt::join(texts, ", "));
 }

@@ -126,7 +126,8 @@ Json to_json(const Comparison& comparison) {
     if (!row.dynamic.empty()) cell["dynamic"] = row.dynamic;
     for (const auto& [name, step] :
          {std::pair("scale_search", row.scale_search), std::pair("order", row.order),
-          std::pair("token_weights", row.token_weights)})
+          std::pair("token_weights", row.token_weights),
+          std::pair("calib_inputs", row.calib_inputs)})
       if (!step.empty()) cell[name] = step;
     cell["quantize_seconds"] = row.seconds;
     cell["quantize_peak_memory_bytes"] = row.peak_memory_bytes;

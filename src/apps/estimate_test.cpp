@@ -65,13 +65,30 @@ class EstimateTest : public ::testing::Test {
 // What is not the program's own share: neither exceeded nor far above. On a model this small tiles
 // of fixed size are most of it.
 TEST_F(EstimateTest, IsNotBelowWhatIsAllocated) {
-  for (const DType compute : {DType::f32, DType::bf16}) {
-    SCOPED_TRACE(name_of(compute));
-    const Figures figures = of_cpu(304, compute);
-    EXPECT_GE(figures.estimate.memory_bytes - figures.outside, figures.peak);
-    EXPECT_LE(figures.estimate.memory_bytes - figures.outside, figures.peak + (8 << 20));
-    EXPECT_FALSE(figures.estimate.spills());
-  }
+  for (const DType compute : {DType::f32, DType::bf16})
+    for (const char* inputs : {"quantized", "original"}) {
+      SCOPED_TRACE(fmt::format("{} {}", name_of(compute), inputs));
+      options_.calib_inputs = inputs;
+      const Figures figures = of_cpu(304, compute);
+      EXPECT_GE(figures.estimate.memory_bytes - figures.outside, figures.peak);
+      EXPECT_LE(figures.estimate.memory_bytes - figures.outside, figures.peak + (8 << 20));
+      EXPECT_FALSE(figures.estimate.spills());
+    }
+}
+
+// Inputs of the original's linears are looked at as they pass.
+TEST_F(EstimateTest, OfTheOriginalsInputsNoneAreStored) {
+  options_.samples = 304;
+  const auto backend = make_backend("cpu", {.threads = 1});
+  const auto need = [&](const char* inputs) {
+    options_.calib_inputs = inputs;
+    const Plan plan = make_plan(model_, options_);
+    const Calibration calibration = read_calibration(tokenizer_, plan, options_);
+    return count_memory({*backend, model_, plan, calibration, DType::f32, options_});
+  };
+  EXPECT_GT(need("quantized").inputs, 304 * kLength * 32 * 2);
+  EXPECT_EQ(need("original").inputs + need("original").input_copies, 0);
+  EXPECT_EQ(need("original").residuals, need("quantized").residuals);
 }
 
 // So what each further window adds is compared too.
@@ -107,19 +124,37 @@ TEST_F(EstimateTest, EachFurtherWindowIsCounted) {
 }
 
 TEST_F(EstimateTest, UnderALimitActivationsGoToDisk) {
-  const Figures free = of_cpu(304, DType::f32);
-  for (const int64_t limit : {free.estimate.memory_bytes - 1, free.estimate.least_bytes}) {
-    options_.max_memory = limit;
-    const Figures tight = of_cpu(304, DType::f32);
-    EXPECT_TRUE(tight.estimate.spills());
-    EXPECT_LE(tight.estimate.memory_bytes, limit);
-    EXPECT_LE(tight.peak, limit - tight.outside);
-    EXPECT_GE(tight.estimate.disk_bytes, free.estimate.disk_bytes + tight.estimate.spilled_bytes);
-    EXPECT_EQ(tight.loss.kl_mean, free.loss.kl_mean);
+  for (const char* inputs : {"quantized", "original"}) {
+    SCOPED_TRACE(inputs);
+    options_.calib_inputs = inputs;
+    options_.max_memory = 0;
+    const Figures free = of_cpu(304, DType::f32);
+    for (const int64_t limit : {free.estimate.memory_bytes - 1, free.estimate.least_bytes}) {
+      options_.max_memory = limit;
+      const Figures tight = of_cpu(304, DType::f32);
+      EXPECT_TRUE(tight.estimate.spills());
+      EXPECT_LE(tight.estimate.memory_bytes, limit);
+      EXPECT_LE(tight.peak, limit - tight.outside);
+      EXPECT_GE(tight.estimate.disk_bytes, free.estimate.disk_bytes + tight.estimate.spilled_bytes);
+      EXPECT_EQ(tight.loss.kl_mean, free.loss.kl_mean);
+    }
   }
 }
 
 // A device of its own: first its memory, then the host's, then the disk.
+TEST_F(EstimateTest, ADevicesMemoryOfTheOriginalsInputs) {
+  options_.calib_inputs = "original";
+  TestDevice device;
+  const Figures free = of(device, 304, DType::f32);
+  EXPECT_GE(free.estimate.device_bytes, free.peak);
+  options_.max_memory = free.estimate.least_device_bytes;
+  TestDevice small;
+  const Figures least = of(small, 304, DType::f32);
+  EXPECT_LE(least.peak, options_.max_memory);
+  EXPECT_GT(least.estimate.activations.host_bytes, 0);
+  EXPECT_EQ(least.loss.kl_mean, free.loss.kl_mean);
+}
+
 TEST_F(EstimateTest, ADevicesLimitAndTheHosts) {
   TestDevice device;
   const Figures free = of(device, 304, DType::f32);

@@ -1,5 +1,5 @@
-// Each term is an allocation of block_quantizer, window_stream, forward, hessian, factor or gptq;
-// estimate_test holds the sum against what the allocators report.
+// Each term is an allocation of block_quantizer, held_out_pass, window_stream, forward, hessian,
+// factor or gptq; estimate_test holds the sum against what the allocators report.
 #include "apps/memory_estimate.h"
 
 #include <algorithm>
@@ -118,6 +118,16 @@ class Counter {
     int64_t filling = 0, held_out = 0;
   };
   int64_t blocks(const Copies& copies, bool ahead) const;
+  int64_t by_stages(const Copies& copies, bool ahead) const;
+  int64_t by_original(const Copies& copies, bool ahead) const;
+  bool of_original() const {
+    return in_.plan.method->needs_hessian && in_.plan.solver.inputs == CalibrationInputs::original;
+  }
+  int64_t saved(int s) const;
+  int64_t factoring(int s) const;
+  int64_t block_weights() const;
+  int64_t read_weight() const;
+  int64_t block_scratch(int64_t tokens) const;
   int64_t solve(int s) const;
   int64_t dense(int s) const;
   int64_t checked(int s) const;
@@ -195,36 +205,84 @@ int64_t Counter::scale_search(int s) const {
 
 int64_t Counter::held_out() const {
   if (held_out_ == 0) return 0;
-  const int64_t scratch =
-      held_out_batch_ * ((widest(&StageShape::inputs) + widest(&StageShape::outputs)) * x_ +
-                         config_.hidden * (4 + 4 + 4) + attention_);
+  return 2 * block_weights() + block_scratch(held_out_batch_) + kTiles + read_weight();
+}
+
+int64_t Counter::block_weights() const {
   int64_t block = 0;
   for (const StageShape& stage : stages_) block += stage.weights;
-  const bool read = in_.plan.method->transform ||
-                    !in_.model.tensors->mapped({.layer = 0, .role = Role::q});  // before it is laid
-  return 2 * block * weight_ + scratch + kTiles + (read ? widest(&StageShape::largest) * x_ : 0);
+  return block * weight_;
+}
+
+// Of an original weight, before it is laid as products take it.
+int64_t Counter::read_weight() const {
+  const bool read =
+      in_.plan.method->transform || !in_.model.tensors->mapped({.layer = 0, .role = Role::q});
+  return read ? widest(&StageShape::largest) * x_ : 0;
+}
+
+// A batch that passes a block at once.
+int64_t Counter::block_scratch(int64_t tokens) const {
+  return tokens * ((widest(&StageShape::inputs) + widest(&StageShape::outputs)) * x_ +
+                   config_.hidden * (4 + 4 + 4) + attention_);
+}
+
+// The codes of the stage before are being saved meanwhile, and on a device those before wait.
+int64_t Counter::saved(int s) const {
+  const int64_t before = stage((s + kStages - 1) % kStages).codes;
+  return before + (apart_ ? stage((s + kStages - 2) % kStages).codes : 0);
+}
+
+// A Hessian while it is factored, in f64 when f32 is not enough: Factor says what is parked then.
+int64_t Counter::factoring(int s) const {
+  if (!in_.plan.method->needs_hessian) return 0;
+  const int64_t n = stage(s).inputs;
+  const bool all_at_once = !apart_ || n <= Factor::kExactInputs;
+  const int64_t squares = all_at_once ? 12 : Factor::parks(in_.backend, n) ? 4 : 8;
+  return squares * n * n + moments(s);
 }
 
 int64_t Counter::blocks(const Copies& copies, bool ahead) const {
-  const bool hessian = in_.plan.method->needs_hessian;
-  int64_t peak = held_out() + copies.held_out, ready = 0;
+  const int64_t layer = of_original() ? by_original(copies, ahead) : by_stages(copies, ahead);
+  return std::max(held_out() + copies.held_out, layer);
+}
+
+// All Hessians of a block stand until each is factored, the widest last.
+int64_t Counter::by_original(const Copies& copies, bool ahead) const {
+  int64_t hessians = 0, tiles = 0;
   for (int s = 0; s < kStages; ++s) {
-    // The codes of the stage before are being saved meanwhile, and on a device those before wait.
-    int64_t saved = stage((s + kStages - 1) % kStages).codes;
-    if (apart_) saved += stage((s + kStages - 2) % kStages).codes;
+    hessians += 4 * stage(s).inputs * stage(s).inputs;
+    tiles = std::max(tiles, hessian_scratch(s));
+  }
+  const bool weighed = in_.plan.solver.tokens != TokenWeights::none;
+  const int64_t last = kStages - 1;
+  int64_t peak = block_weights() + read_weight() + block_scratch(batch_) +
+                 (weighed ? batch_ * config_.hidden * x_ : 0) + std::max(tiles, kTiles) + hessians +
+                 copies.filling + saved(0) + (ahead && apart_ ? checked(last) : 0);
+  int64_t standing = ahead && apart_ ? block_weights() : 0;
+  for (int s = 0; s < kStages; ++s) {
+    hessians -= 4 * stage(s).inputs * stage(s).inputs;
+    const int64_t kept = s == last && !ahead && apart_ ? 0 : saved(s);
+    peak = std::max(
+        peak, standing + hessians + kept + std::max({factoring(s), solve(s), scale_search(s)}));
+    standing += stage(s).weights * weight_;
+  }
+  return peak;
+}
+
+int64_t Counter::by_stages(const Copies& copies, bool ahead) const {
+  const bool hessian = in_.plan.method->needs_hessian;
+  int64_t peak = 0, ready = 0;
+  for (int s = 0; s < kStages; ++s) {
+    const int64_t saved = this->saved(s);
     const int64_t standing = ready + (ahead ? dense(s) : 0);
     const int64_t square = hessian ? stage(s).inputs * stage(s).inputs : 0;
     const int64_t filling = window_scratch(s) + (hessian ? hessian_scratch(s) : 0) + copies.filling;
     peak = std::max(peak, standing + saved + filling + 4 * square + (ahead ? checked(s) : 0));
-    // Factoring it, in f64 when f32 is not enough: Factor says what is parked then. Solving. Both
-    // with all to themselves in the last stage.
+    // Factoring and solving have all to themselves in the last stage.
     const bool last = s + 1 == kStages;
     const int64_t kept = (last ? 0 : filling) + (last && !ahead && apart_ ? 0 : saved);
-    const bool all_at_once = !apart_ || stage(s).inputs <= Factor::kExactInputs;
-    const int64_t squares = all_at_once ? 12 : Factor::parks(in_.backend, stage(s).inputs) ? 4 : 8;
-    const int64_t beside = hessian ? moments(s) : 0;
-    peak = std::max({peak, standing + kept + squares * square + beside, standing + kept + solve(s),
-                     standing + kept + scale_search(s)});
+    peak = std::max(peak, standing + kept + std::max({factoring(s), solve(s), scale_search(s)}));
     ready += stage(s).weights * weight_;
   }
   return peak;
@@ -278,12 +336,14 @@ MemoryNeed Counter::count() const {
   const int64_t stored = std::max(attn_width, mlp_width);
   need.residuals = samples_ * hidden * 4;
   need.held_out_residuals = 2 * held_out_ * hidden * 4;
-  need.inputs = samples_ * stored * 2;
-  // A slot of the narrower stage is given up when the wider one comes.
-  need.inputs_on_disk = need.inputs + (attn_width < mlp_width ? samples_ * attn_width * 2 : 0);
+  if (!of_original()) {
+    need.inputs = samples_ * stored * 2;
+    // A slot of the narrower stage is given up when the wider one comes.
+    need.inputs_on_disk = need.inputs + (attn_width < mlp_width ? samples_ * attn_width * 2 : 0);
+  }
   const int64_t at_once = apart_ ? 2 : 1;  // one at work, one on its way
   need.residual_copies = at_once * (batch_ + 2 * held_out_batch_) * hidden * 4;
-  need.input_copies = at_once * batch_ * stored * 2;
+  need.input_copies = of_original() ? 0 : at_once * batch_ * stored * 2;
   // The rows of the embedding that a batch needs, where they cannot be read in the mapped file.
   const bool in_place = !apart_ && in_.model.tensors->mapped({.role = Role::embed});
   const int64_t embedded =

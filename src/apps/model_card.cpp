@@ -138,6 +138,8 @@ std::string reproduction_config(const QuantizeOptions& options, const OpenedMode
   if (!options.order.empty()) text += fmt::format("order = {}\n", toml_quoted(options.order));
   if (!options.token_weights.empty())
     text += fmt::format("token-weights = {}\n", toml_quoted(options.token_weights));
+  if (!options.calib_inputs.empty())
+    text += fmt::format("calib-inputs = {}\n", toml_quoted(options.calib_inputs));
   if (options.scales_only) text += "scales-only = true\n";
   if (options.lm_head) text += "lm-head = true\n";
   if (!options.scale_search.empty())

@@ -37,6 +37,13 @@ SolverOptions solver_options(QuantizeOptions options, const Method& method, cons
     throw usage_error("--token-weights {}: --method {} looks at no text", options.token_weights,
                       method.name)
         .hint("they weigh the tokens of the calibration text: use --method gptq or awq+gptq.");
+  if (!options.calib_inputs.empty()) {
+    if (!method.needs_hessian)
+      throw usage_error("--calib-inputs {}: --method {} looks at no text", options.calib_inputs,
+                        method.name)
+          .hint("they are of the calibration text: use --method gptq, awq or awq+gptq.");
+    solver.inputs = find_calibration_inputs(options.calib_inputs);
+  }
   solver.damping = options.damping;
   return solver;
 }
@@ -177,6 +184,10 @@ void check_sense(const Plan& plan, const QuantizeOptions& options) {
     throw usage_error("--token-weights {}: the search for scales counts all tokens alike",
                       options.token_weights)
         .hint("--scales-only stops behind that search: leave one of them out.");
+  if (options.scales_only && !options.calib_inputs.empty())
+    throw usage_error("--calib-inputs {}: scales are searched for with the original's inputs",
+                      options.calib_inputs)
+        .hint("--scales-only stops behind that search: leave one of them out.");
   for (const PlanRow& row : plan.rows)
     if (row.key.role == Role::head && row.method.empty())
       throw usage_error("--lm-head: {} is left dense by {}", row.module, row.skip_reason)
@@ -277,6 +288,8 @@ void choose_steps(QuantizeOptions& options) {
   const bool weighs = method.weighs_tokens && !options.scales_only;
   if (options.token_weights.empty())
     options.token_weights = name_of(weighs ? recipe.tokens : TokenWeights::none);
+  if (options.calib_inputs.empty() && !options.scales_only)
+    options.calib_inputs = name_of(recipe.inputs);
 }
 
 std::string head_text(const OpenedModel& model, const Plan& plan) {
@@ -323,9 +336,10 @@ std::vector<std::string> warnings_of(const OpenedModel& model, const Plan& plan,
 
 std::string Plan::text() const {
   std::string text = fmt::format(
-      "format {} order {} tokens {} damping {} search {} power {} steps {} block {}\n",
-      dense ? "dense" : format->name, name_of(solver.order), name_of(solver.tokens), solver.damping,
-      search_name(solver), solver.fit.power, solver.fit.steps, solver.block);
+      "format {} order {} tokens {} inputs {} damping {} search {} power {} steps {} block {}\n",
+      dense ? "dense" : format->name, name_of(solver.order), name_of(solver.tokens),
+      name_of(solver.inputs), solver.damping, search_name(solver), solver.fit.power,
+      solver.fit.steps, solver.block);
   for (const PlannedModule& table : tables)
     text += fmt::format("{} skipped {} bits {} table {} superblock {} offsets {}\n", table.name,
                         table.skipped, table.grid.bits, static_cast<int>(table.grid.table),

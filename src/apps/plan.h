@@ -36,9 +36,9 @@ struct QuantizeOptions {
   bool samples_given = false;
   uint64_t seed = 0;
   double damping = 0.01;
-  std::string order, token_weights, scale_search;  // empty: the recipe's
-  bool scales_only = false;                        // the method's transform alone: a dense model
-  bool lm_head = false;                            // the head is quantized, too
+  std::string order, token_weights, calib_inputs, scale_search;  // empty: the recipe's
+  bool scales_only = false;     // the method's transform alone: a dense model
+  bool lm_head = false;         // the head is quantized, too
   int64_t max_memory = 0;       // bytes of the device that computes, 0: no limit of ours
   int64_t max_host_memory = 0;  // bytes of the host, where they are not the same
   int64_t max_shard_bytes = 0;  // of a weight file, 0: the format's own limit
@@ -74,7 +74,7 @@ struct Plan {
 std::string canonical_text(const Grid& grid);
 
 // Puts what recipe, method and format choose where options leave it open: order, token weights,
-// scale search. Throws Error(usage) for names that are not known.
+// calibration inputs, scale search. Throws Error(usage) for names that are not known.
 void choose_steps(QuantizeOptions& options);
 
 // What a tensor that is not quantized takes in the output: its own bytes, or from a GGUF those of

@@ -165,8 +165,10 @@ TEST_F(PlanTest, OthersNamesForTheStepsWinOverTheRecipe) {
   EXPECT_EQ(recipe.solver.order, ColumnOrder::activation);
   EXPECT_EQ(recipe.solver.fit.search, ScaleSearch::power);
   EXPECT_EQ(recipe.solver.tokens, TokenWeights::residual);
+  EXPECT_EQ(recipe.solver.inputs, CalibrationInputs::quantized);
   QuantizeOptions given = options();
   given.order = "none";
+  given.calib_inputs = "original";
   given.token_weights = "none";
   given.scale_search = "minmax";
   given.damping = 0.1;
@@ -174,6 +176,7 @@ TEST_F(PlanTest, OthersNamesForTheStepsWinOverTheRecipe) {
   EXPECT_EQ(plan.solver.order, ColumnOrder::none);
   EXPECT_EQ(plan.solver.fit.search, ScaleSearch::minmax);
   EXPECT_EQ(plan.solver.tokens, TokenWeights::none);
+  EXPECT_EQ(plan.solver.inputs, CalibrationInputs::original);
   EXPECT_EQ(plan.solver.damping, 0.1);
 }
 
@@ -227,6 +230,9 @@ TEST_F(PlanTest, RoundingLooksAtNoText) {
     EXPECT_THROW(make_plan(model_, given), Error);
   }
   given.scale_search.clear();
+  given.calib_inputs = "original";
+  EXPECT_THROW(make_plan(model_, given), Error);
+  given.calib_inputs.clear();
   given.token_weights = "residual";
   EXPECT_THROW(make_plan(model_, given), Error);
   given.method = "awq";  // where nobody asks, all count alike
@@ -239,18 +245,23 @@ TEST_F(PlanTest, RoundingLooksAtNoText) {
   EXPECT_EQ(make_plan(model_, given).solver.tokens, TokenWeights::none);
   given.token_weights = "residual";
   EXPECT_THROW(make_plan(model_, given), Error);
+  given.token_weights.clear();
+  given.calib_inputs = "quantized";
+  EXPECT_THROW(make_plan(model_, given), Error);
 }
 
 // What quantize.toml repeats: another version may choose otherwise.
 TEST_F(PlanTest, StepsThatNobodyChoseAreNamed) {
   QuantizeOptions given;
   choose_steps(given);
-  EXPECT_EQ(given.order + " " + given.token_weights + " " + given.scale_search,
-            "act residual power");
+  EXPECT_EQ(
+      given.order + " " + given.token_weights + " " + given.calib_inputs + " " + given.scale_search,
+      "act residual quantized power");
   QuantizeOptions rounding;
   rounding.method = "rtn";
   choose_steps(rounding);
-  EXPECT_EQ(rounding.order + rounding.token_weights + rounding.scale_search, "power");
+  EXPECT_EQ(rounding.order + rounding.token_weights + rounding.calib_inputs + rounding.scale_search,
+            "power");
   QuantizeOptions scaling;
   scaling.method = "awq";
   scaling.order = "none";
@@ -274,6 +285,7 @@ TEST_F(PlanTest, TheTextTellsPlansApart) {
   changed([](QuantizeOptions& o) { o.damping = 0.02; });
   changed([](QuantizeOptions& o) { o.order = "none"; });
   changed([](QuantizeOptions& o) { o.token_weights = "none"; });
+  changed([](QuantizeOptions& o) { o.calib_inputs = "original"; });
   changed([](QuantizeOptions& o) { o.scale_search = "minmax"; });
   changed([](QuantizeOptions& o) { o.skip = {"o_proj"}; });
   EXPECT_EQ(make_plan(model_, options()).text(), texts[0]);

@@ -62,6 +62,7 @@ Journal::Fingerprint fingerprint_of(const Backend& backend, const QuantizeOutcom
       {"damp", fmt::format("{}", options.damping)},
       {"order", std::string(name_of(outcome.plan.solver.order))},
       {"token-weights", std::string(name_of(outcome.plan.solver.tokens))},
+      {"calib-inputs", std::string(name_of(outcome.plan.solver.inputs))},
       {"scale-search", std::string(search_name(outcome.plan.solver))},
       {"plan", sha256_of(outcome.plan.text())},
       {"backend", backend.info().backend + " " + backend.info().instructions},

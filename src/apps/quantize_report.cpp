@@ -76,8 +76,10 @@ ReportFacts settings_of(const QuantizeOutcome& outcome, const QuantizeOptions& o
     facts.emplace_back("order", act ? "act (static groups)" : "none");
     facts.emplace_back("damping", fmt::format("{:.3g}", plan.solver.damping));
   }
-  if (plan.method->needs_hessian)
+  if (plan.method->needs_hessian) {
     facts.emplace_back("token weights", std::string(name_of(plan.solver.tokens)));
+    facts.emplace_back("calibration inputs", std::string(name_of(plan.solver.inputs)));
+  }
   facts.emplace_back("calibration", outcome.samples_text + " from " + outcome.calibration_source);
   facts.emplace_back("seed", std::to_string(options.seed));
   facts.emplace_back("format", std::string(plan.format->name));

@@ -50,6 +50,8 @@ TEST(QuantizeReport, NamesTheSettingsThatTheMethodHas) {
   }
   EXPECT_THAT(awq, HasSubstr("<dt>token weights"));
   EXPECT_THAT(rtn, Not(HasSubstr("token weights")));
+  EXPECT_THAT(awq, HasSubstr("<dt>calibration inputs"));
+  EXPECT_THAT(rtn, Not(HasSubstr("calibration inputs")));
 }
 
 }  // namespace

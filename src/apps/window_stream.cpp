@@ -162,10 +162,10 @@ void WindowStream::release() {
   release_scratch();
 }
 
-void WindowStream::run_block(int64_t b, int layer) {
+void WindowStream::run_block(int64_t b, int layer, const StageTap& tap) {
   const View stream = residual(b);
   const View next = scratch(result_, stream.rows, forward_.config().hidden, DType::f32);
-  forward_.block(layer, batch(b), stream, next);
+  forward_.block(layer, batch(b), stream, next, tap);
   forward_.backend().copy(next, stream);
   residuals_->keep();
 }

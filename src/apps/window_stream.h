@@ -36,8 +36,9 @@ class WindowStream {
   ConstView advance(int64_t b, const StageId* done, const StageId& next, bool weighed = false);
   // The last stage's linears, whose result joins the residual: nothing follows within the block.
   void finish_block(int64_t b, const StageId& done);
-  // One whole block at once, for streams that nobody stops within it.
-  void run_block(int64_t b, int layer);
+  // One whole block at once, for streams that nobody stops within it; `tap` may look at the inputs
+  // of its stages, which are not stored.
+  void run_block(int64_t b, int layer, const StageTap& tap = {});
 
   // Frees what one batch at a time needs: it comes back with the next one.
   void release_scratch();

@@ -62,7 +62,8 @@ CLI::Option* take_gguf_mix(CLI::Option* option);
 void add_memory_option(CLI::App& command, QuantizeOptions& options);  // --max-memory
 // --method, --recipe, --bits, --group-size; the latter two not beside --gguf-type.
 void add_method_options(CLI::App& command, QuantizeOptions& options, CLI::Option* gguf_type);
-// --skip, --lm-head, --damp, --order, --token-weights, --scale-search.
+// --skip, --lm-head, --damp, --order, --token-weights, --calib-inputs,
+// --scale-search.
 void add_step_options(CLI::App& command, QuantizeOptions& options);
 void add_format_option(CLI::App& command, QuantizeOptions& options);     // --format
 void add_sequences_option(CLI::App& command, QuantizeOptions& options);  // --sequences

@@ -182,6 +182,10 @@ void add_step_options(CLI::App& command, QuantizeOptions& options) {
   take_one_of(command.add_option("--token-weights", options.token_weights,
                                  "Of calibration tokens in H (default: the recipe's)"),
               {"residual", "none"});
+  take_one_of(command.add_option("--calib-inputs", options.calib_inputs,
+                                 "Inputs in H: with what lies before them quantized, or as the "
+                                 "original has them (default: the recipe's)"),
+              {"quantized", "original"});
   take_one_of(command.add_option("--scale-search", options.scale_search,
                                  "How scales are found (default: the method's or recipe's)"),
               {"importance", "power", "minmax", "clip"});

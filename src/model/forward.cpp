@@ -295,7 +295,8 @@ void Forward::join(const StageId& id, ConstView y, ConstView residual, View out)
   backend_.add(residual, y, out);
 }
 
-void Forward::block(int layer, const Batch& batch, ConstView residual_in, View residual_out) {
+void Forward::block(int layer, const Batch& batch, ConstView residual_in, View residual_out,
+                    const StageTap& tap) {
   assert(residual_in.data != residual_out.data);
   const int64_t tokens = batch.tokens();
   const auto input = [&](Stage stage) {
@@ -306,25 +307,22 @@ void Forward::block(int layer, const Batch& batch, ConstView residual_in, View r
   };
   // A branch's result joins the residual in f32, whatever the products are in.
   const View result = scratch(kResult, tokens, config_.hidden, DType::f32);
-  const auto id = [layer](Stage stage) { return StageId{.layer = layer, .stage = stage}; };
+  const auto run = [&](Stage stage, ConstView residual, ConstView previous, View y) {
+    const StageId id{.layer = layer, .stage = stage};
+    const View x = input(stage);
+    stage_input(id, batch, residual, previous, x);
+    if (tap) tap(id, residual, x);
+    stage_linears(id, x, y);
+    return y;
+  };
 
-  View x = input(Stage::attn_in);
-  stage_input(id(Stage::attn_in), batch, residual_in, {}, x);
-  View y = output(Stage::attn_in);
-  stage_linears(id(Stage::attn_in), x, y);
-  x = input(Stage::attn_out);
-  stage_input(id(Stage::attn_out), batch, residual_in, y, x);
-  stage_linears(id(Stage::attn_out), x, result);
-  join(id(Stage::attn_out), result, residual_in, residual_out);
-
-  x = input(Stage::mlp_in);
-  stage_input(id(Stage::mlp_in), batch, parallel() ? residual_in : ConstView(residual_out), {}, x);
-  y = output(Stage::mlp_in);
-  stage_linears(id(Stage::mlp_in), x, y);
-  x = input(Stage::mlp_out);
-  stage_input(id(Stage::mlp_out), batch, residual_out, y, x);
-  stage_linears(id(Stage::mlp_out), x, result);
-  join(id(Stage::mlp_out), result, residual_out, residual_out);
+  View y = run(Stage::attn_in, residual_in, {}, output(Stage::attn_in));
+  run(Stage::attn_out, residual_in, y, result);
+  join({.layer = layer, .stage = Stage::attn_out}, result, residual_in, residual_out);
+  y = run(Stage::mlp_in, parallel() ? residual_in : ConstView(residual_out), {},
+          output(Stage::mlp_in));
+  run(Stage::mlp_out, residual_out, y, result);
+  join({.layer = layer, .stage = Stage::mlp_out}, result, residual_out, residual_out);
 }
 
 void Forward::logits(const Batch& batch, ConstView residual, View out) {

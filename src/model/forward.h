@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -34,6 +35,11 @@ Batch make_batch(std::span<const std::span<const int32_t>> sequences);
 // Rows of a pass over many sequences: what keeps the backend busy, and half of it where the MLP is
 // so wide (Llama-405B) that the Hessian of its output leaves little room.
 int64_t batch_tokens(const Backend& backend, const ModelConfig& config);
+
+// Looks at what a stage's linears take while a block runs, before they do: x (tokens, input_width)
+// in the compute dtype, and the residual (tokens, hidden) f32 whose norm x is in attn_in and
+// mlp_in.
+using StageTap = std::function<void(const StageId&, ConstView residual, ConstView x)>;
 
 class Forward {
  public:
@@ -77,7 +83,8 @@ class Forward {
   void join(const StageId& id, ConstView y, ConstView residual, View out);
 
   // One block: residual_out := block(residual_in); they may not be the same.
-  void block(int layer, const Batch& batch, ConstView residual_in, View residual_out);
+  void block(int layer, const Batch& batch, ConstView residual_in, View residual_out,
+             const StageTap& tap = {});
   // logits (batch.logit_rows, vocab) f32 from the last residual.
   void logits(const Batch& batch, ConstView residual, View out);
   // logits of rows [begin, end) of batch.logit_rows alone: a tile.

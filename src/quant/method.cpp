@@ -42,7 +42,8 @@ constexpr Method kMethods[] = {
 
 constexpr Recipe kRecipes[] = {
     {"fast", "scales by search, static groups, activation order, tokens weighed by their residual",
-     ScaleSearch::power, ColumnOrder::activation, TokenWeights::residual},
+     ScaleSearch::power, ColumnOrder::activation, TokenWeights::residual,
+     CalibrationInputs::quantized},
 };
 
 // A value of an option, and what it is called there.
@@ -55,6 +56,8 @@ constexpr Named<ColumnOrder> kOrders[] = {{"act", ColumnOrder::activation},
                                           {"none", ColumnOrder::none}};
 constexpr Named<TokenWeights> kTokenWeights[] = {{"residual", TokenWeights::residual},
                                                  {"none", TokenWeights::none}};
+constexpr Named<CalibrationInputs> kInputs[] = {{"quantized", CalibrationInputs::quantized},
+                                                {"original", CalibrationInputs::original}};
 constexpr Named<ScaleSearch> kSearches[] = {{"importance", ScaleSearch::importance},
                                             {"power", ScaleSearch::power},
                                             {"minmax", ScaleSearch::minmax}};
@@ -90,6 +93,9 @@ ColumnOrder find_order(std::string_view name) { return find(kOrders, "--order", 
 TokenWeights find_token_weights(std::string_view name) {
   return find(kTokenWeights, "--token-weights", name).value;
 }
+CalibrationInputs find_calibration_inputs(std::string_view name) {
+  return find(kInputs, "--calib-inputs", name).value;
+}
 ScaleSearch find_scale_search(std::string_view name) {
   return find(kSearches, "--scale-search", name).value;
 }
@@ -100,5 +106,6 @@ std::string_view search_name(const SolverOptions& options) {
 std::string_view name_of(ColumnOrder order) { return name_in(kOrders, order); }
 std::string_view name_of(ScaleSearch search) { return name_in(kSearches, search); }
 std::string_view name_of(TokenWeights weights) { return name_in(kTokenWeights, weights); }
+std::string_view name_of(CalibrationInputs inputs) { return name_in(kInputs, inputs); }
 
 }  // namespace halftone

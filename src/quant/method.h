@@ -22,12 +22,18 @@ enum class ColumnOrder : uint8_t { none, activation };  // --order none|act
 // (docs/methods.md §6).
 enum class TokenWeights : uint8_t { none, residual };
 
+// --calib-inputs quantized|original: the inputs that a linear's Hessian is made of, as the network
+// that will run has them, whose linears before this one are quantized ("true sequential"), or as
+// the original has them (docs/methods.md §6).
+enum class CalibrationInputs : uint8_t { quantized, original };
+
 // Everything that a solver needs to know beside the matrix.
 class GroupMoments;
 struct SolverOptions {
   GridFit fit;  // grid, scale search
   ColumnOrder order = ColumnOrder::activation;
   TokenWeights tokens = TokenWeights::none;
+  CalibrationInputs inputs = CalibrationInputs::quantized;
   double damping = 0.01;  // of the mean of H's diagonal
   int64_t block = 128;    // columns between two trailing updates
   // Ranges shrunk by the error at the output instead of fit.search (quant/clip.h), where moments of
@@ -78,18 +84,22 @@ struct Recipe {
   ScaleSearch search;
   ColumnOrder order;
   TokenWeights tokens;
+  CalibrationInputs inputs;
 };
 std::span<const Recipe> recipes();
 const Recipe& find_recipe(std::string_view name);
 
-// The values of --order, --token-weights and --scale-search; throw Error(usage), list the known.
+// The values of --order, --token-weights, --calib-inputs and --scale-search; throw Error(usage),
+// list the known.
 ColumnOrder find_order(std::string_view name);
 TokenWeights find_token_weights(std::string_view name);
+CalibrationInputs find_calibration_inputs(std::string_view name);
 ScaleSearch find_scale_search(std::string_view name);
 // Their names, or "clip", for people and fingerprints.
 std::string_view search_name(const SolverOptions& options);
 std::string_view name_of(ColumnOrder order);
 std::string_view name_of(TokenWeights weights);
+std::string_view name_of(CalibrationInputs inputs);
 std::string_view name_of(ScaleSearch search);
 
 }  // namespace halftone

@@ -34,6 +34,9 @@ TEST(MethodTable, FindsEveryRow) {
   EXPECT_EQ(find_order("none"), ColumnOrder::none);
   EXPECT_EQ(find_token_weights("none"), TokenWeights::none);
   EXPECT_EQ(name_of(TokenWeights::residual), "residual");
+  EXPECT_EQ(find_recipe("fast").inputs, CalibrationInputs::quantized);
+  EXPECT_EQ(find_calibration_inputs("original"), CalibrationInputs::original);
+  EXPECT_EQ(name_of(CalibrationInputs::quantized), "quantized");
   EXPECT_EQ(name_of(ColumnOrder::activation), "act");
   EXPECT_EQ(find_scale_search("minmax"), ScaleSearch::minmax);
 }
@@ -45,6 +48,8 @@ TEST(MethodTable, ListsTheKnown) {
   EXPECT_EQ(refusal([] { find_order("desc"); }), "--order desc: not known; known: act, none.");
   EXPECT_EQ(refusal([] { find_token_weights("grad"); }),
             "--token-weights grad: not known; known: residual, none.");
+  EXPECT_EQ(refusal([] { find_calibration_inputs("dense"); }),
+            "--calib-inputs dense: not known; known: quantized, original.");
   EXPECT_EQ(refusal([] { find_scale_search("mse"); }),
             "--scale-search mse: not known; known: importance, power, minmax.");
 }

@@ -220,6 +220,8 @@ TEST_F(Compare, StepsThatAreAskedForAreThoseOfEveryCell) {
                                             "none",
                                             "--token-weights",
                                             "none",
+                                            "--calib-inputs",
+                                            "original",
                                             "--scale-search",
                                             "importance",
                                             "--damp",
@@ -234,16 +236,19 @@ TEST_F(Compare, StepsThatAreAskedForAreThoseOfEveryCell) {
   EXPECT_FALSE(rows[0].contains("order"));
   EXPECT_EQ(rows[1]["order"], "none");
   EXPECT_EQ(rows[1]["token_weights"], "none");
+  EXPECT_EQ(rows[1]["calib_inputs"], "original");
   EXPECT_EQ(rows[2]["scale_search"], "importance");
   EXPECT_FALSE(rows[2].contains("order"));
   EXPECT_EQ(
       table["notes"].front(),
       "all cells: --format compressed-tensors, --damp 0.05, --order none, --token-weights none, "
-      "--scale-search importance");
+      "--calib-inputs original, --scale-search importance");
   const std::string settings = read(folder_.path(
-      "cells/gptq-4bit-g16-4x-order-none-tokens-none-search-importance/quantize.toml"));
-  for (const char* line : {"format = \"compressed-tensors\"", "damp = 0.05", "order = \"none\"",
-                           "token-weights = \"none\"", "scale-search = \"importance\""})
+      "cells/gptq-4bit-g16-4x-order-none-tokens-none-inputs-original-search-importance/"
+      "quantize.toml"));
+  for (const char* line :
+       {"format = \"compressed-tensors\"", "damp = 0.05", "order = \"none\"",
+        "token-weights = \"none\"", "calib-inputs = \"original\"", "scale-search = \"importance\""})
     EXPECT_THAT(settings, HasSubstr(line));
 }
 
