@@ -192,11 +192,11 @@ void OutputStream::write_rest_here() {
 }
 
 // Tables of a GGUF are rounded by a backend of their own, whose memory is not the layers'; beside a
-// device, which is at work meanwhile, by the threads that it leaves.
+// device, which is at work meanwhile, by threads that go after all others.
 void OutputStream::write_rest() {
   const auto start = Clock::now();
   const int beside = threads_beside(input_.backend);
-  const int threads = beside > 0 ? beside : input_.backend.host_threads().size();
+  const int threads = std::max(beside, input_.backend.host_threads().size() - beside);
   const auto backend = make_backend("cpu", {.threads = threads});
   for (const PlannedModule& table : input_.plan.tables) {
     if (table.skipped) continue;
@@ -241,7 +241,10 @@ int64_t OutputStream::finish() {
   write_rest_here();
   {
     std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] { return failure_ || (rest_written_ && weights_held_ == 0); });
+    changed_.wait(lock, [this] { return failure_ || weights_held_ == 0; });
+    const auto start = Clock::now();
+    changed_.wait(lock, [this] { return failure_ || rest_written_; });
+    seconds_behind_ = seconds_since(start);
     if (failure_) std::rethrow_exception(failure_);
     for (const auto& [layer, left] : to_compare_)
       if (left != 0)

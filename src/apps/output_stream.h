@@ -51,6 +51,8 @@ class OutputStream {
   int layers_compared() const;
   // That packing, writing and comparing took, of all threads. After finish().
   double seconds() const { return seconds_; }
+  // How long finish() waited for tables and dense tensors alone.
+  double seconds_behind() const { return seconds_behind_; }
 
   // Of the host's memory at a time, when stages have so many bytes of codes and scales at most.
   static int64_t bytes_held(Backend& backend, int64_t codes);
@@ -88,7 +90,7 @@ class OutputStream {
   bool opened_ = false;                // writer_ and reader_ are there
   bool rest_written_ = false;          // all that waits for no codes
   bool stopping_ = false;
-  double seconds_ = 0;
+  double seconds_ = 0, seconds_behind_ = 0;
   std::exception_ptr failure_;
   std::vector<std::thread> threads_;
 };

@@ -194,6 +194,7 @@ void publish(const Job& job, Journal& journal, Output& output, QuantizeOutcome& 
   throw_if_interrupted();
   output.check.finish(job.profile);
   outcome.writing_seconds = output.weights.seconds();
+  outcome.tables_behind_seconds = output.weights.seconds_behind();
   outcome.verified = true;
   publish(output.pending, job.options, journal);
 }

@@ -21,12 +21,13 @@ struct QuantizeOutcome {
   std::string calibration_source, calibration_sha256, model_fingerprint;
   std::string scaling;  // what the method's transform came to; empty without one
   HeldOutLoss loss;
-  int64_t output_bytes = 0;    // weight files
-  double seconds = 0;          // of all runs that went on from each other
-  double seconds_before = 0;   // of these, before the interruption, or of what was shared
-  double seconds_later = 0;    // for SharedWork::later: not among them
-  double saving_seconds = 0;   // of the thread that keeps finished stages
-  double writing_seconds = 0;  // of the threads that write the weights and compare them
+  int64_t output_bytes = 0;          // weight files
+  double seconds = 0;                // of all runs that went on from each other
+  double seconds_before = 0;         // of these, before the interruption, or of what was shared
+  double seconds_later = 0;          // for SharedWork::later: not among them
+  double saving_seconds = 0;         // of the thread that keeps finished stages
+  double tables_behind_seconds = 0;  // that tables took beyond all layers, beside a device
+  double writing_seconds = 0;        // of the threads that write the weights and compare them
   int64_t peak_memory_bytes = 0;
   bool verified = false;
 };
