@@ -224,8 +224,12 @@ BlockQuantizer::Hessians BlockQuantizer::pass_original(int layer,
   }
   samples_.release_scratch();
   dense_forward_.release_scratch();
-  // The solver takes them from where they came ahead, or from the file.
-  if (in_.backend.place() == Place::host || !in_.load_ahead) dense_->release_layer(layer);
+  // The solver takes them from where they came ahead, or from the file; the next pass begins with
+  // weights, which come while this layer is solved.
+  if (in_.backend.place() == Place::host || !in_.load_ahead)
+    dense_->release_layer(layer);
+  else if (layer + 1 < layers())
+    dense_->prefetch(linears_of(layer + 1));
   return hessians;
 }
 

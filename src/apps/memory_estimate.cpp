@@ -244,7 +244,8 @@ int64_t Counter::factoring(int s) const {
 
 int64_t Counter::blocks(const Copies& copies, bool ahead) const {
   const int64_t layer = of_original() ? by_original(copies, ahead) : by_stages(copies, ahead);
-  return std::max(held_out() + copies.held_out, layer);
+  const int64_t next = of_original() && ahead && apart_ ? block_weights() : 0;
+  return std::max(held_out() + next + copies.held_out, layer);
 }
 
 // All Hessians of a block stand until each is factored, the widest last.
@@ -259,7 +260,8 @@ int64_t Counter::by_original(const Copies& copies, bool ahead) const {
   int64_t peak = block_weights() + read_weight() + block_scratch(batch_) +
                  (weighed ? batch_ * config_.hidden * x_ : 0) + std::max(tiles, kTiles) + hessians +
                  copies.filling + saved(0) + (ahead && apart_ ? checked(last) : 0);
-  int64_t standing = ahead && apart_ ? block_weights() : 0;
+  // What comes ahead is this layer's, and the next one's.
+  int64_t standing = ahead && apart_ ? 2 * block_weights() : 0;
   for (int s = 0; s < kStages; ++s) {
     hessians -= 4 * stage(s).inputs * stage(s).inputs;
     const int64_t kept = s == last && !ahead && apart_ ? 0 : saved(s);

@@ -386,6 +386,7 @@ QuantizationSummary Plan::summary() const {
   return {.modules = std::move(all),
           .damping = rounds_alone(*method) ? std::nullopt : std::optional(solver.damping),
           .act_order = solver.order == ColumnOrder::activation,
+          .sequential = solver.inputs == CalibrationInputs::quantized,
           .method = std::string(method->name)};
 }
 

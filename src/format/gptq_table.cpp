@@ -85,7 +85,7 @@ Json configuration(const QuantizationSummary& summary, GptqVersion version) {
   if (summary.damping) {
     meta["damp_percent"] = *summary.damping;
     meta["static_groups"] = summary.act_order;
-    meta["true_sequential"] = true;
+    meta["true_sequential"] = summary.sequential;
   }
   config["meta"] = std::move(meta);
   return config;

@@ -35,6 +35,7 @@ struct QuantizationSummary {
   std::vector<PlannedModule> modules;  // all linears that could have been quantized
   std::optional<double> damping;  // where columns were solved one after the other; none: rounded
   bool act_order = false;         // in which order, then; static groups: they stay where they were
+  bool sequential = true;         // on inputs of the quantized network, not of the original
   bool scattered_groups = false;  // some groups are not of neighbouring inputs: g_idx tells
   std::string method;             // "gptq", "rtn"; empty: not known
 };
