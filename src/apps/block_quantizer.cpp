@@ -13,6 +13,7 @@
 #include "apps/linear_solver.h"
 #include "apps/loud_channels.h"
 #include "apps/stage_saver.h"
+#include "apps/work_done.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/interrupt.h"
@@ -21,9 +22,6 @@
 
 namespace halftone {
 namespace {
-
-// Of the work on a stage, for the progress bar: what is spent in the windows; the rest is solving.
-constexpr double kShareOfWindows = 0.85;
 
 class BlockQuantizer {
  public:
@@ -55,7 +53,6 @@ class BlockQuantizer {
   SolvedStage solve(const StagePlan& stage, std::optional<Hessian> hessian);
   StageRecord solve_and_save(const StagePlan& stage, std::optional<Hessian> hessian);
   StageRecord read_finished(const StagePlan& stage);
-  StageMoments moments_of(const StagePlan& stage, const Hessian& hessian) const;
   bool shares_dense(const TensorKey& key) const;
   void announce(const StagePlan& stage);
   void load(const TensorKey& key, int64_t row_begin, View rows);
@@ -68,11 +65,8 @@ class BlockQuantizer {
   std::vector<TensorKey> linears_of(int layer) const;
   void report(const StageRecord& record, bool resumed);
   void run_held_out(int layer);
-  // Of the whole work, counted in stages.
-  double stages() const { return static_cast<double>(layers() * kStages + head_rows()); }
-  int64_t head_rows() const { return head_stage().rows.empty() ? 0 : 1; }
-  double done_with(const StageId& id) const;
-  void step(const StageId& id, double done);
+  WorkDone work_done() const { return {layers(), !head_stage().rows.empty(), of_original()}; }
+  void step(const StageId& id, int64_t batches);
 
   const BlockQuantizerInput& in_;
   Profile* profile_;
@@ -131,18 +125,11 @@ BlockQuantizer::StagePlan BlockQuantizer::head_stage() const {
   return {kHeadStage, rows_of(in_.plan, kHeadStage)};
 }
 
-void BlockQuantizer::step(const StageId& id, double done) {
+// So many batches of the windows have passed.
+void BlockQuantizer::step(const StageId& id, int64_t batches) {
   throw_if_interrupted();
-  if (in_.on_step) in_.on_step(done / stages(), id);
-}
-
-// When this stage is solved. Where the windows pass a layer before its first stage is, the work on
-// them is behind all of its stages.
-double BlockQuantizer::done_with(const StageId& id) const {
-  const auto before = static_cast<double>(stages_before(id, layers()));
-  if (!of_original() || id == kHeadStage) return before + 1;
-  const auto rest = static_cast<double>(kStages - 1 - static_cast<int>(id.stage));
-  return before + 1 + kShareOfWindows * rest;
+  const double part = static_cast<double>(batches) / static_cast<double>(samples_.count());
+  if (in_.on_step) in_.on_step(work_done().in_windows(id, part), id);
 }
 
 // Whether the weight that the original model multiplies with is the one that is to be quantized,
@@ -189,8 +176,7 @@ std::optional<Hessian> BlockQuantizer::approach(const StageId* done, const Stage
   for (int64_t b = 0; b < count; ++b) {
     const ConstView x = samples_.advance(b, done, stage.id, weighed);
     if (hessian) accumulate(x, *hessian);
-    step(stage.id, static_cast<double>(stages_before(stage.id, layers())) +
-                       kShareOfWindows * static_cast<double>(b + 1) / static_cast<double>(count));
+    step(stage.id, b + 1);
   }
   return hessian;
 }
@@ -215,12 +201,9 @@ BlockQuantizer::Hessians BlockQuantizer::pass_original(int layer,
     accumulate(rows, *hessian);
   };
   const int64_t count = samples_.count();
-  const StageId first{.layer = layer, .stage = Stage::attn_in};
-  const auto before = static_cast<double>(stages_before(first, layers()));
   for (int64_t b = 0; b < count; ++b) {
     samples_.run_block(b, layer, tap);
-    step(first, before + kStages * kShareOfWindows * static_cast<double>(b + 1) /
-                             static_cast<double>(count));
+    step(stages.front().id, b + 1);
   }
   samples_.release_scratch();
   dense_forward_.release_scratch();
@@ -231,17 +214,6 @@ BlockQuantizer::Hessians BlockQuantizer::pass_original(int layer,
   else if (layer + 1 < layers())
     dense_->prefetch(linears_of(layer + 1));
   return hessians;
-}
-
-// While the Hessian is there.
-StageMoments BlockQuantizer::moments_of(const StagePlan& stage, const Hessian& hessian) const {
-  StageMoments moments;
-  if (!in_.plan.solver.clip) return moments;
-  for (const PlanRow* row : stage.rows) {
-    const int64_t width = row->grid.group_width(row->cols);
-    if (!moments.contains(width)) moments.emplace(width, GroupMoments(in_.backend, hessian, width));
-  }
-  return moments;
 }
 
 SolvedStage BlockQuantizer::solve(const StagePlan& stage, std::optional<Hessian> hessian) {
@@ -256,7 +228,7 @@ SolvedStage BlockQuantizer::solve(const StagePlan& stage, std::optional<Hessian>
     const ProfileScope scope(profile_, "factor", n * n * n / 3);
     if (hessian->finite()) {
       note_channels(*hessian, record);
-      moments = moments_of(stage, *hessian);
+      if (in_.plan.solver.clip) moments = moments_of(in_.backend, *hessian, stage.rows);
       factor = Factor::compute(in_.backend, std::move(*hessian), in_.plan.solver.order,
                                in_.plan.solver.damping);
     } else {
@@ -319,7 +291,7 @@ StageRecord BlockQuantizer::read_finished(const StagePlan& stage) {
 }
 
 void BlockQuantizer::report(const StageRecord& record, bool resumed) {
-  const double at = done_with(record.id) / stages();
+  const double at = work_done().solved(record.id);
   for (const FinishedLinear& linear : record.linears)
     if (in_.on_linear) in_.on_linear(linear, at, resumed);
 }

@@ -51,6 +51,16 @@ SolveResult LinearSolver::solve_rows(const PlanRow& row, const SolverOptions& ho
   return find_method(row.method).solve(backend, weight, factor, how);
 }
 
+StageMoments moments_of(Backend& backend, const Hessian& hessian,
+                        std::span<const PlanRow* const> rows) {
+  StageMoments moments;
+  for (const PlanRow* row : rows) {
+    const int64_t width = row->grid.group_width(row->cols);
+    if (!moments.contains(width)) moments.emplace(width, GroupMoments(backend, hessian, width));
+  }
+  return moments;
+}
+
 SolveResult LinearSolver::solve(const PlanRow& row, const Factor* factor,
                                 const StageMoments& moments) const {
   SolverOptions how = options;

@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <map>
+#include <span>
 
 #include "apps/plan.h"
 #include "quant/clip.h"
@@ -14,6 +15,9 @@ namespace halftone {
 
 // What a search of clipped ranges looks at, by the groups' width.
 using StageMoments = std::map<int64_t, GroupMoments>;
+// Of these linears' input, while its Hessian is there.
+StageMoments moments_of(Backend& backend, const Hessian& hessian,
+                        std::span<const PlanRow* const> rows);
 
 struct LinearSolver {
   Backend& backend;
