@@ -85,6 +85,8 @@ TEST(Format, GptqConfiguration) {
                "static_groups": true, "true_sequential": true}})"));
   summary.modules[0].grid.symmetric = false;
   EXPECT_EQ(find_format("gptq").configuration(summary)["checkpoint_format"], "gptq_v2");
+  summary.sequential = false;
+  EXPECT_EQ(find_format("gptq").configuration(summary)["meta"]["true_sequential"], false);
 }
 
 // What rounds each weight by itself has no damping, and no order to be true to.
